@@ -1,0 +1,130 @@
+"""Steps: named by a content hash of what they read, written beside and moved into place whole, skipped when unchanged."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cico_platform.errors import InputError
+
+STEP_FILE = "step.json"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a step did to its clips; `done + skipped + quarantined` is the number of clips it was given.
+
+    `details` holds figures of the step itself (losses, counts), JSON-serialisable.
+    """
+
+    done: int = 0
+    skipped: int = 0
+    quarantined: int = 0
+    seconds: float = 0.0
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as the command line's JSON object; details stand beside the four counts."""
+        return {**self.details, **{k: v for k, v in asdict(self).items() if k != "details"}}
+
+
+def content_key(**inputs: object) -> str:
+    """A 16-digit hexadecimal name of everything that decides a step's output.
+
+    >>> content_key(seed=1, size="tiny") == content_key(size="tiny", seed=1)
+    True
+    """
+    canonical = json.dumps(inputs, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def fingerprint(path: str | Path) -> str:
+    """A hash that changes when the content of a file, or of any file under a folder, changes.
+
+    A folder made by `run_step` is named by its key, which already covers its inputs.
+    """
+    path = Path(path)
+    if path.is_dir():
+        step = path / STEP_FILE
+        if step.is_file():
+            return str(json.loads(step.read_text())["key"])
+        names = sorted(p for p in path.rglob("*") if p.is_file())
+        return content_key(files=[(str(p.relative_to(path)), fingerprint(p)) for p in names])
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def finished(out: Path, key: str) -> Summary | None:
+    """The summary of the step that made `out`, if it was made from exactly these inputs."""
+    step = out / STEP_FILE
+    if not step.is_file():
+        return None
+    record = json.loads(step.read_text())
+    return Summary(**record["summary"]) if record["key"] == key else None
+
+
+def run_step(out: str | Path, name: str, key: str, body: Callable[[Path], Summary]) -> Summary:
+    """Run `body` on a folder beside `out` and move the folder into place when it is whole.
+
+    Parameters
+    ----------
+    out
+        The step's output folder. It holds the output of one key at a time; another key replaces it whole.
+    name
+        The step's name, recorded beside the key.
+    key
+        From `content_key`. If `out` already holds this key, nothing runs and every clip counts as skipped.
+    body
+        Gets the folder to write into. After a kill it finds there what its last try left.
+
+    Raises
+    ------
+    InputError
+        If `out` holds files that no step wrote.
+    """
+    out = Path(out)
+    before = finished(out, key)
+    if before is not None:
+        return Summary(0, before.done + before.skipped, before.quarantined, 0.0, before.details)
+    if out.is_dir() and any(out.iterdir()) and not (out / STEP_FILE).is_file():
+        raise InputError(f"'{out}' is not empty and was not written by cico; name another folder")
+    building = out.with_name(f".{out.name}.building-{key}")
+    building.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    summary = body(building)
+    summary = Summary(
+        summary.done,
+        summary.skipped,
+        summary.quarantined,
+        round(time.monotonic() - began, 3),
+        summary.details,
+    )
+    write_json(building / STEP_FILE, {"name": name, "key": key, "summary": asdict(summary)})
+    _swap(building, out)
+    return summary
+
+
+def _swap(building: Path, out: Path) -> None:
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(building, out)
+    shutil.rmtree(old, ignore_errors=True)
+    for stale in out.parent.glob(f".{out.name}.building-*"):
+        shutil.rmtree(stale, ignore_errors=True)

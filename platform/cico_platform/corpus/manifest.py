@@ -1,0 +1,230 @@
+"""The manifest: one row a clip, the one form in which every later step sees every corpus."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cico_platform.errors import CicoError, InputError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+MANIFEST_FILE = "manifest.parquet"
+INFO_FILE = "corpus.json"
+QUARANTINE_FOLDER = "quarantine"
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("text_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("start", pa.float64()),
+        pa.field("end", pa.float64()),
+        pa.field("crop", pa.list_(pa.float64())),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("text_original", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("sign_language", pa.string()),
+        pa.field("signer", pa.string()),
+        pa.field("licence", pa.string()),
+        pa.field("frames", pa.int64()),
+        pa.field("fps", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip: which frames of which file, what they say, and who signs under which licence.
+
+    `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the (upright) frame.
+    `label` names the sign of an isolated clip and is `None` for a sentence. `text` is normalised, `text_original`
+    is as written. Clips of one sentence share `text_id`. `path` is relative to the corpus folder, absolute, or a URL.
+    """
+
+    video_id: str
+    text_id: str
+    split: Split
+    path: str
+    text: str
+    text_original: str
+    start: float | None = None
+    end: float | None = None
+    crop: list[float] | None = None
+    label: str | None = None
+    language: str | None = None
+    sign_language: str | None = None
+    signer: str | None = None
+    licence: str | None = None
+    frames: int | None = None
+    fps: float | None = None
+
+
+def unique_ids(ids: Iterable[str]) -> list[str]:
+    """Make names unique by a running number, in order, keeping the first of each as it is.
+
+    >>> unique_ids(["a", "a", "a-2", "b"])
+    ['a', 'a-3', 'a-2', 'b']
+    """
+    names = list(ids)
+    taken, given, result = set(names), set[str](), []
+    for name in names:
+        unique, number = name, 2
+        while unique in given or (unique != name and unique in taken):
+            unique, number = f"{name}-{number}", number + 1
+        given.add(unique)
+        result.append(unique)
+    return result
+
+
+def to_table(clips: Sequence[Clip]) -> pa.Table:
+    """The clips as an Arrow table of `MANIFEST_SCHEMA`."""
+    return pa.Table.from_pylist([asdict(clip) for clip in clips], schema=MANIFEST_SCHEMA)
+
+
+def write_manifest(corpus: str | Path, clips: Sequence[Clip]) -> None:
+    """Write the manifest of a corpus folder, whole or not at all.
+
+    Raises
+    ------
+    CicoError
+        If two clips share a `video_id`, or a split is not one of train, validation, test.
+    """
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.video_id in seen:
+            raise CicoError(f"two clips are named '{clip.video_id}'; a manifest needs unique names")
+        if clip.split not in SPLITS:
+            raise CicoError(f"clip '{clip.video_id}': split '{clip.split}' is none of {', '.join(SPLITS)}")
+        seen.add(clip.video_id)
+    folder = Path(corpus)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{MANIFEST_FILE}.partial"
+    pq.write_table(to_table(clips), partial)
+    os.replace(partial, folder / MANIFEST_FILE)
+
+
+def read_manifest(corpus: str | Path) -> pa.Table:
+    """Read the manifest of a corpus folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no manifest, or one with other columns.
+    """
+    path = Path(corpus) / MANIFEST_FILE
+    if not path.is_file():
+        raise InputError(f"'{corpus}' holds no {MANIFEST_FILE}; make a corpus with 'cico corpus read'")
+    try:
+        return pq.read_table(path, columns=MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"'{path}' is not a manifest: {_first_line(error)}; make the corpus again"
+        ) from error
+
+
+class Corpus:
+    """A corpus folder: its clips, where their files are, and what was put into quarantine."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def clips(self, split: str | None = None, labelled: bool | None = None) -> list[Clip]:
+        """The clips, in the manifest's order.
+
+        Parameters
+        ----------
+        split
+            Only this split.
+        labelled
+            True: only isolated signs (the dictionary). False: only sentences. None: both.
+        """
+        names = {field.name for field in fields(Clip)}
+        rows = (
+            Clip(**{k: v for k, v in row.items() if k in names})
+            for row in read_manifest(self.path).to_pylist()
+        )
+        return [
+            clip
+            for clip in rows
+            if (split is None or clip.split == split)
+            and (labelled is None or (clip.label is not None) == labelled)
+        ]
+
+    def resolve(self, clip: Clip) -> str:
+        """The absolute path (or the URL) of a clip's file.
+
+        Raises
+        ------
+        InputError
+            If a relative path leaves the corpus folder.
+        """
+        return resolve_inside(self.path, clip.path)
+
+    def info(self) -> dict[str, Any]:
+        """What `corpus.json` says about the corpus: name, format, licence; empty where there is none."""
+        path = self.path / INFO_FILE
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def quarantine(self, stage: str, rows: Iterable[dict[str, Any]]) -> int:
+        """Replace what a stage has put into quarantine by these rows; returns how many.
+
+        Parameters
+        ----------
+        stage
+            The step's name; each stage owns one file.
+        rows
+            `{"video_id", "path", "reason"}`; further fields are kept.
+        """
+        listed = [
+            {"video_id": "", "path": "", **row, "stage": stage, "reason": str(row["reason"])} for row in rows
+        ]
+        folder = self.path / QUARANTINE_FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{stage}.partial"
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in listed)
+        os.replace(partial, folder / f"{stage}.jsonl")
+        return len(listed)
+
+    def quarantined(self, stage: str | None = None) -> list[dict[str, Any]]:
+        """What is in quarantine, of one stage or of all."""
+        files = sorted((self.path / QUARANTINE_FOLDER).glob(f"{stage or '*'}.jsonl"))
+        return [
+            json.loads(line)
+            for file in files
+            for line in file.read_text(encoding="utf-8").split("\n")
+            if line.strip()
+        ]
+
+
+def resolve_inside(root: str | Path, path: str) -> str:
+    """An absolute path or URL as it is; a relative one made absolute inside `root`.
+
+    Raises
+    ------
+    InputError
+        If a relative path leaves `root`.
+    """
+    if "://" in path or Path(path).is_absolute():
+        return path
+    base = Path(root).resolve()
+    try:
+        resolved = (base / path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"'{path}' is not a usable path: {_first_line(error)}") from error
+    if not resolved.is_relative_to(base):
+        raise InputError(f"'{path}' leads out of '{root}'; paths must stay inside")
+    return str(resolved)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

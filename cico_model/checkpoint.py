@@ -1,0 +1,108 @@
+"""Save and load sign encoders, and read published weights; a checkpoint is a folder of safetensors and JSON."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
+from cico_model.sign_encoder import SignEncoder
+
+log = logging.getLogger(__name__)
+CONFIG_FILE, WEIGHTS_FILE, LABELS_FILE = "config.json", "model.safetensors", "labels.json"
+
+
+def save_sign_encoder(
+    folder: str | Path, encoder: SignEncoder, labels: list[str], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a sign encoder to a folder: `config.json`, `model.safetensors`, `labels.json`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label a class.
+    """
+    if len(labels) != encoder.num_classes:
+        raise ValueError(f"{encoder.num_classes} classes need as many labels, not {len(labels)}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE)
+    config = {"kind": "sign_encoder", "config": asdict(encoder.config), "metadata": dict(metadata or {})}
+    (folder / LABELS_FILE).write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
+
+
+def load_sign_encoder(folder: str | Path) -> tuple[SignEncoder, list[str]]:
+    """Read a sign encoder, in evaluation mode, and its labels.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no sign encoder.
+    """
+    folder = Path(folder)
+    description = read_config(folder)
+    if description.get("kind") != "sign_encoder":
+        raise ValueError(f"'{folder}' holds a {description.get('kind')}, not a sign encoder")
+    labels: list[str] = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
+    encoder = SignEncoder(len(labels), SignEncoderConfig(**description["config"]))
+    encoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return encoder.eval(), labels
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The description of a checkpoint folder.
+
+    Raises
+    ------
+    ValueError
+        If it is not a checkpoint folder.
+    """
+    file = Path(folder) / CONFIG_FILE
+    if not file.is_file():
+        raise ValueError(f"'{folder}' is not a checkpoint: it has no {CONFIG_FILE}")
+    description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return description
+
+
+def import_sign_encoder(state_dict: Mapping[str, Any], num_classes: int | None = None) -> SignEncoder:
+    """Read published I3D weights.
+
+    Parameters
+    ----------
+    state_dict
+        Tensors under the published names, with or without `module.`, or a checkpoint that holds them
+        as `state_dict`. The size is read off the shapes.
+    num_classes
+        If given and the classifier has another size, the classifier is dropped, and a message says so.
+
+    Raises
+    ------
+    ValueError
+        If weights are missing or have the wrong shape.
+    """
+    nested = state_dict.get("state_dict")
+    tensors: Mapping[str, Tensor] = nested if isinstance(nested, Mapping) else state_dict
+    weights = {k.removeprefix("module."): v for k, v in tensors.items()}
+    first, classifier = weights.get("Conv3d_1a_7x7.conv3d.weight"), weights.get("logits.conv3d.weight")
+    if first is None:
+        raise ValueError("these are not I3D weights: 'Conv3d_1a_7x7.conv3d.weight' is missing")
+    found = None if classifier is None else classifier.shape[0]
+    config = next((c for c in SIGN_ENCODERS.values() if c.channels(64) == first.shape[0]), None)
+    if config is None:
+        raise ValueError(f"no size of the sign encoder has {first.shape[0]} channels in its first layer")
+    encoder = SignEncoder(num_classes or found or 1, config)
+    if found != encoder.num_classes:
+        log.warning("the classifier of %s classes was dropped; %d wanted", found, encoder.num_classes)
+        weights = {k: v for k, v in weights.items() if not k.startswith("logits.")}
+    missing, unexpected = encoder.load_state_dict(weights, strict=False)
+    missing = [k for k in missing if not k.startswith("logits.") and not k.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise ValueError(f"I3D weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}")
+    return encoder

@@ -1,0 +1,118 @@
+"""Frames to windows to normalised clips: which windows of a video, and which pixels of a window."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from cico_model.config import MAX_WINDOWS, WINDOW_FRAMES, SignEncoderConfig
+
+
+def window_starts(num_frames: int, stride: int = 1) -> list[int]:
+    """First frames of a video's windows; the last window is moved back so that it ends with the video.
+
+    Raises
+    ------
+    ValueError
+        If there is no frame or the stride is not positive.
+
+    Examples
+    --------
+    >>> window_starts(20, stride=3)
+    [0, 3, 4]
+    >>> window_starts(7)
+    [0]
+    """
+    if num_frames < 1 or stride < 1:
+        raise ValueError(f"a video needs a frame and a stride of 1 or more, not {num_frames} and {stride}")
+    count = max(math.ceil((num_frames - WINDOW_FRAMES) / stride) + 1, 1)
+    last = max(num_frames - WINDOW_FRAMES, 0)
+    return [min(i * stride, last) for i in range(count)]
+
+
+def select_windows(count: int, limit: int = MAX_WINDOWS) -> list[int]:
+    """Indices of the windows that retrieval uses: all of them, or `limit` spread evenly from first to last.
+
+    Examples
+    --------
+    >>> select_windows(5, limit=3)
+    [0, 2, 4]
+    """
+    if count <= limit:
+        return list(range(count))
+    return [int(i) for i in np.linspace(0, count - 1, limit)]
+
+
+def normalise(frames: Tensor) -> Tensor:
+    """Pixels uint8 [0, 255] to float32 [-0.5, 0.5]."""
+    return frames.float().div_(255.0).sub_(0.5)
+
+
+def pad_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the last frame of [N, H, W, 3] until a window is full."""
+    missing = WINDOW_FRAMES - len(frames)
+    return frames if missing <= 0 else np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+
+
+def centre_crop(frames: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The middle `size` x `size` pixels of [N, H, W, 3]: a view, nothing is copied."""
+    top, left = (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2
+    return frames[:, top : top + size, left : left + size]
+
+
+def windows(frames: NDArray[np.uint8], starts: Sequence[int], config: SignEncoderConfig) -> Tensor:
+    """Cut windows out of a decoded video, ready for the sign encoder.
+
+    Parameters
+    ----------
+    frames
+        uint8 [N, R, R, 3] RGB, R being `config.resize`. Fewer than 16 frames repeat the last one.
+    starts
+        First frames of the wanted windows, from `window_starts`.
+
+    Returns
+    -------
+    Tensor
+        float32 [len(starts), 3, 16, S, S] in [-0.5, 0.5]. Frames are shared as strided views; only the wanted
+        windows are copied, once.
+    """
+    cropped = centre_crop(pad_frames(frames), config.frame_size)
+    views = sliding_window_view(cropped, WINDOW_FRAMES, axis=0)  # [N-15, S, S, 3, 16]
+    return normalise(torch.from_numpy(np.ascontiguousarray(views[list(starts)].transpose(0, 3, 4, 1, 2))))
+
+
+def augment_clip(
+    clip: NDArray[np.uint8], config: SignEncoderConfig, rng: np.random.Generator, *, flip: float = 0.5
+) -> Tensor:
+    """One training window as the paper augments it: flip, colour jitter, scale and offset.
+
+    Parameters
+    ----------
+    clip
+        uint8 [16, R, R, 3], R being `config.resize`.
+    flip
+        Probability of a horizontal flip.
+
+    Returns
+    -------
+    Tensor
+        float32 [3, 16, S, S]: flipped, each colour channel scaled by 1 +- 0.2, the crop's side scaled by
+        1 +- 0.1 and moved at random within the frame (method 1).
+    """
+    size = clip.shape[1]
+    side = min(size, round(config.frame_size * rng.uniform(0.9, 1.1)))
+    top, left = (int(v) for v in rng.integers(0, size - side + 1, 2))
+    # Views all the way: a permuted NHWC array is channels-last, which is the fast path of uint8 interpolation.
+    pixels = torch.from_numpy(clip)[:, top : top + side, left : left + side].permute(0, 3, 1, 2)
+    if side != config.frame_size:
+        pixels = functional.interpolate(pixels, (config.frame_size,) * 2, mode="bilinear", antialias=True)
+    if rng.random() < flip:
+        pixels = pixels.flip(-1)
+    jitter = torch.from_numpy(rng.uniform(0.8, 1.2, 3).astype(np.float32)).view(1, 3, 1, 1)
+    x = (pixels.float() * (jitter / 255.0)).clamp_(max=1.0).sub_(0.5)
+    return x.permute(1, 0, 2, 3).contiguous()

@@ -1,4 +1,4 @@
-"""Save and load sign encoders, and read published weights; a checkpoint is a folder of safetensors and JSON."""
+"""Save and load sign encoders, read published weights; a checkpoint is a folder of safetensors and JSON."""
 
 import json
 import logging

@@ -107,7 +107,7 @@ def augment_clip(
     size = clip.shape[1]
     side = min(size, round(config.frame_size * rng.uniform(0.9, 1.1)))
     top, left = (int(v) for v in rng.integers(0, size - side + 1, 2))
-    # Views all the way: a permuted NHWC array is channels-last, which is the fast path of uint8 interpolation.
+    # Views all the way: a permuted NHWC array is channels-last, the fast path of uint8 interpolation.
     pixels = torch.from_numpy(clip)[:, top : top + side, left : left + side].permute(0, 3, 1, 2)
     if side != config.frame_size:
         pixels = functional.interpolate(pixels, (config.frame_size,) * 2, mode="bilinear", antialias=True)

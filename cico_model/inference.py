@@ -1,4 +1,4 @@
-"""The sign encoder made fast without changing what it says: folded, re-laid, or run by an inference engine."""
+"""The sign encoder made fast without changing what it says: folded, re-laid, or run by an engine."""
 
 import copy
 import importlib.util
@@ -71,7 +71,7 @@ class _TorchEncoder:
     def __init__(self, encoder: SignEncoder, *, bfloat16: bool, compiled: bool) -> None:
         self.device = next(encoder.parameters()).device
         self.bfloat16 = bfloat16
-        encoder = encoder.to(memory_format=torch.channels_last_3d)
+        encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.run: Callable[[Tensor], SignOutput] = torch.compile(encoder) if compiled else encoder
 
     @torch.inference_mode()
@@ -82,7 +82,7 @@ class _TorchEncoder:
 
 
 class _OpenVinoEncoder:
-    """The folded network compiled by OpenVINO for this CPU; one batch size, so that rows never depend on company."""
+    """The folded network compiled by OpenVINO for this CPU, for one batch size: rows never depend on company."""
 
     def __init__(
         self, encoder: SignEncoder, *, bfloat16: bool, threads: int | None, batch_size: int = 32
@@ -99,7 +99,7 @@ class _OpenVinoEncoder:
 
     def __call__(self, clips: Tensor) -> SignOutput:
         parts: list[tuple[Tensor, Tensor]] = []
-        for chunk in clips.float().split(self.batch_size):
+        for chunk in torch.split(clips.float(), self.batch_size):
             rows = len(chunk)
             if rows < self.batch_size:
                 chunk = torch.cat([chunk, chunk.new_zeros(self.batch_size - rows, *chunk.shape[1:])])
@@ -117,5 +117,5 @@ def _trace(encoder: SignEncoder, batch_size: int, size: int) -> Any:
 
     example = torch.zeros(batch_size, 3, 16, size, size)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore")
         return openvino.convert_model(encoder, example_input=example, input=list(example.shape))

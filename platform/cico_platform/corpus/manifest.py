@@ -1,9 +1,8 @@
 """The manifest: one row a clip, the one form in which every later step sees every corpus."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -45,9 +44,10 @@ MANIFEST_SCHEMA = pa.schema(
 class Clip:
     """One clip: which frames of which file, what they say, and who signs under which licence.
 
-    `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the (upright) frame.
-    `label` names the sign of an isolated clip and is `None` for a sentence. `text` is normalised, `text_original`
-    is as written. Clips of one sentence share `text_id`. `path` is relative to the corpus folder, absolute, or a URL.
+    `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the upright
+    frame. `label` names the sign of an isolated clip and is `None` for a sentence. `text` is normalised,
+    `text_original` is as written. Clips of one sentence share `text_id`. `path` is relative to the corpus
+    folder, absolute, or a URL.
     """
 
     video_id: str
@@ -109,7 +109,7 @@ def write_manifest(corpus: str | Path, clips: Sequence[Clip]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{MANIFEST_FILE}.partial"
     pq.write_table(to_table(clips), partial)
-    os.replace(partial, folder / MANIFEST_FILE)
+    partial.replace(folder / MANIFEST_FILE)
 
 
 def read_manifest(corpus: str | Path) -> pa.Table:
@@ -147,11 +147,7 @@ class Corpus:
         labelled
             True: only isolated signs (the dictionary). False: only sentences. None: both.
         """
-        names = {field.name for field in fields(Clip)}
-        rows = (
-            Clip(**{k: v for k, v in row.items() if k in names})
-            for row in read_manifest(self.path).to_pylist()
-        )
+        rows = (Clip(**row) for row in read_manifest(self.path).to_pylist())
         return [
             clip
             for clip in rows
@@ -192,7 +188,7 @@ class Corpus:
         partial = folder / f".{stage}.partial"
         with partial.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in listed)
-        os.replace(partial, folder / f"{stage}.jsonl")
+        partial.replace(folder / f"{stage}.jsonl")
         return len(listed)
 
     def quarantined(self, stage: str | None = None) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ class _TorchEncoder:
 
 
 class _OpenVinoEncoder:
-    """The folded network compiled by OpenVINO for this CPU, for one batch size: rows never depend on company."""
+    """The folded network compiled by OpenVINO for one batch size, so that rows never depend on company."""
 
     def __init__(
         self, encoder: SignEncoder, *, bfloat16: bool, threads: int | None, batch_size: int = 32

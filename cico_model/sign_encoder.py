@@ -46,8 +46,14 @@ def max_pool_same(x: Tensor, kernel: Size3, stride: Size3) -> Tensor:
     """
     x = pad_same(x, kernel, stride)
     batch, channels, frames, height, width = x.shape
-    planes = functional.max_pool2d(x.reshape(batch, channels * frames, height, width), kernel[1:], stride[1:])
-    x = planes.reshape(batch, channels, frames, *planes.shape[2:])
+    if x.is_contiguous(memory_format=torch.channels_last_3d):
+        planes = x.transpose(1, 2).reshape(batch * frames, channels, height, width)
+        planes = functional.max_pool2d(planes, kernel[1:], stride[1:])
+        x = planes.view(batch, frames, channels, *planes.shape[2:]).transpose(1, 2)
+    else:
+        planes = x.reshape(batch, channels * frames, height, width)
+        planes = functional.max_pool2d(planes, kernel[1:], stride[1:])
+        x = planes.view(batch, channels, frames, *planes.shape[2:])
     if kernel[0] == 1:
         return x
     count = (frames - kernel[0]) // stride[0] + 1
@@ -152,7 +158,8 @@ class SignEncoder(nn.Module):
                 x = max_pool_same(x, (2, 2, 2), (2, 2, 2))
             x = self.get_submodule(name)(x)
         # avg_pool3d has no bfloat16 kernel on the CPU; the mean is the same number.
-        return x.mean(dim=(2, 3, 4), keepdim=True)
+        pooled: Tensor = x.mean(dim=(2, 3, 4), keepdim=True)
+        return pooled
 
     def forward(self, clips: Tensor) -> SignOutput:
         """Score windows.

@@ -1,0 +1,144 @@
+"""The sign encoder gives the published outputs, and its fast forms say the same."""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cico_model.checkpoint import import_sign_encoder, load_sign_encoder, save_sign_encoder
+from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
+from cico_model.inference import fold_batch_norm, optimize_for_inference, supports_bfloat16
+from cico_model.sign_encoder import SignEncoder, max_pool_same, pad_same
+
+MICRO = SignEncoderConfig("micro", 0.125, 32)
+
+
+def published_value(key: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """The rule by which the golden files' weights are made (see their README)."""
+    noise = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(shape).astype(np.float32)
+    if key.endswith("running_var"):
+        value = 0.5 + abs(noise)
+    elif key.endswith("running_mean"):
+        value = 0.1 * noise
+    elif len(shape) <= 1:
+        value = 1 + 0.1 * noise if key.endswith("weight") else 0.01 * noise
+    else:
+        value = noise / np.sqrt(np.prod(shape[1:]))
+    return torch.from_numpy(np.asarray(value, dtype=np.float32))
+
+
+@pytest.fixture(scope="module")
+def published_state(shared_dir: Path) -> dict[str, torch.Tensor]:
+    shapes = json.loads((shared_dir / "golden" / "i3d_state_dict.json").read_text())
+    return {
+        key: torch.tensor(0) if key.endswith("num_batches_tracked") else published_value(key, tuple(shape))
+        for key, shape in shapes.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def trained_encoder() -> SignEncoder:
+    """A small network whose batch normalisation has seen data, so that folding it changes something."""
+    torch.manual_seed(0)
+    encoder = SignEncoder(7, MICRO).train()
+    with torch.no_grad():
+        for _ in range(5):
+            encoder(torch.rand(4, 3, 16, 32, 32) - 0.5)
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_published_weights_give_the_published_outputs(
+    shared_dir: Path, published_state: dict[str, torch.Tensor], prefix: str
+) -> None:
+    golden = np.load(shared_dir / "golden" / "i3d.npz")
+    frames = torch.from_numpy(golden["frames_u8_28"])
+    clips = frames.repeat_interleave(8, 2).repeat_interleave(8, 3).permute(0, 4, 1, 2, 3).float() / 255 - 0.5
+    encoder = import_sign_encoder({prefix + key: value for key, value in published_state.items()}).eval()
+    with torch.inference_mode():
+        output = encoder(clips)
+    np.testing.assert_allclose(output.logits.numpy(), golden["logits"], atol=1e-4, rtol=0)
+    np.testing.assert_allclose(output.embedding.numpy(), golden["embedding"], atol=1e-4, rtol=0)
+
+
+def test_a_classifier_of_another_size_is_dropped_with_a_message(
+    published_state: dict[str, torch.Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = import_sign_encoder({"state_dict": published_state}, num_classes=9)
+    assert encoder.num_classes == 9
+    assert "classifier of 50 classes was dropped" in caplog.text
+    kept = encoder.state_dict()["Mixed_5c.b0.conv3d.weight"]
+    assert torch.equal(kept, published_state["Mixed_5c.b0.conv3d.weight"])
+
+
+def test_weights_that_are_not_i3d_are_refused(published_state: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match="not I3D weights"):
+        import_sign_encoder({"some.weight": torch.zeros(3)})
+    broken = {k: v for k, v in published_state.items() if k != "Mixed_4b.b0.conv3d.weight"}
+    with pytest.raises(ValueError, match=r"Mixed_4b\.b0"):
+        import_sign_encoder(broken)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize(
+    ("kernel", "stride"), [((3, 3, 3), (2, 2, 2)), ((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (1, 1, 1))]
+)
+def test_pooling_in_two_steps_equals_pooling_in_one(
+    kernel: tuple[int, int, int], stride: tuple[int, int, int], layout: torch.memory_format
+) -> None:
+    x = torch.rand(2, 5, 7, 9, 8).to(memory_format=layout)
+    expected = torch.nn.functional.max_pool3d(pad_same(x, kernel, stride), kernel, stride)
+    assert torch.equal(max_pool_same(x, kernel, stride), expected)
+
+
+def test_folding_batch_normalisation_is_exact(trained_encoder: SignEncoder) -> None:
+    import copy
+
+    clips = torch.rand(3, 3, 16, 32, 32) - 0.5
+    with torch.inference_mode():
+        expected = trained_encoder(clips)
+        folded = fold_batch_norm(copy.deepcopy(trained_encoder))(clips)
+    torch.testing.assert_close(folded.logits, expected.logits, atol=1e-5, rtol=1e-5)
+
+
+def test_float32_inference_is_exact_and_batches_of_any_size_agree(trained_encoder: SignEncoder) -> None:
+    clips = torch.rand(35, 3, 16, 32, 32) - 0.5
+    fast = optimize_for_inference(trained_encoder, "float32", threads=1)
+    with torch.inference_mode():
+        expected = trained_encoder(clips)
+    output = fast(clips)
+    torch.testing.assert_close(output.embedding, expected.embedding, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=1e-4)
+    assert torch.equal(fast(clips[34:]).embedding, output.embedding[34:])
+
+
+@pytest.mark.skipif(not supports_bfloat16(), reason="this CPU has no bfloat16 arithmetic")
+def test_bfloat16_keeps_the_direction_of_the_features(trained_encoder: SignEncoder) -> None:
+    clips = torch.rand(8, 3, 16, 32, 32) - 0.5
+    with torch.inference_mode():
+        expected = trained_encoder(clips).embedding
+    found = optimize_for_inference(trained_encoder, "bfloat16", threads=1)(clips).embedding
+    assert torch.cosine_similarity(found, expected).min() >= 0.9999
+
+
+def test_a_saved_encoder_comes_back_the_same(trained_encoder: SignEncoder, tmp_path: Path) -> None:
+    labels = [f"sign {i}" for i in range(7)]
+    save_sign_encoder(tmp_path / "encoder", trained_encoder, labels)
+    loaded, found = load_sign_encoder(tmp_path / "encoder")
+    assert found == labels
+    assert loaded.config == MICRO
+    clips = torch.rand(1, 3, 16, 32, 32) - 0.5
+    with torch.inference_mode():
+        assert torch.equal(loaded(clips).logits, trained_encoder(clips).logits)
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        load_sign_encoder(tmp_path)
+
+
+def test_the_sizes_are_the_same_network() -> None:
+    paper, tiny = SIGN_ENCODERS["paper"], SIGN_ENCODERS["tiny"]
+    assert (paper.feature_dim, paper.resize) == (1024, 256)
+    assert (tiny.feature_dim, tiny.resize) == (256, 73)
+    assert set(SignEncoder(3, tiny).state_dict()) == set(SignEncoder(3, MICRO).state_dict())

@@ -1,0 +1,87 @@
+"""Frame folders: a clip given as numbered PNG or JPEG files."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cico_platform.corpus.limits import (
+    ClipError,
+    DecodedClip,
+    DecodeLimits,
+    check_pixels,
+    crop_pixels,
+    target_size,
+)
+
+IMAGES = {".png", ".jpg", ".jpeg"}
+FRAME_FOLDER_FPS = 25.0
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The folder's images in the order of the numbers in their names."""
+    files = [
+        path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith(".")
+    ]
+    return sorted(files, key=lambda p: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", p.stem)])
+
+
+def read_frame_folder(
+    folder: Path,
+    start: float | None,
+    end: float | None,
+    crop: list[float] | None,
+    size: int | None,
+    longest: int | None,
+    limits: DecodeLimits,
+) -> DecodedClip:
+    """Read a folder of frames as a clip of 25 frames a second; a frame that cannot be read is left out.
+
+    Raises
+    ------
+    ClipError
+        If no image can be read, or a limit is exceeded.
+    """
+    files = frame_files(folder)
+    if not files:
+        raise ClipError("the folder holds no PNG or JPEG frames")
+    first = 0 if start is None else max(0, round(start * FRAME_FOLDER_FPS))
+    last = len(files) if end is None else min(len(files), round(end * FRAME_FOLDER_FPS))
+    chosen = files[first:last]
+    if len(chosen) > limits.frames:
+        raise ClipError(f"more than {limits.frames} frames; give start and end, or raise the limit")
+    frames, times, held, reason = [], [], 0, "no frame lies in the clip's time"
+    for number, path in enumerate(chosen, first):
+        try:
+            frame = _read(path, crop, size, longest, limits)
+        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+            reason = f"frame '{path.name}' cannot be read: {str(error).splitlines()[0]}"
+            continue
+        held += frame.nbytes
+        if held > limits.bytes:
+            raise ClipError(f"more than {limits.bytes} bytes of frames; give start and end, or a size")
+        frames.append(frame)
+        times.append(number / FRAME_FOLDER_FPS)
+    if not frames:
+        raise ClipError(reason)
+    if any(frame.shape != frames[0].shape for frame in frames):
+        raise ClipError("the frames differ in size; give a size to scale them to")
+    return DecodedClip(np.stack(frames), FRAME_FOLDER_FPS, np.asarray(times), len(frames) < len(chosen))
+
+
+def _read(
+    path: Path, crop: list[float] | None, size: int | None, longest: int | None, limits: DecodeLimits
+) -> NDArray[np.uint8]:
+    with Image.open(path, formats=["PNG", "JPEG"]) as image:
+        check_pixels(image.width, image.height, limits)
+        frame = np.asarray(image.convert("RGB"))
+    x, y, width, height = crop_pixels(crop, frame.shape[1], frame.shape[0])
+    frame = frame[y : y + height, x : x + width]
+    out = target_size(width, height, size, longest)
+    if out == (width, height):
+        return frame
+    how = cv2.INTER_AREA if out[0] <= width and out[1] <= height else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(frame, out, interpolation=how), dtype=np.uint8)

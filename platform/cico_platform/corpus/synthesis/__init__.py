@@ -1,0 +1,6 @@
+"""A sign corpus drawn by code: real MP4 files of invented signs, made from a seed without licence or download."""
+
+from cico_platform.corpus.synthesis.production import synthesize
+from cico_platform.corpus.synthesis.screenplay import SynthesisSettings
+
+__all__ = ["SynthesisSettings", "synthesize"]

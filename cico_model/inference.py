@@ -1,8 +1,12 @@
 """The sign encoder made fast without changing what it says: folded, re-laid, or run by an engine."""
 
+import contextlib
 import copy
 import importlib.util
+import io
+import logging
 import platform
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +18,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder, SignOutput, Unit
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 InferenceEncoder = Callable[[Tensor], SignOutput]
+SMALL_FRAME = 128
 
 
 def supports_bfloat16() -> bool:
@@ -27,7 +32,11 @@ def supports_bfloat16() -> bool:
 
 
 def optimize_for_inference(
-    encoder: SignEncoder, precision: Precision = "auto", *, threads: int | None = None
+    encoder: SignEncoder,
+    precision: Precision = "auto",
+    calibration: Tensor | None = None,
+    *,
+    threads: int | None = None,
 ) -> InferenceEncoder:
     """Make a sign encoder fast on the hardware at hand.
 
@@ -37,7 +46,10 @@ def optimize_for_inference(
         The network; it is copied, not changed.
     precision
         `float32` is exact (to rounding); `bfloat16` keeps the cosine to the exact features above 0.9999;
-        `auto` takes bfloat16 where the hardware multiplies it, else float32.
+        `int8` quantises weights and activations after training (OpenVINO and NNCF, CPU only); `auto` takes
+        bfloat16 where the hardware multiplies it, else float32, and never quantises.
+    calibration
+        For `int8`: float [N, 3, 16, S, S], a few real clips in [-0.5, 0.5] from which the ranges are read.
     threads
         CPU threads; all of them by default.
 
@@ -46,13 +58,27 @@ def optimize_for_inference(
     callable
         `clips [B, 3, 16, S, S]` to `SignOutput`, as the network itself in evaluation mode. On CUDA: bfloat16,
         channels-last, compiled. On a CPU: OpenVINO where it is installed, else the folded network.
+
+    Raises
+    ------
+    ValueError
+        If `int8` is asked for without calibration clips, without OpenVINO, or on another device than a CPU.
     """
     device = next(encoder.parameters()).device
     folded = fold_batch_norm(copy.deepcopy(encoder).eval()).requires_grad_(False)
+    has_engine = device.type == "cpu" and importlib.util.find_spec("openvino") is not None
+    if precision == "int8":
+        if calibration is None or not len(calibration):
+            raise ValueError("int8 needs calibration clips [N, 3, 16, S, S]: a few real ones, not noise")
+        if not has_engine:
+            raise ValueError("int8 runs on a CPU with openvino and nncf installed; use bfloat16 here")
+        return _OpenVinoEncoder(
+            folded, bfloat16=supports_bfloat16(), threads=threads, calibration=calibration
+        )
     if device.type == "cuda":
         return _TorchEncoder(folded, bfloat16=precision != "float32", compiled=True)
     bfloat16 = precision == "bfloat16" or (precision == "auto" and supports_bfloat16())
-    if importlib.util.find_spec("openvino") is not None:
+    if has_engine:
         return _OpenVinoEncoder(folded, bfloat16=bfloat16, threads=threads)
     return _TorchEncoder(folded, bfloat16=bfloat16, compiled=False)
 
@@ -85,37 +111,57 @@ class _OpenVinoEncoder:
     """The folded network compiled by OpenVINO for one batch size, so that rows never depend on company."""
 
     def __init__(
-        self, encoder: SignEncoder, *, bfloat16: bool, threads: int | None, batch_size: int = 32
+        self,
+        encoder: SignEncoder,
+        *,
+        bfloat16: bool,
+        threads: int | None,
+        calibration: Tensor | None = None,
     ) -> None:
         import openvino
 
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        size = encoder.config.frame_size
-        self.batch_size = batch_size
-        self.request = openvino.Core().compile_model(_trace(encoder, batch_size, size), "CPU", options)
         self.config: SignEncoderConfig = encoder.config
+        # Small frames need company to keep the cores busy; large ones do alone, and waste no padding.
+        self.batch_size = 1 if self.config.frame_size > SMALL_FRAME else 32
+        model = _trace(encoder, self.batch_size)
+        if calibration is not None:
+            model = _quantise(model, calibration, self.batch_size)
+        self.request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
 
     def __call__(self, clips: Tensor) -> SignOutput:
-        parts: list[tuple[Tensor, Tensor]] = []
+        rows: list[list[Tensor]] = [[], []]
         for chunk in torch.split(clips.float(), self.batch_size):
-            rows = len(chunk)
-            if rows < self.batch_size:
-                chunk = torch.cat([chunk, chunk.new_zeros(self.batch_size - rows, *chunk.shape[1:])])
-            outputs = self.request([chunk.contiguous().numpy()])
-            parts.append(tuple(torch.from_numpy(outputs[i][:rows].copy()) for i in (0, 1)))  # type: ignore[arg-type]
-        logits, embeddings = zip(*parts, strict=True)
-        return SignOutput(torch.cat(logits), torch.cat(embeddings))
+            count = len(chunk)
+            results = self.request.infer([_fill(chunk, self.batch_size).numpy()])
+            for index in (0, 1):
+                rows[index].append(torch.from_numpy(results[index][:count].copy()))
+        return SignOutput(torch.cat(rows[0]), torch.cat(rows[1]))
 
 
-def _trace(encoder: SignEncoder, batch_size: int, size: int) -> Any:
+def _fill(clips: Tensor, batch_size: int) -> Tensor:
+    """Clips with zero rows behind, up to the batch size."""
+    missing = clips.new_zeros(batch_size - len(clips), *clips.shape[1:])
+    return torch.cat([clips, missing]) if len(missing) else clips.contiguous()
+
+
+def _trace(encoder: SignEncoder, batch_size: int) -> Any:
     """The network as an OpenVINO model of fixed input shape; padding is a constant of that shape."""
-    import warnings
-
     import openvino
 
-    example = torch.zeros(batch_size, 3, 16, size, size)
+    example = torch.zeros(batch_size, 3, 16, encoder.config.frame_size, encoder.config.frame_size)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # the tracer warns of the shapes that are meant to be constants
         return openvino.convert_model(encoder, example_input=example, input=list(example.shape))
+
+
+def _quantise(model: Any, calibration: Tensor, batch_size: int) -> Any:
+    """The model in int8: ranges from the calibration clips, with bias correction (NNCF)."""
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    batches = [_fill(chunk, batch_size).numpy() for chunk in torch.split(calibration.float(), batch_size)]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))

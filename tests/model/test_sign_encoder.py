@@ -142,3 +142,17 @@ def test_the_sizes_are_the_same_network() -> None:
     assert (paper.feature_dim, paper.resize) == (1024, 256)
     assert (tiny.feature_dim, tiny.resize) == (256, 73)
     assert set(SignEncoder(3, tiny).state_dict()) == set(SignEncoder(3, MICRO).state_dict())
+
+
+def test_int8_is_calibrated_on_clips_and_keeps_the_direction(trained_encoder: SignEncoder) -> None:
+    clips = torch.rand(40, 3, 16, 32, 32) - 0.5
+    with torch.inference_mode():
+        expected = trained_encoder(clips).embedding
+    found = optimize_for_inference(trained_encoder, "int8", clips[:32], threads=1)(clips).embedding
+    assert torch.cosine_similarity(found, expected).min() >= 0.995
+    assert not torch.equal(found, expected)
+
+
+def test_int8_without_calibration_clips_is_refused(trained_encoder: SignEncoder) -> None:
+    with pytest.raises(ValueError, match="calibration clips"):
+        optimize_for_inference(trained_encoder, "int8")

@@ -1,0 +1,93 @@
+"""The CiCo method in PyTorch: sign videos and sentences in one space, and what answers what.
+
+Names are imported when they are first used, so that `import cico_model` is instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cico_model.alignment import align, word_spans
+    from cico_model.checkpoint import (
+        import_sign_encoder,
+        load,
+        load_sign_encoder,
+        save_sign_encoder,
+    )
+    from cico_model.clips import select_windows, window_starts
+    from cico_model.inference import optimize_for_inference
+    from cico_model.loss import distributed_retrieval_loss, pooled_loss, retrieval_loss
+    from cico_model.metrics import retrieval_metrics, retrieval_ranks
+    from cico_model.model import RetrievalModel
+    from cico_model.optimizer import PublishedAdam
+    from cico_model.pseudo_labels import merge_windows
+    from cico_model.retrieval_checkpoint import load_retrieval_model, save_retrieval_model
+    from cico_model.sign_encoder import SignEncoder
+    from cico_model.similarity import pooled_similarity, score_matrix, similarity
+    from cico_model.text import ClipTokenizer, CorpusTokenizer, augment_text, load_tokenizer
+    from cico_model.tower_import import import_towers
+    from cico_model.towers import TextTower, VideoTower
+
+HOMES = {
+    "alignment": ("align", "word_spans"),
+    "checkpoint": ("import_sign_encoder", "load", "load_sign_encoder", "save_sign_encoder"),
+    "clips": ("select_windows", "window_starts"),
+    "inference": ("optimize_for_inference",),
+    "loss": ("distributed_retrieval_loss", "pooled_loss", "retrieval_loss"),
+    "metrics": ("retrieval_metrics", "retrieval_ranks"),
+    "model": ("RetrievalModel",),
+    "optimizer": ("PublishedAdam",),
+    "pseudo_labels": ("merge_windows",),
+    "retrieval_checkpoint": ("load_retrieval_model", "save_retrieval_model"),
+    "sign_encoder": ("SignEncoder",),
+    "similarity": ("pooled_similarity", "score_matrix", "similarity"),
+    "text": ("ClipTokenizer", "CorpusTokenizer", "augment_text", "load_tokenizer"),
+    "tower_import": ("import_towers",),
+    "towers": ("TextTower", "VideoTower"),
+}
+
+__all__ = [
+    "ClipTokenizer",
+    "CorpusTokenizer",
+    "PublishedAdam",
+    "RetrievalModel",
+    "SignEncoder",
+    "TextTower",
+    "VideoTower",
+    "align",
+    "augment_text",
+    "distributed_retrieval_loss",
+    "import_sign_encoder",
+    "import_towers",
+    "load",
+    "load_retrieval_model",
+    "load_sign_encoder",
+    "load_tokenizer",
+    "merge_windows",
+    "optimize_for_inference",
+    "pooled_loss",
+    "pooled_similarity",
+    "retrieval_loss",
+    "retrieval_metrics",
+    "retrieval_ranks",
+    "save_retrieval_model",
+    "save_sign_encoder",
+    "score_matrix",
+    "select_windows",
+    "similarity",
+    "window_starts",
+    "word_spans",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"cico_model.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'cico_model' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,95 @@
+"""Retrieval metrics both ways: how often, and how high, the right answer is ranked (paper, section 4.1)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float64]
+CUTS = (1, 5, 10)
+
+
+def retrieval_metrics(
+    similarity: Tensor | ArrayLike, video_text_index: Tensor | Sequence[int] | NDArray[np.int64]
+) -> dict[str, dict[str, float]]:
+    """R@1, R@5, R@10 in percent, median and mean rank, for both directions (method 8).
+
+    Parameters
+    ----------
+    similarity
+        Float [V, T]: score of each video with each text.
+    video_text_index
+        Integers [V]: the text that each video says. A text may own several videos.
+
+    Returns
+    -------
+    dict[str, dict[str, float]]
+        `{"t2v": {"R@1", "R@5", "R@10", "MedR", "MeanR"}, "v2t": {...}}`.
+
+    Raises
+    ------
+    ValueError
+        If shapes don't fit, an index names no text, or a score is not a number.
+
+    Examples
+    --------
+    >>> retrieval_metrics([[0.9, 0.1], [0.8, 0.2]], [0, 1])["v2t"]["R@1"]
+    50.0
+    """
+    ranks = retrieval_ranks(similarity, video_text_index)
+    return {direction: summarise_ranks(found) for direction, found in ranks.items()}
+
+
+def retrieval_ranks(
+    similarity: Tensor | ArrayLike, video_text_index: Tensor | Sequence[int] | NDArray[np.int64]
+) -> dict[str, Floats]:
+    """Rank of the right answer for each query, 1 being the best.
+
+    Video-to-text: each video ranks all texts. Text-to-video: each text that owns a video ranks the texts'
+    groups of videos, a group scoring by its best video. Candidates that tie share the mean of their ranks, so that
+    a query counts once, and a model that scores everything alike gains nothing (quirk 3).
+
+    Returns
+    -------
+    dict[str, NDArray[np.float64]]
+        `{"t2v": one rank a text that owns a video, by text, "v2t": one rank a video}`.
+    """
+    scores = as_array(similarity).astype(np.float64)
+    owners = as_array(video_text_index).astype(np.int64)
+    if scores.ndim != 2 or owners.shape != scores.shape[:1] or not len(owners):
+        raise ValueError(f"scores [V, T] need an index [V], not {scores.shape} with {owners.shape}")
+    if owners.min() < 0 or owners.max() >= scores.shape[1]:
+        raise ValueError(f"a video's text is {int(owners.max())}: there are {scores.shape[1]} texts")
+    if np.isnan(scores).any():
+        raise ValueError(f"row {int(np.isnan(scores).any(axis=1).argmax())} of the scores is not a number")
+    v2t = rank_in_rows(scores, owners)
+    present, group = np.unique(owners, return_inverse=True)
+    best = np.full((len(present), scores.shape[1]), -np.inf)
+    np.maximum.at(best, group, scores)
+    t2v = rank_in_rows(best[:, present].T, np.arange(len(present)))
+    return {"t2v": t2v, "v2t": v2t}
+
+
+def rank_in_rows(scores: Floats, right: NDArray[np.int64]) -> Floats:
+    """Rank, from 1, of one column in each row; ties take the mean rank."""
+    own = scores[np.arange(len(scores)), right][:, None]
+    better = (scores > own).sum(axis=1)
+    equal = (scores == own).sum(axis=1)
+    ranks: Floats = better + (equal + 1) / 2
+    return ranks
+
+
+def summarise_ranks(ranks: Floats) -> dict[str, float]:
+    """R@k in percent, median and mean of ranks."""
+    recalls = {f"R@{k}": float(100 * (ranks <= k).mean()) for k in CUTS}
+    return {**recalls, "MedR": float(np.median(ranks)), "MeanR": float(ranks.mean())}
+
+
+def as_array(values: Tensor | ArrayLike) -> NDArray[np.generic]:
+    """A tensor of any device and precision, or anything like an array, as one."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+    return np.asarray(values)

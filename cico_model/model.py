@@ -1,0 +1,164 @@
+"""The retrieval model: both towers, the learned scale, and how they are trained and asked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cico_model.config import TowerConfig
+from cico_model.loss import distributed_retrieval_loss, pooled_loss
+from cico_model.similarity import pooled_similarity, score_matrix
+from cico_model.text import TextTokenizer, TokenBatch, Word
+from cico_model.towers import TextTower, VideoTower
+
+MAX_LOGIT_SCALE = math.log(100.0)
+START_LOGIT_SCALE = math.log(1 / 0.07)
+
+
+class EncodedText(NamedTuple):
+    """Text tokens [B, L, D], valid [B, L] bool, and each text's words with the positions of their tokens."""
+
+    tokens: Tensor
+    valid: Tensor
+    words: list[list[Word]]
+
+
+class RetrievalModel(nn.Module):
+    """Sign videos and texts in one space.
+
+    Calling it gives the loss of a batch, so that DistributedDataParallel may wrap it.
+
+    Parameters
+    ----------
+    config
+        Sizes and comparison; its vocabulary size is set to the tokenizer's where a tower isn't given.
+    tokenizer
+        Of the texts.
+    towers
+        Trained towers, from `import_towers`; fresh ones otherwise.
+    """
+
+    def __init__(
+        self,
+        config: TowerConfig,
+        tokenizer: TextTokenizer,
+        towers: tuple[VideoTower, TextTower] | None = None,
+    ) -> None:
+        super().__init__()
+        if towers is None:
+            config = replace(config, vocab_size=tokenizer.vocab_size)
+        elif tokenizer.vocab_size > config.vocab_size:
+            raise ValueError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens, the text tower {config.vocab_size}"
+            )
+        self.config = config
+        self.tokenizer = tokenizer
+        self.video, self.text = towers or (VideoTower(config), TextTower(config))
+        self.logit_scale = nn.Parameter(torch.tensor(START_LOGIT_SCALE))
+
+    def encode_video(self, features: Tensor, valid: Tensor) -> Tensor:
+        """Sign features [B, T, F] and their mask [B, T] to video tokens [B, 1 + T, D]; see `video_mask`."""
+        missing = self._missing_windows(features.shape[1])
+        padded = functional.pad(features, (0, 0, 0, missing))
+        tokens: Tensor = self.video(padded, functional.pad(valid.bool(), (0, missing)))
+        return tokens
+
+    def video_mask(self, valid: Tensor) -> Tensor:
+        """Mask of windows [B, T] to that of video tokens [B, 1 + T]: the class token is never valid."""
+        missing = self._missing_windows(valid.shape[1])
+        return functional.pad(valid.bool(), (1, missing), value=False)
+
+    def tokenise(self, texts: Sequence[str]) -> TokenBatch:
+        """Token ids of texts, padded as the model needs them."""
+        batch = self.tokenizer.encode(texts, self.config.context_length)
+        missing = 0 if self.config.mask_padding else self.config.context_length - batch.ids.shape[1]
+        return TokenBatch(
+            functional.pad(batch.ids, (0, missing)), functional.pad(batch.valid, (0, missing)), batch.words
+        )
+
+    def encode_text(self, texts: Sequence[str]) -> EncodedText:
+        """Texts to text tokens.
+
+        Raises
+        ------
+        ValueError
+            If a text is empty: its row is named.
+        """
+        batch = self.tokenise(texts)
+        device = self.logit_scale.device
+        return EncodedText(self.text(batch.ids.to(device)), batch.valid.to(device), batch.words)
+
+    def forward(
+        self,
+        features: Tensor,
+        valid: Tensor,
+        ids: Tensor,
+        text_valid: Tensor,
+        ids_augmented: Tensor | None = None,
+        text_valid_augmented: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of a batch of pairs, over all workers' batches together.
+
+        Parameters
+        ----------
+        features, valid
+            float [B, T, F] and bool [B, T].
+        ids, text_valid
+            int64 and bool [B, L], from `tokenise`.
+        ids_augmented, text_valid_augmented
+            The same for the augmented texts.
+        """
+        video_tokens, video_valid = self.encode_video(features, valid), self.video_mask(valid)
+        text_tokens = self.text(ids)
+        if self.config.pooling == "mean":
+            # One direction for both, so that there is nothing for augmented text alone: it is the text.
+            if ids_augmented is not None and text_valid_augmented is not None:
+                text_tokens, text_valid = self.text(ids_augmented), text_valid_augmented
+            return pooled_loss(
+                video_tokens, text_tokens, video_valid, text_valid, logit_scale=self.logit_scale
+            )
+        return distributed_retrieval_loss(
+            video_tokens,
+            text_tokens,
+            video_valid,
+            text_valid,
+            logit_scale=self.logit_scale,
+            text_tokens_augmented=None if ids_augmented is None else self.text(ids_augmented),
+            text_valid_augmented=text_valid_augmented,
+            weight=self.config.weight,
+            design=self.config.design,
+            temperature=self.config.temperature,
+            mask_padding=self.config.mask_padding,
+        )
+
+    @torch.no_grad()
+    def scores(
+        self, video_tokens: Tensor, text_tokens: Tensor, video_valid: Tensor, text_valid: Tensor
+    ) -> Tensor:
+        """Score of every video with every text, [Bv, Bt], the higher the better; masks are of tokens."""
+        if self.config.pooling == "mean":
+            return pooled_similarity(video_tokens, text_tokens, video_valid, text_valid)
+        return score_matrix(
+            video_tokens,
+            text_tokens,
+            video_valid,
+            text_valid,
+            weight=self.config.weight,
+            temperature=self.config.temperature,
+            mask_padding=self.config.mask_padding,
+        )
+
+    @torch.no_grad()
+    def clamp_logit_scale(self) -> None:
+        """Keep the scale at 100 or less; to be called after each step of the optimiser."""
+        self.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
+
+    def _missing_windows(self, windows: int) -> int:
+        # Where padding takes part in the softmax (published checkpoints), all of it must be there.
+        if self.config.mask_padding or windows > self.config.max_windows:
+            return 0
+        return self.config.max_windows - windows

@@ -1,0 +1,60 @@
+"""Save and load retrieval models: `config.json`, `model.safetensors` and the tokenizer's files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from cico_model.config import TowerConfig
+from cico_model.model import RetrievalModel
+from cico_model.text import load_tokenizer
+from cico_model.tower_import import check_weights
+
+KIND = "retrieval"
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+
+def save_retrieval_model(
+    folder: str | Path, model: RetrievalModel, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a retrieval model to a folder, `config.json` last: a folder that has it is whole."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    model.tokenizer.save(folder)
+    save_file(weights, folder / WEIGHTS_FILE)
+    config = {"kind": KIND, "config": asdict(model.config), "metadata": dict(metadata or {})}
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
+
+
+def load_retrieval_model(folder: str | Path) -> RetrievalModel:
+    """Read a retrieval model, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds none, or a weight is missing, unknown or of a wrong shape: the key is named.
+    """
+    folder = Path(folder)
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        raise ValueError(f"'{folder}' is not a checkpoint: it has no {CONFIG_FILE}")
+    description = json.loads(file.read_text(encoding="utf-8"))
+    if description.get("kind") != KIND:
+        raise ValueError(f"'{folder}' holds a {description.get('kind')}, not a retrieval model")
+    known = {field.name for field in fields(TowerConfig)}
+    unknown = sorted(set(description["config"]) - known)
+    if unknown:
+        raise ValueError(f"'{file}' has settings that this version doesn't know: {', '.join(unknown)}")
+    with torch.device("meta"):  # nothing is drawn at random that is overwritten next
+        model = RetrievalModel(TowerConfig(**description["config"]), load_tokenizer(folder))
+    weights = load_file(folder / WEIGHTS_FILE)
+    check_weights(model.state_dict(), weights)
+    model.load_state_dict(weights, assign=True)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return model.eval()

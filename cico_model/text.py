@@ -1,0 +1,323 @@
+"""Texts to tokens and back to words: CLIP's own tokenizer, and one trained on a corpus; text augmentation."""
+
+import functools
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import ftfy
+import numpy as np
+import torch
+from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Backend
+from torch import Tensor
+
+PAD, START, END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
+# How CLIP cuts a text before its byte pairs are merged.
+PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+# What a reader calls a word: letters and digits, with inner apostrophes and hyphens; a Chinese, Japanese or
+# Korean character by itself.
+CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+WORDS = re.compile(rf"[{CJK}]|(?:(?![{CJK}])[^\W_])+(?:['’-](?:(?![{CJK}])[^\W_])+)*")
+END_OF_WORD = "</w>"
+CORPUS_FILE, CLIP_FILE = "tokenizer.json", "clip_tokenizer.json"
+
+
+class Word(NamedTuple):
+    """A word of a text and the positions of its tokens; none are left if truncation dropped them all."""
+
+    text: str
+    positions: list[int]
+
+
+class TokenBatch(NamedTuple):
+    """Token ids [B, L] int64, 0 where padded; valid [B, L] bool; each text's words."""
+
+    ids: Tensor
+    valid: Tensor
+    words: list[list[Word]]
+
+
+class Piece(NamedTuple):
+    """A token id and the characters of the cleaned text that it stands for."""
+
+    id: int
+    start: int
+    end: int
+
+
+class TextTokenizer(Protocol):
+    """What the text tower needs of a tokenizer."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        ...
+
+    def encode(self, texts: Sequence[str], context_length: int = 32) -> TokenBatch:
+        """Tokens of a batch of texts, at most `context_length` each."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Write what `load_tokenizer` reads."""
+        ...
+
+
+class ClipTokenizer:
+    """The tokenizer of CLIP and of published CiCo checkpoints; its vocabulary comes with a package."""
+
+    vocab_size = 49408
+
+    def encode(self, texts: Sequence[str], context_length: int = 32) -> TokenBatch:
+        """Tokens of a batch of texts: start, byte pairs, end, padded with 0 to the longest.
+
+        Raises
+        ------
+        ValueError
+            If a text is empty: its row is named.
+        """
+        backend = clip_backend()
+        pieces, cleaned = [], [clean_text(text) for text in texts]
+        for text in cleaned:
+            row: list[Piece] = []
+            for part, (start, end) in clip_splitter().pre_tokenize_str(text):
+                row += [Piece(token, start, end) for token in backend.encode(part)]
+            pieces.append(row)
+        return assemble(pieces, cleaned, (backend.start_of_text(), backend.end_of_text()), context_length)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a marker: the vocabulary itself is the package's."""
+        (Path(folder) / CLIP_FILE).write_text(json.dumps({"vocabulary": "clip"}), encoding="utf-8")
+
+
+class CorpusTokenizer:
+    """A CLIP-style byte-pair tokenizer trained on a corpus' texts: small, and nothing to download.
+
+    An unseen word falls apart into known byte pairs or single bytes: nothing is lost.
+
+    Examples
+    --------
+    >>> tokenizer = CorpusTokenizer.train(["the cat sleeps", "the cat eats"])
+    >>> batch = tokenizer.encode(["The cat!"])
+    >>> [word.text for word in batch.words[0]], tokenizer.decode(batch.ids[0])
+    (['the', 'cat'], 'the cat !')
+    """
+
+    def __init__(self, definition: str) -> None:
+        from transformers import PreTrainedTokenizerFast
+
+        backend = Backend.from_str(definition)
+        self.fast: Any = PreTrainedTokenizerFast(
+            tokenizer_object=backend, pad_token=PAD, bos_token=START, eos_token=END
+        )
+        self._backend: Any = self.fast.backend_tokenizer
+        self._backend.encode_special_tokens = True  # a text that holds "<|endoftext|>" means the characters
+        self._ends = (int(self.fast.bos_token_id), int(self.fast.eos_token_id))
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int = 2000) -> "CorpusTokenizer":
+        """Learn the byte pairs of a corpus' texts; the same texts give the same tokenizer."""
+        return cls(train_definition([clean_text(text) for text in texts], vocab_size))
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return int(self._backend.get_vocab_size())
+
+    def encode(self, texts: Sequence[str], context_length: int = 32) -> TokenBatch:
+        """Tokens of a batch of texts: start, byte pairs, end, padded with 0 to the longest.
+
+        Raises
+        ------
+        ValueError
+            If a text is empty: its row is named.
+        """
+        cleaned = [clean_text(text) for text in texts]
+        encodings = self._backend.encode_batch(cleaned, add_special_tokens=False)
+        pieces = [[Piece(i, *span) for i, span in zip(e.ids, e.offsets, strict=True)] for e in encodings]
+        return assemble(pieces, cleaned, self._ends, context_length)
+
+    def decode(self, ids: Tensor) -> str:
+        """The text of one row of ids, without start, end and padding."""
+        kept = [int(i) for i in ids if int(i) not in (0, *self._ends)]
+        return str(self._backend.decode(kept)).strip()
+
+    def save(self, folder: str | Path) -> None:
+        """Write `tokenizer.json` and the files beside it that `transformers` reads."""
+        self.fast.save_pretrained(str(folder))
+
+    def __reduce__(self) -> tuple[type["CorpusTokenizer"], tuple[str]]:
+        return CorpusTokenizer, (self._backend.to_str(),)
+
+
+def load_tokenizer(folder: str | Path) -> TextTokenizer:
+    """The tokenizer that was saved in a folder.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    folder = Path(folder)
+    if (folder / CLIP_FILE).is_file():
+        return ClipTokenizer()
+    if (folder / CORPUS_FILE).is_file():
+        return CorpusTokenizer((folder / CORPUS_FILE).read_text(encoding="utf-8"))
+    raise ValueError(f"'{folder}' holds no tokenizer: neither {CORPUS_FILE} nor {CLIP_FILE}")
+
+
+def clean_text(text: str) -> str:
+    """A text as CLIP cleans it: broken characters and HTML entities mended, spaces single, lower case."""
+    text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return re.sub(r"\s+", " ", text).strip().lower()
+
+
+def find_words(text: str) -> list[tuple[str, int, int]]:
+    """Words of a cleaned text with the characters they span; punctuation is none.
+
+    Examples
+    --------
+    >>> [word for word, _, _ in find_words("don't stop, 你好!")]
+    ["don't", 'stop', '你', '好']
+    """
+    return [(match[0], match.start(), match.end()) for match in WORDS.finditer(text)]
+
+
+def truncate(count: int, context_length: int) -> list[int]:
+    """Which of `count` tokens stay between start and end: all, or as many as fit, spread evenly (method 5).
+
+    Examples
+    --------
+    >>> truncate(5, 8), truncate(10, 6)
+    ([0, 1, 2, 3, 4], [0, 3, 6, 9])
+    """
+    room = context_length - 2
+    if count <= room:
+        return list(range(count))
+    return [int(i) for i in np.linspace(0, count - 1, room, dtype=int)]
+
+
+def assemble(
+    rows: Sequence[Sequence[Piece]], texts: Sequence[str], ends: tuple[int, int], context_length: int
+) -> TokenBatch:
+    """Truncate, frame with start and end, pad, and say which tokens make up each word."""
+    if context_length < 3:
+        raise ValueError(f"a text needs a context of 3 tokens or more, not {context_length}")
+    kept: list[list[Piece]] = []
+    for number, row in enumerate(rows):
+        if not row:
+            raise ValueError(f"text {number} is empty")
+        kept.append([row[i] for i in truncate(len(row), context_length)])
+    longest = 2 + max((len(row) for row in kept), default=0)
+    ids = torch.zeros(len(kept), longest, dtype=torch.int64)
+    valid = torch.zeros(len(kept), longest, dtype=torch.bool)
+    words: list[list[Word]] = []
+    for number, (row, text) in enumerate(zip(kept, texts, strict=True)):
+        sequence = [ends[0], *(piece.id for piece in row), ends[1]]
+        ids[number, : len(sequence)] = torch.tensor(sequence)
+        valid[number, : len(sequence)] = True
+        words.append(
+            [
+                Word(word, [1 + i for i, piece in enumerate(row) if piece.start < end and start < piece.end])
+                for word, start, end in find_words(text)
+            ]
+        )
+    return TokenBatch(ids, valid, words)
+
+
+@functools.cache
+def clip_backend() -> Any:
+    """CLIP's byte pairs, read once a process."""
+    from instant_clip_tokenizer import Tokenizer
+
+    return Tokenizer()
+
+
+@functools.cache
+def clip_splitter() -> Any:
+    """CLIP's cut of a text into pieces that byte pairs never cross."""
+    return pre_tokenizers.Split(Regex(PIECES), behavior="removed", invert=True)
+
+
+def train_definition(texts: Sequence[str], vocab_size: int) -> str:
+    """The `tokenizer.json` of a byte-pair tokenizer: padding, start, end, bytes, learned pairs."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Backend(models.BPE(end_of_word_suffix=END_OF_WORD))
+    backend.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [clip_splitter(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    backend.decoder = decoders.Sequence([decoders.Replace(END_OF_WORD, "\u0120"), decoders.ByteLevel()])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        show_progress=False,
+        special_tokens=[PAD, START, END],
+        initial_alphabet=alphabet,
+        end_of_word_suffix=END_OF_WORD,
+    )
+    backend.train_from_iterator(texts, trainer)
+    definition = json.loads(backend.to_str())
+    model = definition["model"]
+    # The trainer knows only the bytes that end a word in these texts; with all of them, any text has tokens.
+    vocabulary = [PAD, START, END, *alphabet, *(letter + END_OF_WORD for letter in alphabet)]
+    merges: list[Any] = []
+    known = set(vocabulary)
+    for merge in model["merges"]:
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        if left + right not in known and len(vocabulary) >= vocab_size:
+            break
+        if left + right not in known:
+            vocabulary.append(left + right)
+            known.add(left + right)
+        merges.append(merge)
+    model["vocab"] = {token: number for number, token in enumerate(vocabulary)}
+    model["merges"] = merges
+    return json.dumps(definition, ensure_ascii=False)
+
+
+def augment_text(
+    text: str,
+    rng: np.random.Generator,
+    kind: str = "swap",
+    probability: float = 0.5,
+    synonyms: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """A text changed at random for training (paper, section 3.4), or as it is.
+
+    Parameters
+    ----------
+    kind
+        "swap": two words change places. "synonym": a word that has synonyms is replaced by one.
+        "deletion": each word is dropped with probability 0.1, one is kept.
+    probability
+        How often the text is changed at all.
+    synonyms
+        For "synonym": other words by word, lower case.
+
+    Examples
+    --------
+    >>> augment_text("a b", np.random.default_rng(0), probability=1.0)
+    'b a'
+    """
+    if kind not in ("swap", "synonym", "deletion"):
+        raise ValueError(f"texts are augmented by swap, synonym or deletion, not '{kind}'")
+    words = text.split()
+    if rng.random() >= probability or not words:
+        return text
+    if kind == "swap" and len(words) > 1:
+        first, second = rng.choice(len(words), 2, replace=False)
+        words[first], words[second] = words[second], words[first]
+    elif kind == "deletion":
+        kept = [word for word in words if rng.random() >= 0.1]
+        words = kept or [words[int(rng.integers(len(words)))]]
+    elif kind == "synonym":
+        choices = [i for i, word in enumerate(words) if (synonyms or {}).get(word.lower())]
+        if choices:
+            place = int(rng.choice(choices))
+            others = (synonyms or {})[words[place].lower()]
+            words[place] = others[int(rng.integers(len(others)))]
+    return " ".join(words)

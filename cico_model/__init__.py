@@ -1,10 +1,13 @@
 """The CiCo method in PyTorch: sign videos and sentences in one space, and what answers what.
 
-Names are imported when they are first used, so that `import cico_model` is instant.
+Names are imported when they are first used, but for `similarity`: it is also the name of its module, which
+would take its place if it were imported later.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from cico_model.similarity import similarity
 
 if TYPE_CHECKING:
     from cico_model.alignment import align, word_spans
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from cico_model.pseudo_labels import merge_windows
     from cico_model.retrieval_checkpoint import load_retrieval_model, save_retrieval_model
     from cico_model.sign_encoder import SignEncoder
-    from cico_model.similarity import pooled_similarity, score_matrix, similarity
+    from cico_model.similarity import pooled_similarity, score_matrix
     from cico_model.text import ClipTokenizer, CorpusTokenizer, augment_text, load_tokenizer
     from cico_model.tower_import import import_towers
     from cico_model.towers import TextTower, VideoTower
@@ -40,7 +43,7 @@ HOMES = {
     "pseudo_labels": ("merge_windows",),
     "retrieval_checkpoint": ("load_retrieval_model", "save_retrieval_model"),
     "sign_encoder": ("SignEncoder",),
-    "similarity": ("pooled_similarity", "score_matrix", "similarity"),
+    "similarity": ("pooled_similarity", "score_matrix"),
     "text": ("ClipTokenizer", "CorpusTokenizer", "augment_text", "load_tokenizer"),
     "tower_import": ("import_towers",),
     "towers": ("TextTower", "VideoTower"),

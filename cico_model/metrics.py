@@ -48,8 +48,8 @@ def retrieval_ranks(
     """Rank of the right answer for each query, 1 being the best.
 
     Video-to-text: each video ranks all texts. Text-to-video: each text that owns a video ranks the texts'
-    groups of videos, a group scoring by its best video. Candidates that tie share the mean of their ranks, so that
-    a query counts once, and a model that scores everything alike gains nothing (quirk 3).
+    groups of videos, a group scoring by its best video. Candidates that tie share the mean of their ranks, so
+    that a query counts once, and a model that scores everything alike gains nothing (quirk 3).
 
     Returns
     -------

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import ftfy
 import numpy as np
 import torch
-from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 

@@ -170,7 +170,7 @@ class TiledSimilarity(torch.autograd.Function):
         return results[0], results[1]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         video, text = ctx.saved_tensors
         groups, temperature, saved = ctx.rest

@@ -1,0 +1,212 @@
+"""Composing continuous sentences from isolated clips, so that a dictionary alone makes a retrieval corpus."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from cico_platform.cluster import connect
+from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, Split, write_manifest
+from cico_platform.corpus.render import make_tile, render
+from cico_platform.corpus.sentence_plan import Plan, plan_dictionary, plan_sentences
+from cico_platform.corpus.text import text_id_of
+from cico_platform.errors import CicoError, InputError
+from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+
+STAGE = "compose"
+TILES = ".tiles"
+
+
+class ComposeSettings(BaseModel):
+    """How many sentences of how many words, how large and how fast.
+
+    `sign_frames` is how many frames a sign of the usual length gets at speed 1: the encoder's window, so that one
+    window sees one sign. The videos' frame rate is lowered alike, so that they play at natural speed. `takes` is how
+    often each isolated sign is written, at different speeds.
+    """
+
+    seed: int = 0
+    train: int = Field(600, ge=1)
+    validation: int = Field(100, ge=1)
+    test: int = Field(160, ge=1)
+    shortest: int = Field(3, ge=1)
+    longest: int = Field(5, ge=1)
+    size: int = Field(160, ge=32, le=1024, multiple_of=2)
+    sign_frames: int = Field(16, ge=8)
+    slowest: float = Field(0.8, gt=0.1)
+    fastest: float = Field(1.3, lt=10)
+    takes: int = Field(3, ge=1)
+
+
+def compose_sentences(
+    corpus: str | Path, out: str | Path, settings: ComposeSettings | None = None
+) -> Summary:
+    """Compose sentences from the isolated (labelled) clips of a corpus, as real MP4 files.
+
+    The new corpus holds both domains: rows with `label` are the isolated signs, cut to the signer and written at the
+    sentences' frame rate; rows without are the sentences. Isolated clips that cannot be decoded go into
+    `quarantine/compose.jsonl` and no sentence uses them.
+
+    Parameters
+    ----------
+    corpus
+        A corpus folder with labelled clips.
+    out
+        The corpus folder to write.
+    settings
+        See `ComposeSettings`.
+
+    Raises
+    ------
+    InputError
+        If no clip is labelled.
+    CicoError
+        If too few words can be used.
+    """
+    settings = settings or ComposeSettings()
+    clips = Corpus(corpus).clips(labelled=True)
+    if not clips:
+        raise InputError(
+            f"'{corpus}' has no isolated signs to compose from; every text must be a single word"
+        )
+    if settings.shortest > settings.longest:
+        raise InputError("'shortest' is larger than 'longest'")
+    key = content_key(clips=fingerprint(Path(corpus)), settings=settings.model_dump())
+    return run_step(
+        out, "corpus-compose", key, lambda folder: _compose(folder, Corpus(corpus), clips, settings)
+    )
+
+
+def _compose(folder: Path, source: Corpus, clips: list[Clip], settings: ComposeSettings) -> Summary:
+    usable, tiles, lengths, bad = _tiles(folder / TILES, source, clips, settings)
+    if len({clip.label for clip in usable}) < 2:
+        raise CicoError(
+            f"only {len(usable)} of {len(clips)} isolated clips can be used; two words are needed"
+        )
+    counts: dict[Split, int] = {
+        "train": settings.train, "validation": settings.validation, "test": settings.test
+    }  # fmt: skip
+    speeds = (settings.slowest, settings.fastest)
+    plans = plan_sentences(usable, counts, (settings.shortest, settings.longest), settings.seed)
+    plans += plan_dictionary(usable, settings.takes, speeds, settings.seed)
+    fps = float(np.median([clip.fps or 25.0 for clip in usable]))
+    stride = max(1.0, float(np.median(lengths)) / settings.sign_frames)
+    rendered = _render(folder, plans, tiles, stride, round(fps / stride, 2), settings)
+    rows = []
+    for plan in plans:
+        result = rendered.get(plan.video_id) or {"reason": "the renderer gave no answer"}
+        if result["reason"]:
+            bad.append({"video_id": plan.video_id, "path": "", "reason": result["reason"]})
+        else:
+            rows.append(_clip(plan, result))
+    write_manifest(folder, rows)
+    Corpus(folder).quarantine(STAGE, bad)
+    shutil.rmtree(folder / TILES)
+    details: dict[str, Any] = {
+        "words": len({clip.label for clip in usable}),
+        "sentences": dict(Counter(row.split for row in rows if row.label is None)),
+        "isolated": sum(row.label is not None for row in rows),
+        "frames_a_sentence": round(float(np.mean([r.frames or 0 for r in rows if r.label is None])), 1),
+    }
+    write_json(folder / INFO_FILE, {**source.info(), "composed_from": str(source.path), **details})
+    return Summary(len(rows), 0, len(bad), 0.0, details)
+
+
+def _tiles(
+    folder: Path, source: Corpus, clips: list[Clip], settings: ComposeSettings
+) -> tuple[list[Clip], dict[str, str], list[int], list[dict[str, Any]]]:
+    """Decode every isolated clip once; the usable ones, their files and frames, and the others' reasons."""
+    side = 2 * round(settings.size * 0.55)
+    items, bad = [], []
+    for index, clip in enumerate(clips):
+        try:
+            path = source.resolve(clip)
+        except InputError as error:
+            bad.append({"video_id": clip.video_id, "path": clip.path, "reason": str(error)})
+            continue
+        items.append(
+            {
+                "video_id": clip.video_id,
+                "path": path,
+                "start": clip.start,
+                "end": clip.end,
+                "crop": clip.crop,
+                "size": side,
+                "tile": str(folder.absolute() / f"{index}.mp4"),
+            }
+        )
+    results = _in_parallel(items, make_tile)
+    usable, lengths = [], []
+    for clip in clips:
+        result = results.get(clip.video_id)
+        if result is None or result["reason"]:
+            if result is not None:
+                bad.append({"video_id": clip.video_id, "path": clip.path, "reason": result["reason"]})
+            continue
+        usable.append(clip)
+        lengths.append(result["frames"])
+    return usable, {item["video_id"]: item["tile"] for item in items}, lengths, bad
+
+
+def _render(
+    folder: Path,
+    plans: list[Plan],
+    tiles: dict[str, str],
+    stride: float,
+    fps: float,
+    settings: ComposeSettings,
+) -> dict[str, dict[str, Any]]:
+    items = [
+        {
+            "video_id": plan.video_id,
+            "out": str(folder.absolute() / plan.path),
+            "tiles": [tiles[clip.video_id] for clip in plan.clips],
+            "seed": plan.seed,
+            "stride": stride,
+            "speed": plan.speed,
+            "speeds": [settings.slowest, settings.fastest],
+            "size": settings.size,
+            "fps": fps,
+        }
+        for plan in plans
+    ]
+    return _in_parallel(items, render)
+
+
+def _in_parallel(items: list[dict[str, Any]], task: Any) -> dict[str, dict[str, Any]]:
+    import ray.data
+
+    if not items:
+        return {}
+    connect()
+    dataset = ray.data.from_items(items, override_num_blocks=min(len(items), max(8, len(items) // 32)))
+    return {result["video_id"]: result for result in dataset.map(task, num_cpus=1).take_all()}
+
+
+def _clip(plan: Plan, result: dict[str, Any]) -> Clip:
+    text = " ".join(clip.text for clip in plan.clips)
+    return Clip(
+        video_id=plan.video_id,
+        text_id=text_id_of(text),
+        split=plan.split,
+        path=plan.path,
+        text=text,
+        text_original=" ".join(clip.text_original for clip in plan.clips),
+        crop=[0.0, 0.0, 1.0, 1.0],
+        label=plan.label,
+        language=_common([clip.language for clip in plan.clips]),
+        sign_language=_common([clip.sign_language for clip in plan.clips]),
+        signer=_common([clip.signer for clip in plan.clips]),
+        licence=_common([clip.licence for clip in plan.clips]),
+        frames=result["frames"],
+        fps=result["fps"],
+    )
+
+
+def _common(values: list[str | None]) -> str | None:
+    """What the parts of a sentence are under: one value, or all of them named."""
+    known = sorted({value for value in values if value})
+    return "; ".join(known) or None

@@ -1,0 +1,66 @@
+"""Probing one clip: whether it can be decoded, how long it is, where its signer is and when she signs."""
+
+from typing import Any
+
+from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
+from cico_platform.corpus.video import ClipError, decode_clip
+
+
+def probe(row: dict[str, Any]) -> dict[str, Any]:
+    """Decode a clip once, small, and describe it.
+
+    Parameters
+    ----------
+    row
+        `{"index", "path", "start", "end", "pixel_box", "find_signer", "trim"}`.
+
+    Returns
+    -------
+    dict
+        `{"index", "reason", "start", "end", "crop", "frames", "fps"}`; `reason` is empty for a usable clip.
+    """
+    empty = {"index": row["index"], "start": None, "end": None, "crop": None, "frames": None, "fps": None}
+    try:
+        return {**empty, "reason": "", **_describe(row)}
+    except ClipError as error:
+        return {**empty, "reason": str(error)}
+    except Exception as error:  # a clip that breaks a library costs itself, not the run
+        return {**empty, "reason": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"}
+
+
+def _describe(row: dict[str, Any]) -> dict[str, Any]:
+    clip = decode_clip(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
+    found: dict[str, Any] = {
+        "start": row["start"],
+        "end": row["end"],
+        "crop": None,
+        "frames": len(clip.frames),
+        "fps": clip.fps,
+    }
+    if row["pixel_box"] is not None:
+        found["crop"] = _fractions(row["pixel_box"], clip.source_size)
+    if row["find_signer"] and (found["crop"] is None or row["trim"]):
+        box = find_signer(clip.frames, clip.fps)
+        found["crop"] = found["crop"] or box.crop
+        if row["trim"] and box.last_frame - box.first_frame + 1 < len(clip.frames):
+            found["start"] = round(float(clip.times[box.first_frame]), 6)
+            # Half a frame past the last one, so that rounding can neither lose it nor let the next in.
+            found["end"] = round(float(clip.times[box.last_frame]) + 0.5 / clip.fps, 6)
+            found["frames"] = box.last_frame - box.first_frame + 1
+    return found
+
+
+def _fractions(box: list[float], size: tuple[int, int]) -> list[float]:
+    """A box in pixels as fractions of the frame.
+
+    Raises
+    ------
+    ClipError
+        If it lies outside the frame.
+    """
+    width, height = size
+    x0, x1 = (min(max(v / width, 0.0), 1.0) for v in (box[0], box[2]))
+    y0, y1 = (min(max(v / height, 0.0), 1.0) for v in (box[1], box[3]))
+    if x1 <= x0 or y1 <= y0:
+        raise ClipError(f"the signer's box {box} lies outside the frame of {width} x {height}")
+    return [round(v, 5) for v in (x0, y0, x1, y1)]

@@ -1,0 +1,50 @@
+"""Readers: one file a corpus format, all giving the same rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from cico_platform.corpus.readers import folder, labels
+from cico_platform.corpus.readers.rows import BadRow, Row, Rows
+from cico_platform.errors import InputError
+
+__all__ = ["FORMATS", "BadRow", "Reader", "Row", "Rows", "find_reader"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format: whether a source is of it, and how it is read."""
+
+    name: str
+    sniff: Callable[[Path], bool]
+    read: Callable[[Path, Path | None], Rows]
+
+
+def _reader(module: ModuleType) -> Reader:
+    return Reader(module.NAME, module.sniff, module.read)
+
+
+# In the order in which "auto" asks: the particular before the general.
+READERS: tuple[Reader, ...] = tuple(_reader(module) for module in (labels, folder))
+FORMATS: tuple[str, ...] = ("auto", *(reader.name for reader in READERS))
+
+
+def find_reader(source: Path, name: str = "auto") -> Reader:
+    """The reader of a format, or of the first format that recognises the source.
+
+    Raises
+    ------
+    InputError
+        If the format is not known, the source does not exist, or no format recognises it.
+    """
+    if name not in FORMATS:
+        raise InputError(f"'{name}' is not a corpus format; known are {', '.join(FORMATS)}")
+    if not source.exists():
+        raise InputError(f"'{source}' does not exist")
+    for reader in READERS:
+        if name == reader.name or (name == "auto" and reader.sniff(source)):
+            return reader
+    if source.is_file():
+        labels.read(source)  # says what is missing
+    raise InputError(f"'{source}' is of no known corpus format; name it with --format ({', '.join(FORMATS)})")

@@ -1,0 +1,115 @@
+"""Rendering a composed video: isolated clips in a row, each with its speed, one framing and colour for all."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cico_platform.corpus.encode import write_video
+from cico_platform.corpus.video import ClipError, decode_clip
+
+FASTEST_FRAMES, SLOWEST_FRAMES = 8, 26
+BLEND_FRAMES = 2
+TILE_CRF = 14
+
+Frames = NDArray[np.uint8]
+
+
+def make_tile(row: dict[str, Any]) -> dict[str, Any]:
+    """Cut an isolated clip to the signer and store it small, for the many sentences that use it.
+
+    Parameters
+    ----------
+    row
+        `{"video_id", "path", "start", "end", "crop", "size", "tile"}`.
+
+    Returns
+    -------
+    dict
+        `{"video_id", "frames", "fps", "reason"}`.
+    """
+    try:
+        clip = decode_clip(
+            row["path"], start=row["start"], end=row["end"], crop=row["crop"], size=row["size"]
+        )
+        write_video(Path(row["tile"]), clip.frames, clip.fps, TILE_CRF)
+        return {"video_id": row["video_id"], "frames": len(clip.frames), "fps": clip.fps, "reason": ""}
+    except Exception as error:  # a broken clip costs itself, not the run
+        return {"video_id": row["video_id"], "frames": 0, "fps": 0.0, "reason": _reason(error)}
+
+
+def render(row: dict[str, Any]) -> dict[str, Any]:
+    """Render one video from tiles; one that is there already (from a killed run) is kept.
+
+    Parameters
+    ----------
+    row
+        `{"video_id", "out", "tiles": [path], "seed", "stride", "speed" (or None), "speeds": [low, high], "size",
+        "fps"}`; `stride` is how many source frames make one frame at speed 1.
+
+    Returns
+    -------
+    dict
+        `{"video_id", "frames", "fps", "reason"}`.
+    """
+    result = {"video_id": row["video_id"], "fps": row["fps"], "reason": ""}
+    try:
+        out = Path(row["out"])
+        if out.is_file():
+            return {**result, "frames": len(decode_clip(out, size=8).frames)}
+        rng = random.Random(row["seed"])
+        signs = []
+        for tile in row["tiles"]:
+            speed = row["speed"] if row["speed"] is not None else rng.uniform(*row["speeds"])
+            signs.append(resample(decode_clip(tile).frames, row["stride"] * speed))
+        frames = vary(join(signs), row["size"], rng)
+        write_video(out, frames, row["fps"])
+        return {**result, "frames": len(frames)}
+    except Exception as error:  # as above
+        return {**result, "frames": 0, "reason": _reason(error)}
+
+
+def resample(frames: Frames, stride: float) -> Frames:
+    """Every `stride`-th frame, at least 8 and at most 26 of them (a short clip repeats frames)."""
+    count = min(max(round(len(frames) / stride), FASTEST_FRAMES), SLOWEST_FRAMES)
+    return np.asarray(frames[np.linspace(0, len(frames) - 1, count).round().astype(int)])
+
+
+def join(signs: list[Frames]) -> Frames:
+    """One sign after another; the end of each fades into the beginning of the next over two frames."""
+    joined = list(signs[0])
+    for sign in signs[1:]:
+        overlap = min(BLEND_FRAMES, len(joined) - 1, len(sign) - 1)
+        for index in range(overlap):
+            weight = (index + 1) / (overlap + 1)
+            before = joined[len(joined) - overlap + index]
+            joined[len(joined) - overlap + index] = cv2.addWeighted(
+                before, 1 - weight, sign[index], weight, 0
+            )
+        joined.extend(sign[overlap:])
+    return np.stack(joined)
+
+
+def vary(frames: Frames, size: int, rng: random.Random) -> Frames:
+    """One small change of framing and colour for all frames, scaled to `size`."""
+    height, width = frames.shape[1:3]
+    zoom = size / min(height, width) * rng.uniform(1.0, 1.1)
+    shift = [rng.uniform(-0.04, 0.04) * size for _ in range(2)]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-2, 2), zoom)
+    turn[:, 2] += np.array([size / 2 - width / 2 + shift[0], size / 2 - height / 2 + shift[1]])
+    gains = np.array([rng.uniform(0.9, 1.1) for _ in range(3)]) * rng.uniform(0.9, 1.15)
+    levels = np.arange(256)[:, None] * gains + rng.uniform(-8, 8)
+    table = np.clip(levels, 0, 255).astype(np.uint8)[None]
+    moved = (
+        cv2.warpAffine(f, turn, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for f in frames
+    )
+    return np.stack([cv2.LUT(frame, table) for frame in moved])
+
+
+def _reason(error: Exception) -> str:
+    first = (str(error).splitlines() or [""])[0]
+    return first if isinstance(error, ClipError) else f"{type(error).__name__}: {first}"

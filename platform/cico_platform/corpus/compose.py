@@ -23,22 +23,22 @@ TILES = ".tiles"
 class ComposeSettings(BaseModel):
     """How many sentences of how many words, how large and how fast.
 
-    `sign_frames` is how many frames a sign of the usual length gets at speed 1: the encoder's window, so that one
-    window sees one sign. The videos' frame rate is lowered alike, so that they play at natural speed. `takes` is how
-    often each isolated sign is written, at different speeds.
+    `sign_frames` is how many frames a sign of the usual length gets at speed 1: the encoder's window, so that
+    one window sees one sign. The videos' frame rate is lowered alike, so that they play at natural speed.
+    `takes` is how often each isolated sign is written, at different speeds.
     """
 
     seed: int = 0
-    train: int = Field(600, ge=1)
-    validation: int = Field(100, ge=1)
-    test: int = Field(160, ge=1)
-    shortest: int = Field(3, ge=1)
-    longest: int = Field(5, ge=1)
-    size: int = Field(160, ge=32, le=1024, multiple_of=2)
-    sign_frames: int = Field(16, ge=8)
-    slowest: float = Field(0.8, gt=0.1)
-    fastest: float = Field(1.3, lt=10)
-    takes: int = Field(3, ge=1)
+    train: int = Field(default=600, ge=1)
+    validation: int = Field(default=100, ge=1)
+    test: int = Field(default=160, ge=1)
+    shortest: int = Field(default=3, ge=1)
+    longest: int = Field(default=5, ge=1)
+    size: int = Field(default=160, ge=32, le=1024, multiple_of=2)
+    sign_frames: int = Field(default=16, ge=8)
+    slowest: float = Field(default=0.8, gt=0.1)
+    fastest: float = Field(default=1.3, lt=10)
+    takes: int = Field(default=3, ge=1)
 
 
 def compose_sentences(
@@ -46,9 +46,9 @@ def compose_sentences(
 ) -> Summary:
     """Compose sentences from the isolated (labelled) clips of a corpus, as real MP4 files.
 
-    The new corpus holds both domains: rows with `label` are the isolated signs, cut to the signer and written at the
-    sentences' frame rate; rows without are the sentences. Isolated clips that cannot be decoded go into
-    `quarantine/compose.jsonl` and no sentence uses them.
+    The new corpus holds both domains: rows with `label` are the isolated signs, cut to the signer and written
+    at the sentences' frame rate; rows without are the sentences. Isolated clips that cannot be decoded go
+    into `quarantine/compose.jsonl` and no sentence uses them.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _tiles(
             continue
         usable.append(clip)
         lengths.append(result["frames"])
-    return usable, {item["video_id"]: item["tile"] for item in items}, lengths, bad
+    return usable, {str(item["video_id"]): str(item["tile"]) for item in items}, lengths, bad
 
 
 def _render(

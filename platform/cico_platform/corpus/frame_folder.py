@@ -53,10 +53,11 @@ def read_frame_folder(
     chosen = files[first:last]
     if len(chosen) > limits.frames:
         raise ClipError(f"more than {limits.frames} frames; give start and end, or raise the limit")
-    frames, times, held, reason = [], [], 0, "no frame lies in the clip's time"
+    frames, times, held, source_size = [], [], 0, (0, 0)
+    reason = "no frame lies in the clip's time"
     for number, path in enumerate(chosen, first):
         try:
-            frame = _read(path, crop, size, longest, limits)
+            frame, source_size = _read(path, crop, size, longest, limits)
         except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
             reason = f"frame '{path.name}' cannot be read: {str(error).splitlines()[0]}"
             continue
@@ -69,19 +70,21 @@ def read_frame_folder(
         raise ClipError(reason)
     if any(frame.shape != frames[0].shape for frame in frames):
         raise ClipError("the frames differ in size; give a size to scale them to")
-    return DecodedClip(np.stack(frames), FRAME_FOLDER_FPS, np.asarray(times), len(frames) < len(chosen))
+    broken = len(frames) < len(chosen)
+    return DecodedClip(np.stack(frames), FRAME_FOLDER_FPS, np.asarray(times), broken, source_size)
 
 
 def _read(
     path: Path, crop: list[float] | None, size: int | None, longest: int | None, limits: DecodeLimits
-) -> NDArray[np.uint8]:
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     with Image.open(path, formats=["PNG", "JPEG"]) as image:
         check_pixels(image.width, image.height, limits)
         frame = np.asarray(image.convert("RGB"))
+    source_size = (frame.shape[1], frame.shape[0])
     x, y, width, height = crop_pixels(crop, frame.shape[1], frame.shape[0])
     frame = frame[y : y + height, x : x + width]
     out = target_size(width, height, size, longest)
     if out == (width, height):
-        return frame
+        return frame, source_size
     how = cv2.INTER_AREA if out[0] <= width and out[1] <= height else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(frame, out, interpolation=how), dtype=np.uint8)
+    return np.asarray(cv2.resize(frame, out, interpolation=how), dtype=np.uint8), source_size

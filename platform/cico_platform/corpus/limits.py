@@ -28,12 +28,16 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class DecodedClip:
-    """Frames uint8 `[N, H, W, 3]` RGB, `fps`, their `times` in seconds, and whether the file broke off."""
+    """Frames uint8 `[N, H, W, 3]` RGB, `fps`, their `times` in seconds, and whether the file broke off.
+
+    `source_size` is the (upright) frame's width and height before cropping.
+    """
 
     frames: NDArray[np.uint8]
     fps: float
     times: NDArray[np.float64]
     truncated: bool = False
+    source_size: tuple[int, int] = (0, 0)
 
 
 def check_crop(crop: list[float] | None) -> list[float] | None:

@@ -1,6 +1,7 @@
-"""Rendering a composed video: isolated clips in a row, each with its speed, one framing and colour for all."""
+"""Rendering a composed video: isolated clips in a row, each at its speed, one framing and colour for all."""
 
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.video import ClipError, decode_clip
 
 FASTEST_FRAMES, SLOWEST_FRAMES = 8, 26
-BLEND_FRAMES = 2
 TILE_CRF = 14
 
 Frames = NDArray[np.uint8]
@@ -47,8 +47,8 @@ def render(row: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     row
-        `{"video_id", "out", "tiles": [path], "seed", "stride", "speed" (or None), "speeds": [low, high], "size",
-        "fps"}`; `stride` is how many source frames make one frame at speed 1.
+        `{"video_id", "out", "tiles": [path], "seed", "stride", "speed" (or None), "speeds": [low, high],
+        "size", "fps"}`; `stride` is how many source frames make one frame at speed 1.
 
     Returns
     -------
@@ -79,18 +79,11 @@ def resample(frames: Frames, stride: float) -> Frames:
 
 
 def join(signs: list[Frames]) -> Frames:
-    """One sign after another; the end of each fades into the beginning of the next over two frames."""
-    joined = list(signs[0])
-    for sign in signs[1:]:
-        overlap = min(BLEND_FRAMES, len(joined) - 1, len(sign) - 1)
-        for index in range(overlap):
-            weight = (index + 1) / (overlap + 1)
-            before = joined[len(joined) - overlap + index]
-            joined[len(joined) - overlap + index] = cv2.addWeighted(
-                before, 1 - weight, sign[index], weight, 0
-            )
-        joined.extend(sign[overlap:])
-    return np.stack(joined)
+    """One sign after another with a frame that is half of each between, so that no frame of a sign is lost."""
+    joined = [signs[0]]
+    for before, sign in pairwise(signs):
+        joined += [cv2.addWeighted(before[-1], 0.5, sign[0], 0.5, 0)[None], sign]
+    return np.concatenate(joined)
 
 
 def vary(frames: Frames, size: int, rng: random.Random) -> Frames:

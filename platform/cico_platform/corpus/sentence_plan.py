@@ -1,4 +1,4 @@
-"""Which sentences are composed of which isolated clips: random, but every word is learned and no test is seen."""
+"""Which sentences are composed of which isolated clips: every word is learned, no test sentence is seen."""
 
 import random
 from dataclasses import dataclass

@@ -17,11 +17,15 @@ LEAST_CHANGE = 8.0
 NOISE_DEVIATIONS = 6.0
 # More of the frame changing at once is a cut or a flash, not signing.
 WHOLE_FRAME = 0.6
+# The whole frame brighter or darker by so many grey levels is a fade.
+FLASH = 16.0
 MARGIN = 1.12
 # The square is never smaller than this part of the frame's short side: a finger alone is not a signer.
-LEAST_SIDE = 0.5
-# A frame belongs to the sign if it moves at least this part of the clip's strongest motion.
-STILL = 0.12
+LEAST_SIDE = 0.55
+# A sign begins with a frame that moves at least this part of the clip's strongest motion (arms rise), and
+# ends with the last that moves at all: many a sign is told by what fingers do once the arm is at rest.
+HEAD_STILL, TAIL_STILL = 0.12, 0.01
+LEAST_PIXELS = 3
 HEAD_FRAMES = 1
 # A sign may end in a hold that carries its handshape: so much of it stays, in seconds.
 HOLD_SECONDS = 0.25
@@ -103,8 +107,11 @@ def _deviation(change: Grey) -> float:
 
 def _usable(grey: Grey, threshold: float) -> NDArray[np.bool_]:
     """Which frames are of the scene that most are of, bool `[N]`."""
-    apart = (_change(grey, _median(grey)[None]) > threshold).mean((1, 2)) > WHOLE_FRAME
-    return np.asarray(~apart if not apart.all() else np.ones(len(grey), bool))
+    median = _median(grey)
+    apart = (_change(grey, median[None]) > threshold).mean((1, 2)) > WHOLE_FRAME
+    dark = np.abs(np.median(grey - median, axis=(1, 2))) > FLASH
+    odd = apart | dark
+    return np.asarray(~odd if not odd.all() else np.ones(len(grey), bool))
 
 
 def _median(grey: Grey) -> Grey:
@@ -141,11 +148,13 @@ def _span(
 ) -> tuple[int, int]:
     """First and last frame of the sign; `motion[i]` is the part that moves from frame i to frame i + 1."""
     motion = np.where(usable[1:] & usable[:-1], motion, 0.0)
-    strong = np.flatnonzero(motion > STILL * np.quantile(motion, 0.95))
     kept = np.flatnonzero(usable)
-    if not len(strong) or motion.max() == 0:
+    peak = float(np.quantile(motion, 0.95))
+    strong = np.flatnonzero(motion > HEAD_STILL * peak)
+    moving = np.flatnonzero(motion > max(TAIL_STILL * peak, LEAST_PIXELS / grey[0].size))
+    if not len(strong) or not len(moving):
         return int(kept[0]), int(kept[-1])
-    first, last = int(strong[0]), int(strong[-1]) + 1
+    first, last = int(strong[0]), int(moving[-1]) + 1
     head = max(int(kept[0]), first - HEAD_FRAMES)
     # A tail that shows another pose than the head is a hold of the sign, not rest.
     apart = (np.abs(grey[int(kept[-1])] - grey[int(kept[0])]) > threshold).mean()

@@ -102,7 +102,8 @@ def decode_clip(
                     collected.add(moment, shape.apply(frame))
         except (av.FFmpegError, ValueError, MemoryError) as error:
             collected.broken = _reason(error)
-        return collected.finish(_fps(stream), stream.frames if start is None and end is None else 0)
+        expected = stream.frames if start is None and end is None else 0
+        return collected.finish(_fps(stream), expected, shape.source_size)
 
 
 @dataclass
@@ -124,13 +125,13 @@ class _Collected:
         self.frames.append(frame)
         self.times.append(moment)
 
-    def finish(self, fps: float, expected: int) -> DecodedClip:
+    def finish(self, fps: float, expected: int, source_size: tuple[int, int]) -> DecodedClip:
         if not self.frames:
             raise ClipError(self.broken or "no frame could be decoded in the clip's time")
         if any(frame.shape != self.frames[0].shape for frame in self.frames):
             raise ClipError("the frames change their size within the clip; give a size to scale them to")
         truncated = bool(self.broken) or len(self.frames) < expected - 1
-        return DecodedClip(np.stack(self.frames), fps, np.asarray(self.times), truncated)
+        return DecodedClip(np.stack(self.frames), fps, np.asarray(self.times), truncated, source_size)
 
 
 class _Shape:
@@ -140,6 +141,7 @@ class _Shape:
         self.crop, self.size, self.longest = check_crop(crop), size, longest
         self.form: tuple[Any, ...] = ()
         self.graph: Any = None
+        self.source_size = (0, 0)
 
     def apply(self, frame: Any) -> NDArray[np.uint8]:
         form = (frame.width, frame.height, frame.format.name, frame.rotation)
@@ -160,6 +162,7 @@ class _Shape:
         turn = round(-frame.rotation / 90) % 4
         steps += [graph.add(name, argument) for name, argument in TURNS[turn]]
         width, height = (frame.height, frame.width) if turn % 2 else (frame.width, frame.height)
+        self.source_size = (width, height)
         x, y, width, height = crop_pixels(self.crop, width, height)
         if self.crop is not None:
             steps.append(graph.add("crop", f"{width}:{height}:{x}:{y}:exact=1"))

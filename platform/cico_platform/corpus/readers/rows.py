@@ -112,7 +112,8 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
     cleaned = {
         k: (v.strip() or None) if isinstance(v, str) and k != "video_id" else v for k, v in fields.items()
     }
-    return Row(where, file.strip(), text, split=SPLIT_NAMES.get(split, ""), start=start, end=end, **cleaned)
+    known: dict[str, Any] = {**cleaned, "split": SPLIT_NAMES.get(split, ""), "start": start, "end": end}
+    return Row(where, file.strip(), text, **known)
 
 
 def seconds(value: object) -> float | None:

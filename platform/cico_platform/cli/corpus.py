@@ -1,0 +1,111 @@
+"""`cico corpus`: read, inspect, synthesize, compose."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Make a corpus folder (manifest and quarantine) from what there is.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Out = Annotated[Path, typer.Option("--out", help="The corpus folder to write.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn at random.")]
+FORMATS_HELP = (
+    "Corpus format: auto, labels, how2sign, phoenix2014t, csl-daily, openasl, cico, subtitles, elan, folder."
+)
+
+
+@app.command("read")
+def read(
+    source: Annotated[Path, typer.Argument(help="An annotation file, or a folder of videos.")],
+    out: Out,
+    format: Annotated[str, typer.Option("--format", help=FORMATS_HELP)] = "auto",
+    videos: Annotated[Path | None, typer.Option("--videos", help="The folder the files are in.")] = None,
+    language: Annotated[str | None, typer.Option(help="Of the texts, where the corpus does not say.")] = None,
+    sign_language: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Read a corpus: every clip is opened, its signer found, its still head and tail cut."""
+    from cico_platform.cli.output import say
+    from cico_platform.corpus.read import ReadSettings, read_corpus
+
+    settings = ReadSettings(seed=seed, language=language, sign_language=sign_language, licence=licence)
+    result = read_corpus(source, out, format, videos, settings).as_json()
+    _finish("corpus read", result, json)
+    kind = "isolated signs" if result["isolated"] else "sentences"
+    splits = ", ".join(f"{count} {split}" for split, count in result["splits"].items())
+    say(f"  format {result['format']}: {result['texts']} texts ({kind}); {splits}")
+    for reason, count in result["reasons"].items():
+        say(f"  quarantined {count}: {reason}")
+    if result["unlisted_files"]:
+        say(f"  {result['unlisted_files']} video files are named by no row")
+
+
+@app.command("inspect")
+def inspect(
+    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Where to write the contact sheet.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a corpus holds, lacks, and how its clips look to the encoder."""
+    import time
+
+    from cico_platform.cli.output import emit, say
+    from cico_platform.corpus.inspect import inspect_corpus
+
+    began = time.monotonic()
+    found = inspect_corpus(corpus, sheet)
+    seconds = round(time.monotonic() - began, 3)
+    emit(json, {"done": found["rows"], "skipped": 0, "seconds": seconds, **found})
+    say(
+        f"[bold]{corpus}[/bold]: {found['rows']} clips ({found['isolated']} isolated, {found['sentences']} sentences),"
+        f" {found['texts']} texts, {found['hours']:.2f} hours, {found['quarantined']} quarantined"
+    )
+    for name in ("splits", "languages", "sign_languages", "signers", "licences", "missing", "reasons"):
+        if found[name]:
+            shown = list(found[name].items())
+            more = f", … ({len(shown) - 8} more)" if len(shown) > 8 else ""
+            say(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in shown[:8]) + more)
+    for row in found["strangest"]:
+        say(f"  strange: {row['video_id']} “{row['text']}”: {row['why']}")
+    say(f"  contact sheet: {found['contact_sheet'] or 'no clip could be drawn'}")
+
+
+@app.command("synthesize")
+def synthesize(out: Out, seed: Seed = 0, json: Json = False) -> None:
+    """Draw a sign corpus by code: a dictionary of isolated signs, and sentences by other signers."""
+    from cico_platform.corpus.synthesis import SynthesisSettings
+    from cico_platform.corpus.synthesis import synthesize as draw
+
+    _finish("corpus synthesize", draw(out, SynthesisSettings(seed=seed)).as_json(), json)
+
+
+@app.command("compose")
+def compose(
+    corpus: Annotated[Path, typer.Argument(help="A corpus folder with isolated signs.")],
+    out: Out,
+    train: Annotated[int, typer.Option(help="Training sentences.")] = 600,
+    validation: Annotated[int, typer.Option(help="Validation sentences.")] = 100,
+    test: Annotated[int, typer.Option(help="Test sentences, none of them seen in training.")] = 160,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Compose continuous sentences from isolated signs."""
+    from cico_platform.corpus.compose import ComposeSettings, compose_sentences
+    from cico_platform.errors import InputError
+
+    if min(train, validation, test) < 1:
+        raise InputError("--train, --validation and --test must be at least 1")
+    settings = ComposeSettings(seed=seed, train=train, validation=validation, test=test)
+    _finish("corpus compose", compose_sentences(corpus, out, settings).as_json(), json)
+
+
+def _finish(verb: str, result: dict[str, Any], as_json: bool) -> None:
+    from cico_platform.cli.output import emit, say_summary
+
+    emit(as_json, result)
+    say_summary(verb, result)

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# In shoulder-to-shoulder units of a hand of scale 1: knuckles across the palm, and the lengths of the fingers.
+# A hand of scale 1 in body units: knuckles across the palm, and the lengths of the fingers.
 _KNUCKLES = np.array([0.135, 0.046, -0.046, -0.135])
 _FINGERS = np.array([0.40, 0.44, 0.41, 0.33])
 _THUMB = (0.24, 0.20)
 _PALM = np.array(
-    [[0.10, -0.22], [0.19, -0.06], [0.185, 0.14], [0.10, 0.19], [-0.10, 0.18], [-0.185, 0.12], [-0.16, -0.08], [-0.10, -0.22]]
+    [[0.10, -0.22], [0.19, -0.06], [0.185, 0.14], [0.10, 0.19],
+     [-0.10, 0.18], [-0.185, 0.12], [-0.16, -0.08], [-0.10, -0.22]]
 )  # fmt: skip
 _WRIST = -0.20
 _KNUCKLE_Y = 0.15
@@ -112,8 +113,8 @@ def _place(points: Array, pose: Array) -> Array:
 def arm_joints(wrist: Array, arm: float, width: float) -> Array:
     """Shoulder, elbow and wrist [T, 3, 2] of arms that reach the wrists [T, 2].
 
-    The elbow follows from both lengths (inverse kinematics in the plane); an arm that reaches less far than it could
-    points towards the viewer, so both of its parts look shorter.
+    The elbow follows from both lengths (inverse kinematics in the plane); an arm that reaches less far than
+    it could points towards the viewer, so both of its parts look shorter.
     """
     shoulder = np.broadcast_to(np.array(SHOULDER) * (width, 1.0), wrist.shape)
     reach = wrist - shoulder

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from cico_platform.corpus.manifest import Split
 from cico_platform.corpus.synthesis.movement import Style
 from cico_platform.corpus.synthesis.timeline import Tempo
 
@@ -56,7 +57,7 @@ class Signer:
 
     name: str
     domain: Domain
-    split: str
+    split: Split
     look: Look
     scene: Scene
     style: Style
@@ -64,12 +65,28 @@ class Signer:
     left: bool
 
 
-_SKINS = {
-    "dictionary": ((245, 208, 176), (232, 184, 146), (214, 160, 120), (190, 134, 96), (160, 108, 76), (128, 84, 60)),
-    "target": ((250, 220, 200), (224, 170, 136), (203, 146, 110), (172, 118, 82), (141, 92, 62), (108, 70, 50), (84, 56, 42)),
+_SKINS: dict[Domain, tuple[Colour, ...]] = {
+    "dictionary": (
+        (245, 208, 176), (232, 184, 146), (214, 160, 120), (190, 134, 96), (160, 108, 76), (128, 84, 60),
+    ),
+    "target": (
+        (250, 220, 200), (224, 170, 136), (203, 146, 110), (172, 118, 82), (141, 92, 62), (108, 70, 50),
+        (84, 56, 42),
+    ),
 }  # fmt: skip
-_HAIRS = ((38, 30, 28), (70, 46, 32), (112, 74, 44), (164, 116, 62), (206, 170, 104), (120, 120, 124), (150, 70, 40))
-_SIZES = {"dictionary": ((160, 128), (144, 128), (176, 128), (128, 128)), "target": ((176, 128), (160, 144), (192, 128), (160, 128))}  # fmt: skip
+_HAIRS = (
+    (38, 30, 28),
+    (70, 46, 32),
+    (112, 74, 44),
+    (164, 116, 62),
+    (206, 170, 104),
+    (120, 120, 124),
+    (150, 70, 40),
+)
+_SIZES: dict[Domain, tuple[tuple[int, int], ...]] = {
+    "dictionary": ((160, 128), (144, 128), (176, 128), (128, 128)),
+    "target": ((176, 128), (160, 144), (192, 128), (160, 128)),
+}
 
 
 def _hsv(hue: float, saturation: float, value: float) -> Colour:
@@ -94,7 +111,7 @@ def _look(domain: Domain, rng: np.random.Generator) -> Look:
         pattern=int(rng.integers(4)) if target else int(rng.integers(2)),
         sleeve=float(rng.choice([0.15, 0.6, 1.0])),
         head=float(np.clip(rng.normal(1.0, 0.07 * wide), 0.82, 1.2)),
-        hand=float(np.clip(rng.normal(1.0, 0.08 * wide), 0.8, 1.25)),
+        hand=float(np.clip(rng.normal(1.12, 0.08 * wide), 0.9, 1.35)),
         arm=float(np.clip(rng.normal(1.0, 0.06 * wide), 0.85, 1.15)),
         width=float(np.clip(rng.normal(1.0, 0.07 * wide), 0.82, 1.2)),
         girth=float(np.clip(rng.normal(1.0, 0.12), 0.75, 1.3)),
@@ -116,10 +133,13 @@ def _scene(domain: Domain, wide: float, rng: np.random.Generator) -> Scene:
         kind=int(rng.integers(4, 8)) if target else int(rng.integers(4)),
         colours=colours,
         zoom=float(rng.uniform(0.80 - 0.08 * wide * target, 1.0 + 0.04 * wide * target)),
-        offset=(float(rng.normal(0, 0.10 + 0.08 * target * wide)), float(rng.normal(0, 0.03 + 0.04 * target * wide))),
+        offset=(
+            float(rng.normal(0, 0.10 + 0.08 * target * wide)),
+            float(rng.normal(0, 0.03 + 0.04 * target * wide)),
+        ),
         tilt=float(rng.normal(0, 1.0 + 2.0 * target * wide)),
-        gain=float(rng.uniform(0.72, 1.10) if target else rng.uniform(0.88, 1.12)),
-        contrast=float(rng.uniform(0.70, 1.05) if target else rng.uniform(0.88, 1.10)),
+        gain=float(rng.uniform(0.80, 1.12) if target else rng.uniform(0.88, 1.12)),
+        contrast=float(rng.uniform(0.78, 1.06) if target else rng.uniform(0.88, 1.10)),
         cast=(float(cast[0]), float(cast[1]), float(cast[2])),
         noise=float(rng.uniform(2.0, 8.0) if target else rng.uniform(0.0, 3.0)),
         blur=float(rng.uniform(0.0, 0.9) if target else rng.uniform(0.0, 0.6)),
@@ -129,7 +149,7 @@ def _scene(domain: Domain, wide: float, rng: np.random.Generator) -> Scene:
     )
 
 
-def signer(name: str, domain: Domain, split: str, rng: np.random.Generator) -> Signer:
+def signer(name: str, domain: Domain, split: Split, rng: np.random.Generator) -> Signer:
     """Draw a signer by lot; test signers come from a wider range of framings and paces than training ones."""
     target = domain == "target"
     wide = 1.0 if split == "train" else 1.4

@@ -66,7 +66,9 @@ def _clause(meaning: Meaning, tense: str, adverb: str, rng: np.random.Generator)
     adverb = f"{adverb} " if adverb else ""
     auxiliary = _auxiliary(tense, meaning.subject)
     if meaning.ending == "NOT":
-        negation = _one((f"{auxiliary} not", {"did": "didn't", "will": "won't"}.get(auxiliary, f"{auxiliary}n't")), rng)
+        negation = _one(
+            (f"{auxiliary} not", {"did": "didn't", "will": "won't"}.get(auxiliary, f"{auxiliary}n't")), rng
+        )
         return f"{subject} {negation} {adverb}{verb.base} {objects}"
     if meaning.ending in ("QUESTION", "WHERE", "WHY"):
         opening = {"QUESTION": "", "WHERE": "where ", "WHY": "why "}[meaning.ending]

@@ -87,14 +87,16 @@ def _box(scene: Scene, see: Camera, rng: np.random.Generator) -> tuple[float, fl
     left = float(np.clip(x - side / 2, 0, width - side))
     top = float(np.clip(y - side / 2, 0, height - side))
     box = (left / width, top / height, (left + side) / width, (top + side) / height)
-    return tuple(round(min(v, 1.0), 5) for v in box)  # type: ignore[return-value]
+    x0, y0, x1, y1 = (round(min(float(v), 1.0), 5) for v in box)
+    return x0, y0, x1, y1
 
 
 def _lens(scene: Scene) -> NDArray[np.uint8]:
     """Light and contrast as a table [1, 256, 3]."""
     values = np.arange(256, dtype=float)[:, None]
     lit = ((values - 128) * scene.contrast + 128) * scene.gain * np.array(scene.cast)
-    return np.clip(lit, 0, 255).astype(np.uint8)[None]
+    table: Image = np.clip(lit, 0, 255).astype(np.uint8)[None]
+    return table
 
 
 def rehearse(take: Take) -> Rehearsal:
@@ -112,7 +114,10 @@ def shoot(take: Take, rehearsal: Rehearsal) -> Image:
     see = camera(scene)
     width, height = scene.size
     stage = background(
-        scene, SUPERSAMPLING * width, SUPERSAMPLING * height, generator(take.seed, take.who.name, "background")
+        scene,
+        SUPERSAMPLING * width,
+        SUPERSAMPLING * height,
+        generator(take.seed, take.who.name, "background"),
     )
     paint_body(stage, see, look)
     side = 1 if take.who.left else -1
@@ -140,7 +145,7 @@ def shoot(take: Take, rehearsal: Rehearsal) -> Image:
 
 
 def _moves_fast(poses: Array, pixels: float) -> NDArray[np.bool_]:
-    """Frames in which a hand moves by more than a pixel while the shutter is open; `pixels` is that time's unit."""
+    """Frames in which a hand moves by more than a pixel while the shutter is open (`pixels` a unit)."""
     places = poses[::SUBSTEPS, :, :2]
     step = np.linalg.norm(np.diff(places, axis=0, append=places[-1:]), axis=2).max(axis=1)
     fast: NDArray[np.bool_] = step * pixels > 1.0
@@ -171,12 +176,13 @@ def _degrade(frames: Image, scene: Scene, rng: np.random.Generator) -> Image:
 def write_mp4(path: Path, frames: Image, quality: int) -> None:
     """Encode frames as H.264 (yuv420p, one thread, `quality` = CRF)."""
     partial = path.with_name(f".{path.name}.partial")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
-        stream.options = {"crf": str(quality), "preset": "veryfast", "g": "50"}
+        # With its macroblock tree x264 writes now and then other bytes for the same frames.
+        stream.options = {"crf": str(quality), "preset": "superfast", "g": "50", "x264-params": "mbtree=0"}
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())

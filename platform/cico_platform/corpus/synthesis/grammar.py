@@ -1,7 +1,8 @@
 """Grammar: a meaning is signed in one order and written in another.
 
-Signs: time, place, thing (with number and quality after it), recipient, person who acts, act, denial or question.
-English: subject, verb, object, with articles, auxiliaries, prepositions and inflection, none of which has a sign.
+Signs: time, place, thing (with number and quality after it), recipient, person who acts, act, denial or
+question. English: subject, verb, object, with articles, auxiliaries, prepositions and inflection, none of
+which has a sign.
 """
 
 from dataclasses import dataclass, fields
@@ -60,7 +61,13 @@ class Meaning:
         """The signs in their order."""
         thing = (self.thing, self.number, self.quality)
         asked = self.subject == "WHO"
-        acting = (self.recipient, None if asked else self.subject, self.verb, self.ending, "WHO" if asked else None)
+        acting = (
+            self.recipient,
+            None if asked else self.subject,
+            self.verb,
+            self.ending,
+            "WHO" if asked else None,
+        )
         return tuple(g for g in (self.time, self.place, *thing, *acting) if g)
 
     def valid(self) -> bool:
@@ -76,6 +83,7 @@ class Meaning:
             and not (self.quality and pronoun)
             and not (self.quality in ("EXPENSIVE", "RED", "BLUE") and self.thing in v.PEOPLE)
             and not (self.subject == "WHO" and self.ending is not None)
+            and not (self.place and self.ending == "WHERE")
             and {self.thing, self.subject} != {"I", "WE"}
             and 3 <= len(self.glosses()) <= 7
         )
@@ -130,7 +138,9 @@ def random_meaning(chooser: Chooser) -> Meaning:
 def neighbour(meaning: Meaning, chooser: Chooser) -> Meaning:
     """A meaning that differs in one part, or in who does what to whom; always valid."""
     parts = {f.name: getattr(meaning, f.name) for f in fields(meaning)}
-    swaps = [n for n in ("thing", "recipient") if parts[n] in _CLASSES["people"] and parts["subject"] != "WHO"]
+    swaps = [
+        n for n in ("thing", "recipient") if parts[n] in _CLASSES["people"] and parts["subject"] != "WHO"
+    ]
     if swaps and chooser.rng.random() < 0.5:
         role = swaps[-1]
         swapped = Meaning(**{**parts, role: parts["subject"], "subject": parts[role]})

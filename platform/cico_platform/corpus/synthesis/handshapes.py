@@ -5,7 +5,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-# Thumb (abduction, bend, opposition), knuckle bend x 4, middle-joint bend x 4, spread; index finger first, degrees.
+# Thumb (abduction, bend, opposition), knuckle bend x 4, middle-joint bend x 4, spread; index first, degrees.
 HANDSHAPE_SIZE = 12
 
 _OPEN = (0.0, 0.0)

@@ -69,7 +69,7 @@ class Sign:
         """Everything that decides how the sign looks."""
         return (
             self.hand,
-            self.into or self.hand,
+            self.into,
             self.place,
             self.movement,
             self.fingers,

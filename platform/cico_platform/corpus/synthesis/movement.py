@@ -88,7 +88,7 @@ def _dip(u: Array) -> Array:
 
 
 def way(movement: str, u: Array) -> Array:
-    """The way of a movement at the moments `u` [T], each from 0 to 1: [T, 4] added to place, direction, facing."""
+    """The way of a movement at the moments `u` [T], 0 to 1: [T, 4] added to place, direction, facing."""
     lines = {
         "up": (0.0, -0.95), "down": (0.0, 0.95), "in": (-0.8, 0.0), "out": (0.8, 0.0),
         "rise": (0.7, -0.75), "fall": (0.65, 0.75),
@@ -135,8 +135,8 @@ def sign_poses(sign: Sign, u: Array, style: Style) -> Array:
 
     Returns
     -------
-    Poses, float [T, 2, POSE_SIZE], the leading hand first, each in its own side's coordinates. A hand that has no
-    part in the sign is NaN.
+    Poses, float [T, 2, POSE_SIZE], the leading hand first, each in its own side's coordinates. A hand that
+    has no part in the sign is NaN.
     """
     poses = np.full((len(u), 2, POSE_SIZE), np.nan)
     poses[:, 0] = _hand(sign, u, style)

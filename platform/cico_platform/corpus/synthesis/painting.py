@@ -17,6 +17,8 @@ SUPERSAMPLING = 2
 # The square that a signer signs in: its side, and how far its centre lies below the shoulders.
 SPACE, SPACE_CENTRE = 3.5, 0.13
 _SHIFT = 4
+_ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+_CIRCLE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ def _limb(image: Image, points: NDArray[np.int32], fill: Paint, edge: Paint, wid
     cv2.polylines(image, [points], False, fill, width, cv2.LINE_AA, _SHIFT)
 
 
-def _oval(image: Image, see: Camera, at: tuple[float, float], radii: tuple[float, float], paint: Paint) -> None:
-    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    points = np.stack([at[0] + radii[0] * np.cos(angle), at[1] + radii[1] * np.sin(angle)], axis=1)
-    cv2.fillPoly(image, [see(points)], paint, cv2.LINE_AA, _SHIFT)
+def _oval(
+    image: Image, see: Camera, at: tuple[float, float], radii: tuple[float, float], paint: Paint
+) -> None:
+    cv2.fillPoly(image, [see(_CIRCLE * radii + at)], paint, cv2.LINE_AA, _SHIFT)
 
 
 def paint_body(image: Image, see: Camera, look: Look) -> None:
@@ -87,13 +89,32 @@ def paint_body(image: Image, see: Camera, look: Look) -> None:
         accent = shade(look.cloth, 1.35 if sum(look.cloth) < 380 else 0.75)
         for step in np.arange(-2.0, 4.0, 0.28):
             if look.pattern in (1, 3):
-                cv2.polylines(decor, [see(np.array([[-2.0, step], [2.0, step]]))], False, accent, see.thick(0.09), cv2.LINE_AA, _SHIFT)
+                cv2.polylines(
+                    decor,
+                    [see(np.array([[-2.0, step], [2.0, step]]))],
+                    False,
+                    accent,
+                    see.thick(0.09),
+                    cv2.LINE_AA,
+                    _SHIFT,
+                )
             if look.pattern in (2, 3):
-                cv2.polylines(decor, [see(np.array([[step, -1.0], [step, 4.0]]))], False, accent, see.thick(0.06), cv2.LINE_AA, _SHIFT)
+                cv2.polylines(
+                    decor,
+                    [see(np.array([[step, -1.0], [step, 4.0]]))],
+                    False,
+                    accent,
+                    see.thick(0.06),
+                    cv2.LINE_AA,
+                    _SHIFT,
+                )
         image[mask > 0] = decor[mask > 0]
     skin, dark = shade(look.skin, 0.92), shade(look.skin, 0.6)
     _limb(image, see(np.array([[0.0, -0.42], [0.0, -0.10]])), skin, dark, see.thick(0.30), rim)
-    collars = ([[-0.2, -0.13], [0.2, -0.13], [0.0, 0.26]], [[-0.24, -0.13], [0.24, -0.13], [0.12, 0.04], [-0.12, 0.04]])
+    collars = (
+        [[-0.2, -0.13], [0.2, -0.13], [0.0, 0.26]],
+        [[-0.24, -0.13], [0.24, -0.13], [0.12, 0.04], [-0.12, 0.04]],
+    )
     if look.collar < 2:
         cv2.fillPoly(image, [see(np.array(collars[look.collar]))], skin, cv2.LINE_AA, _SHIFT)
 
@@ -110,7 +131,22 @@ def paint_head(image: Image, see: Camera, look: Look, move: Array) -> None:
     if look.hair_style != 4:
         _oval(image, see, (x, y - 0.10 * ry), (rx * 1.17, ry * (1.2 if long else 1.10)), hair)
     if long:
-        _poly(image, see(np.array([[x - rx * 1.17, y - 0.1], [x + rx * 1.17, y - 0.1], [x + rx * 1.12, y + 0.58], [x - rx * 1.12, y + 0.58]])), hair, hair, 1)
+        _poly(
+            image,
+            see(
+                np.array(
+                    [
+                        [x - rx * 1.17, y - 0.1],
+                        [x + rx * 1.17, y - 0.1],
+                        [x + rx * 1.12, y + 0.58],
+                        [x - rx * 1.12, y + 0.58],
+                    ]
+                )
+            ),
+            hair,
+            hair,
+            1,
+        )
     if look.hair_style == 2:
         _oval(image, see, (x, y - 1.25 * ry), (0.19, 0.17), hair)
     for side in (-1, 1):
@@ -120,7 +156,11 @@ def paint_head(image: Image, see: Camera, look: Look, move: Array) -> None:
     if look.hair_style != 4:
         angle = np.linspace(np.pi, 2 * np.pi, 14)
         fringe = [[x + rx * 1.03 * np.cos(a), y - 0.10 + ry * 1.0 * np.sin(a)] for a in angle]
-        low = [[x + 0.55 * rx, y - 0.40 * ry], [x + (0.1 - 0.5 * (look.hair_style % 2)) * rx, y - 0.62 * ry], [x - 0.6 * rx, y - 0.38 * ry]]
+        low = [
+            [x + 0.55 * rx, y - 0.40 * ry],
+            [x + (0.1 - 0.5 * (look.hair_style % 2)) * rx, y - 0.62 * ry],
+            [x - 0.6 * rx, y - 0.38 * ry],
+        ]
         cv2.fillPoly(image, [see(np.array(fringe + low))], hair, cv2.LINE_AA, _SHIFT)
     _face(image, see, look, (x + 0.25 * float(move[0]), y, rx, ry), move)
 
@@ -133,7 +173,7 @@ def _face(image: Image, see: Camera, look: Look, at: tuple[float, float, float, 
         _oval(image, see, (eye, y - 0.03), (0.068, 0.052), (250.0, 248.0, 244.0))
         _oval(image, see, (eye, y - 0.03), (0.038, 0.046), ink)
         up = y - 0.135 - 0.06 * float(move[2])
-        brow = np.array([[eye - 0.085, up + 0.012 * (1 + side)], [eye + 0.085, up + 0.012 * (1 - side)]])
+        brow = np.array([[eye - 0.08, up + 0.022 * (side < 0)], [eye + 0.08, up + 0.022 * (side > 0)]])
         cv2.polylines(image, [see(brow)], False, shade(look.hair, 0.8), see.thick(0.042), cv2.LINE_AA, _SHIFT)
         _oval(image, see, (x + side * 0.55 * rx, y + 0.34 * ry), (0.06, 0.04), shade(look.skin, 0.93))
     nose = np.array([[x + 0.01, y + 0.02], [x + 0.035, y + 0.12], [x - 0.015, y + 0.13]])
@@ -141,7 +181,14 @@ def _face(image: Image, see: Camera, look: Look, at: tuple[float, float, float, 
     if move[3] > 0.3:
         _oval(image, see, (x, y + 0.56 * ry), (0.085, 0.03 + 0.05 * float(move[3])), (120.0, 52.0, 54.0))
     else:
-        smile = np.array([[x - 0.10, y + 0.51 * ry], [x - 0.04, y + 0.58 * ry], [x + 0.04, y + 0.58 * ry], [x + 0.10, y + 0.51 * ry]])
+        smile = np.array(
+            [
+                [x - 0.10, y + 0.51 * ry],
+                [x - 0.04, y + 0.58 * ry],
+                [x + 0.04, y + 0.58 * ry],
+                [x + 0.10, y + 0.51 * ry],
+            ]
+        )
         cv2.polylines(image, [see(smile)], False, (128.0, 58.0, 58.0), see.thick(0.036), cv2.LINE_AA, _SHIFT)
 
 
@@ -178,7 +225,10 @@ def paint_arm(image: Image, see: Camera, look: Look, arm: Arm, at: int) -> None:
     joints = arm.arm[at]
     cloth, hem = shade(look.cloth, 0.94), shade(look.cloth, 0.5)
     light = float(arm.light[at])
-    skin, dark = shade(look.skin, 1.0 + 0.14 * light if light > 0 else 1.0 + 0.12 * light), shade(look.skin, 0.5)
+    skin, dark = (
+        shade(look.skin, 1.0 + 0.14 * light if light > 0 else 1.0 + 0.12 * light),
+        shade(look.skin, 0.5),
+    )
     _limb(image, joints, shade(look.skin, 0.97), dark, see.thick(0.19), rim)
     if look.sleeve > 0.5:
         cuff = joints[1] + ((joints[2] - joints[1]) * (look.sleeve * 0.9)).astype(np.int32)

@@ -25,14 +25,14 @@ def synthesize(out: Path, settings: SynthesisSettings) -> Summary:
 
     The manifest holds both domains. Rows with a `label` are the dictionary: isolated signs, splits train and
     validation. Rows without are the target: sentences by other signers, splits train, validation and test.
-    `glosses.json` is the truth about the sentences' signs, `{video_id: [[gloss, first frame, end frame], ...]}`: it is
-    there to measure with, and nothing trains on it.
+    `glosses.json` is the truth about the sentences' signs, `{video_id: [[gloss, first frame, end], ...]}`:
+    it is there to measure with, and nothing trains on it.
 
     Parameters
     ----------
     out
-        The corpus folder. A corpus of the same settings that is there already is left as it is, and one that was cut
-        short is completed.
+        The corpus folder. A corpus of the same settings that is there already is left as it is, and one that
+        was cut short is completed.
     settings
         Seed and counts.
 
@@ -130,5 +130,5 @@ def _description(settings: SynthesisSettings, clips: list[Clip]) -> dict[str, An
         "settings": settings.model_dump(),
         "signs": len(LEXICON),
         "clips": counts,
-        "truth": f"{GLOSSES_FILE} gives each sentence's signs and their frames, to measure with; nothing trains on it.",
+        "truth": f"{GLOSSES_FILE}: each sentence's signs and their frames, to measure with, not to train on.",
     }

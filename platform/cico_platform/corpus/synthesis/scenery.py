@@ -48,14 +48,28 @@ def _room(image: Image, scene: Scene, rng: np.random.Generator) -> None:
         x, y = int(rng.integers(0, width)), int(rng.integers(0, height * 2 // 3))
         w, h = int(rng.integers(width // 8, width // 3)), int(rng.integers(height // 8, height // 3))
         frame = _mix(scene.colours[2], (250, 250, 245), rng.uniform(0.2, 0.8))
-        cv2.rectangle(image, (x - 4, y - 4), (x + w + 4, y + h + 4), _mix(scene.colours[1], (30, 25, 20), 0.7), -1)
+        cv2.rectangle(
+            image, (x - 4, y - 4), (x + w + 4, y + h + 4), _mix(scene.colours[1], (30, 25, 20), 0.7), -1
+        )
         cv2.rectangle(image, (x, y), (x + w, y + h), frame, -1)
-        cv2.line(image, (x, y + h), (x + w, y + h // 3), _mix(scene.colours[0], (60, 120, 90), 0.6), 6, cv2.LINE_AA)
+        cv2.line(
+            image, (x, y + h), (x + w, y + h // 3), _mix(scene.colours[0], (60, 120, 90), 0.6), 6, cv2.LINE_AA
+        )
     x = int(rng.choice([width // 10, width * 9 // 10]))
     for _ in range(9):
         leaf = (x + int(rng.normal(0, width / 16)), round(height * 0.72) + int(rng.normal(0, height / 10)))
         green = _mix((60, 120, 70), scene.colours[2], rng.uniform(0, 0.4))
-        cv2.ellipse(image, leaf, (round(width / 22), round(width / 60)), float(rng.uniform(0, 180)), 0, 360, green, -1, cv2.LINE_AA)
+        cv2.ellipse(
+            image,
+            leaf,
+            (round(width / 22), round(width / 60)),
+            float(rng.uniform(0, 180)),
+            0,
+            360,
+            green,
+            -1,
+            cv2.LINE_AA,
+        )
 
 
 def _blobs(image: Image, scene: Scene, rng: np.random.Generator) -> None:
@@ -77,7 +91,9 @@ def background(scene: Scene, width: int, height: int, rng: np.random.Generator) 
     if scene.kind == 2:
         _stripes(image, _mix(top, bottom, 0.5), int(rng.integers(10, 26)), int(rng.integers(-60, 60)))
     elif scene.kind == 3:
-        cv2.circle(image, (width // 2, height // 2), height // 2, _mix(top, (255, 255, 255), 0.3), -1, cv2.LINE_AA)
+        cv2.circle(
+            image, (width // 2, height // 2), height // 2, _mix(top, (255, 255, 255), 0.3), -1, cv2.LINE_AA
+        )
         image = cv2.blur(image, (41, 41))
     elif scene.kind == 4:
         _shelves(image, scene, rng)

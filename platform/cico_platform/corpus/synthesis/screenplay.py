@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from cico_platform.corpus.manifest import Split
 from cico_platform.corpus.synthesis.cast import Domain, Signer, signer
 from cico_platform.corpus.synthesis.english import write
 from cico_platform.corpus.synthesis.filming import Take, generator
 from cico_platform.corpus.synthesis.grammar import Chooser, Meaning, neighbour, random_meaning
 from cico_platform.corpus.synthesis.lexicon import GLOSSES
-
-SPLITS = ("train", "validation", "test")
 
 
 class SynthesisSettings(BaseModel):
@@ -50,8 +49,8 @@ class SynthesisSettings(BaseModel):
     def small(cls, seed: int = 0) -> "SynthesisSettings":
         """A corpus of a few dozen clips, for tests and first steps."""
         return cls(
-            seed=seed, dictionary_signs=8, dictionary_signers=3, dictionary_validation_signers=1, train=6, validation=2,
-            test=4, signers=2, held_out_signers=1, second_takes=0.2,
+            seed=seed, dictionary_signs=8, dictionary_signers=3, dictionary_validation_signers=1, train=6,
+            validation=2, test=4, signers=2, held_out_signers=1, second_takes=0.2,
         )  # fmt: skip
 
 
@@ -60,7 +59,7 @@ class Shot:
     """One clip to be made: the take, and what the manifest says of it."""
 
     take: Take
-    split: str
+    split: Split
     text_id: str
     text: str
     text_original: str
@@ -98,7 +97,9 @@ def _hard_set(count: int, chooser: Chooser, taken: set[tuple[str, ...]], texts: 
     return sentences
 
 
-def _training_set(count: int, rng: np.random.Generator, held: set[tuple[str, ...]], texts: set[str]) -> list[_Sentence]:
+def _training_set(
+    count: int, rng: np.random.Generator, held: set[tuple[str, ...]], texts: set[str]
+) -> list[_Sentence]:
     """Training sentences; a twelfth of them repeat the signs of another in other words."""
     chooser = Chooser(rng)
     sentences: list[_Sentence] = []
@@ -119,7 +120,7 @@ def _training_set(count: int, rng: np.random.Generator, held: set[tuple[str, ...
     return sentences
 
 
-def _sentences(settings: SynthesisSettings) -> dict[str, list[_Sentence]]:
+def _sentences(settings: SynthesisSettings) -> dict[Split, list[_Sentence]]:
     """All sentences by split; signs that training lacks (in tiny corpora) are not held against it."""
     held: set[tuple[str, ...]] = set()
     texts: set[str] = set()
@@ -129,7 +130,7 @@ def _sentences(settings: SynthesisSettings) -> dict[str, list[_Sentence]]:
     return {"train": train, "validation": validation, "test": test}
 
 
-def _cast(settings: SynthesisSettings, domain: Domain, split: str, count: int) -> list[Signer]:
+def _cast(settings: SynthesisSettings, domain: Domain, split: Split, count: int) -> list[Signer]:
     names = [f"{domain}-{split}-{number:02d}" for number in range(count)]
     return [signer(name, domain, split, generator(settings.seed, "cast", name)) for name in names]
 
@@ -146,14 +147,18 @@ def _dictionary(settings: SynthesisSettings) -> list[Shot]:
             name = f"{who.name}-{gloss.lower()}"
             words = gloss.lower().replace("-", " ")
             take = Take(name, (gloss,), who, settings.seed)
-            shots.append(Shot(take, who.split, f"sign-{gloss.lower()}", words, words.capitalize(), gloss.lower()))
+            shots.append(
+                Shot(take, who.split, f"sign-{gloss.lower()}", words, words.capitalize(), gloss.lower())
+            )
     return shots
 
 
 def _target(settings: SynthesisSettings) -> list[Shot]:
     shots = []
     for split, sentences in _sentences(settings).items():
-        people = _cast(settings, "target", split, settings.signers if split == "train" else settings.held_out_signers)
+        people = _cast(
+            settings, "target", split, settings.signers if split == "train" else settings.held_out_signers
+        )
         rng = generator(settings.seed, "casting", split)
         for number, sentence in enumerate(sentences):
             twice = split == "train" and len(people) > 1 and rng.random() < settings.second_takes

@@ -46,7 +46,9 @@ VERBS = MappingProxyType(
         "NEED": (_verb("need"), _verb("require")),
     }
 )
-PRONOUNS = MappingProxyType({"I": ("i", "me"), "YOU": ("you", "you"), "WE": ("we", "us"), "THEY": ("they", "them")})
+PRONOUNS = MappingProxyType(
+    {"I": ("i", "me"), "YOU": ("you", "you"), "WE": ("we", "us"), "THEY": ("they", "them")}
+)
 PEOPLE = MappingProxyType(
     {
         "MOTHER": ("mother", "mum"),
@@ -74,7 +76,9 @@ THINGS = MappingProxyType(
         "TABLE": ("table", "desk"),
     }
 )
-FOOD = MappingProxyType({"BREAD": ("bread",), "APPLE": ("apple",), "ICE-CREAM": ("ice cream",), "CHEESE": ("cheese",)})
+FOOD = MappingProxyType(
+    {"BREAD": ("bread",), "APPLE": ("apple",), "ICE-CREAM": ("ice cream",), "CHEESE": ("cheese",)}
+)
 DRINKS = MappingProxyType({"COFFEE": ("coffee",), "WATER": ("water",), "MILK": ("milk",)})
 UNCOUNTABLE = frozenset({"BREAD", "ICE-CREAM", "CHEESE", "COFFEE", "WATER", "MILK"})
 PLACE_PHRASES = MappingProxyType(

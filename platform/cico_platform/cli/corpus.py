@@ -62,8 +62,8 @@ def inspect(
     seconds = round(time.monotonic() - began, 3)
     emit(json, {"done": found["rows"], "skipped": 0, "seconds": seconds, **found})
     say(
-        f"[bold]{corpus}[/bold]: {found['rows']} clips ({found['isolated']} isolated, {found['sentences']} sentences),"
-        f" {found['texts']} texts, {found['hours']:.2f} hours, {found['quarantined']} quarantined"
+        f"[bold]{corpus}[/bold]: {found['rows']} clips ({found['isolated']} isolated,"
+        f" {found['sentences']} sentences), {found['texts']} texts, {found['hours']:.2f} hours, {found['quarantined']} quarantined"
     )
     for name in ("splits", "languages", "sign_languages", "signers", "licences", "missing", "reasons"):
         if found[name]:
@@ -81,7 +81,7 @@ def synthesize(out: Out, seed: Seed = 0, json: Json = False) -> None:
     from cico_platform.corpus.synthesis import SynthesisSettings
     from cico_platform.corpus.synthesis import synthesize as draw
 
-    _finish("corpus synthesize", draw(out, SynthesisSettings(seed=seed)).as_json(), json)
+    _finish("corpus synthesize", draw(out, SynthesisSettings.model_validate({"seed": seed})).as_json(), json)
 
 
 @app.command("compose")

@@ -87,7 +87,7 @@ def strangest(clips: list[Clip], count: int = STRANGEST) -> list[dict[str, Any]]
 
 
 def draw_sheet(source: Corpus, clips: list[Clip], picture: Path) -> bool:
-    """Draw evenly chosen clips as the encoder will see them, one row a clip; whether there was one to draw."""
+    """Draw evenly chosen clips as the encoder will see them; whether there was one to draw."""
     chosen = [clips[i] for i in sorted({round(x) for x in np.linspace(0, len(clips) - 1, SHEET_CLIPS)})]
     rows = [row for clip in chosen if clip.frames != 0 and (row := _strip(source, clip)) is not None]
     if not rows:
@@ -132,4 +132,4 @@ def _deviations(values: NDArray[np.float64]) -> NDArray[np.float64]:
     logarithms = np.log(np.maximum(values, 1e-6))
     middle = np.nanmedian(logarithms)
     spread = max(float(np.nanmedian(np.abs(logarithms - middle))) * 1.4826, 0.05)
-    return np.nan_to_num(np.abs(logarithms - middle) / spread)
+    return np.asarray(np.nan_to_num(np.abs(logarithms - middle) / spread), dtype=np.float64)

@@ -79,7 +79,7 @@ def resample(frames: Frames, stride: float) -> Frames:
 
 
 def join(signs: list[Frames]) -> Frames:
-    """One sign after another with a frame that is half of each between, so that no frame of a sign is lost."""
+    """One sign after another; a frame that is half of each stands between, so no frame of a sign is lost."""
     joined = [signs[0]]
     for before, sign in pairwise(signs):
         joined += [cv2.addWeighted(before[-1], 0.5, sign[0], 0.5, 0)[None], sign]

@@ -1,0 +1,194 @@
+"""A folder of clips becomes a corpus, and isolated signs become sentences, with every clip accounted for."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sample_videos import signing, write, write_sound
+
+from cico_platform.corpus.compose import ComposeSettings, compose_sentences
+from cico_platform.corpus.inspect import inspect_corpus
+from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.corpus.read import ReadSettings, assign_splits, read_corpus
+from cico_platform.corpus.text import is_single_word, normalise_text
+from cico_platform.corpus.video import decode_clip
+from cico_platform.errors import CicoError, InputError
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+WORDS = ["home", "tree", "water", "go", "eat", "you", "see", "big"]
+SMALL = ComposeSettings(train=12, validation=4, test=5, shortest=3, longest=4, size=64, takes=2)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight words and five damaged files, three of them named in the table."""
+    folder = tmp_path_factory.mktemp("clips")
+    lines = ["file,word,signer,licence"]
+    for number, word in enumerate(WORDS):
+        write(folder / f"{word}.mp4", signing(36, move=(6, 20 + number), seed=number))
+        lines.append(f"{word}.mp4,{word.title()},ann,MIT")
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("hello")
+    (folder / "cut.mp4").write_bytes((folder / "home.mp4").read_bytes()[:2000])
+    write_sound(folder / "sound.mp4")
+    write(folder / "one.mp4", signing(1))
+    lines += [
+        "empty.mp4,void,,",
+        "sound.mp4,noise,,",
+        "one.mp4,one,,",
+        "gone.mp4,gone,,",
+        "../x.mp4,x,,",
+        "odd",
+    ]
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("work") / "corpus"
+    summary = read_corpus(clips / "labels.csv", out)
+    assert (summary.done, summary.skipped, summary.quarantined) == (9, 0, 5)
+    assert summary.details["unlisted_files"] == 2
+    return out
+
+
+def test_good_clips_are_found_boxed_and_trimmed(corpus: Path) -> None:
+    rows = {clip.video_id: clip for clip in Corpus(corpus).clips()}
+    assert set(rows) == {*WORDS, "one"}
+    home = rows["home"]
+    assert (home.label, home.text, home.text_original) == ("home", "home", "Home")
+    assert (home.signer, home.licence, home.split) == ("ann", "MIT", "train")
+    assert home.crop is not None
+    assert home.crop[2] < 0.5
+    part = decode_clip(Corpus(corpus).resolve(home), start=home.start, end=home.end, crop=home.crop, size=32)
+    assert len(part.frames) == home.frames
+    assert 14 <= home.frames < 30
+    assert rows["one"].frames == 1
+
+
+def test_every_other_row_is_in_quarantine_with_its_reason(corpus: Path) -> None:
+    reasons = {row["path"]: row["reason"] for row in Corpus(corpus).quarantined("read")}
+    assert set(reasons) == {"empty.mp4", "sound.mp4", "gone.mp4", "../x.mp4", "odd"}
+    assert reasons["gone.mp4"] == "the file does not exist"
+    assert reasons["sound.mp4"] == "no video stream"
+
+
+def test_reading_again_reads_nothing(clips: Path, corpus: Path) -> None:
+    summary = read_corpus(clips / "labels.csv", corpus)
+    assert (summary.done, summary.skipped, summary.quarantined) == (0, 9, 5)
+
+
+def test_a_bare_folder_is_a_corpus_too(clips: Path, tmp_path: Path) -> None:
+    summary = read_corpus(clips, tmp_path / "corpus")
+    assert (summary.done, summary.quarantined) == (9, 4)
+    assert summary.details["isolated"]
+    assert {clip.text for clip in Corpus(tmp_path / "corpus").clips()} == {*WORDS, "one"}
+
+
+def test_sentences_are_split_by_text(clips: Path, tmp_path: Path) -> None:
+    texts = [f"this is sentence {i // 2}" for i in range(40)]
+    lines = [json.dumps({"file": f"{WORDS[i % 8]}.mp4", "text": text}) for i, text in enumerate(texts)]
+    table = tmp_path / "labels.jsonl"
+    table.write_text("\n".join(lines))
+    summary = read_corpus(table, tmp_path / "corpus", videos=clips)
+    rows = Corpus(tmp_path / "corpus").clips(labelled=False)
+    assert summary.done == len(rows) == 40
+    assert Counter(clip.split for clip in rows) == {"train": 32, "validation": 4, "test": 4}
+    assert len({(clip.text_id, clip.split) for clip in rows}) == 20
+
+
+def test_a_text_that_has_a_split_draws_its_other_clips_along() -> None:
+    def clip(name: str, text_id: str, split: str = "", label: str | None = None) -> Clip:
+        return Clip(name, text_id, split, name, text_id, text_id, label=label)  # type: ignore[arg-type]
+
+    sentences = [clip("a", "t1", "test"), clip("b", "t1"), clip("c", "t2")]
+    assert [c.split for c in assign_splits(sentences, ReadSettings())][:2] == ["test", "test"]
+    signs = [clip(f"{word}{i}", word, label=word) for word in ("x", "y") for i in range(10)] + [
+        clip("z", "z", label="z")
+    ]
+    assigned = assign_splits(signs, ReadSettings())
+    assert Counter(c.split for c in assigned if c.label == "x") == {"train": 8, "validation": 1, "test": 1}
+    assert assigned[-1].split == "train"
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,text\na.mp4,x\n")
+    with pytest.raises(CicoError, match="does not exist"):
+        read_corpus(tmp_path / "labels.csv", tmp_path / "corpus")
+    with pytest.raises(InputError, match="videos' folder"):
+        read_corpus(tmp_path / "labels.csv", tmp_path / "corpus", videos=tmp_path / "nowhere")
+
+
+def test_composed_sentences_are_real_videos_of_unseen_words_in_new_orders(
+    corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "composed"
+    summary = compose_sentences(corpus, out, SMALL)
+    made = Corpus(out)
+    sentences, signs = made.clips(labelled=False), made.clips(labelled=True)
+    assert summary.done == len(sentences) + len(signs)
+    assert Counter(clip.split for clip in sentences) == {"train": 12, "validation": 4, "test": 5}
+    assert len({clip.text for clip in sentences}) == 21
+    learned = {word for clip in sentences if clip.split == "train" for word in clip.text.split()}
+    assert learned >= {word for clip in sentences for word in clip.text.split()}
+    assert {clip.label for clip in signs} == {*WORDS, "one"}
+    assert len(signs) == 2 * 9
+    for clip in sentences[:3] + signs[:3]:
+        frames = decode_clip(made.resolve(clip)).frames
+        assert frames.shape == (clip.frames, 64, 64, 3)
+    assert all(3 <= len(clip.text.split()) <= 4 for clip in sentences)
+    assert {clip.licence for clip in sentences} <= {"MIT", None}
+    assert not list(out.glob(".*"))
+
+
+def test_composing_is_reproducible_and_the_seed_matters(corpus: Path, tmp_path: Path) -> None:
+    few = SMALL.model_copy(update={"train": 6, "validation": 1, "test": 1, "takes": 1})
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        compose_sentences(corpus, tmp_path / name, few.model_copy(update={"seed": seed}))
+    a, b, c = (Corpus(tmp_path / name).clips() for name in "abc")
+    assert a == b
+    assert [clip.text for clip in a] != [clip.text for clip in c]
+    first = a[0].path
+    assert (tmp_path / "a" / first).read_bytes() == (tmp_path / "b" / first).read_bytes()
+
+
+def test_a_clip_that_vanished_is_quarantined_and_no_sentence_uses_it(clips: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "clips"
+    shutil.copytree(clips, copy)
+    read_corpus(copy / "labels.csv", tmp_path / "corpus")
+    (copy / "tree.mp4").unlink()
+    summary = compose_sentences(tmp_path / "corpus", tmp_path / "composed", SMALL)
+    assert summary.quarantined == 1
+    (row,) = Corpus(tmp_path / "composed").quarantined("compose")
+    assert (row["video_id"], row["reason"]) == ("tree", "the file does not exist")
+    assert not any("tree" in clip.text for clip in Corpus(tmp_path / "composed").clips())
+
+
+def test_sentences_cannot_be_composed_from(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,text\nhome.mp4,i go home\n")
+    read_corpus(tmp_path / "labels.csv", tmp_path / "corpus", videos=clips)
+    with pytest.raises(InputError, match="no isolated signs"):
+        compose_sentences(tmp_path / "corpus", tmp_path / "composed", SMALL)
+
+
+def test_inspecting_counts_what_is_there_and_draws_it(corpus: Path, tmp_path: Path) -> None:
+    found = inspect_corpus(corpus, tmp_path / "sheet.png")
+    assert (found["rows"], found["quarantined"], found["isolated"]) == (9, 5, 9)
+    assert found["signers"] == {"ann": 8, "(none)": 1}
+    assert found["licences"]["MIT"] == 8
+    assert found["missing"]["language"] == 9
+    assert any(row["video_id"] == "one" for row in found["strangest"])
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    json.dumps(found)
+
+
+def test_words_and_texts_are_told_apart_in_any_script() -> None:
+    assert normalise_text("  Ｆoo\u0000\tBAR &lt;3 ") == "ｆoo bar <3"
+    assert normalise_text("e\u0301") == "é"
+    assert is_single_word("9")
+    assert not is_single_word("hello there")
+    assert not is_single_word("今天星期几")
+    assert is_single_word("你好")

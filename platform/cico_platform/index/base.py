@@ -1,0 +1,126 @@
+"""The one interface of every index: embedded in this process, or a server."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from cico_platform.errors import InputError
+from cico_platform.index.clips import Filters, Hit, IndexedClip, Tokens
+
+COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
+
+
+class VectorIndex(ABC):
+    """Collections of clips, each clip one point with a `pooled` vector and its `tokens`.
+
+    A collection is named by its version; an alias names the one that is live.
+    """
+
+    location: str
+
+    @abstractmethod
+    def create(self, collection: str, dim: int) -> None:
+        """Make an empty collection for tokens of width `dim`; an existing one of that width stays as it is."""
+
+    @abstractmethod
+    def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
+        """Add clips, replacing those with the same `video_id`."""
+
+    @abstractmethod
+    def count(self, collection: str, filters: Filters | None = None) -> int:
+        """Number of clips; of those that pass the filters."""
+
+    @abstractmethod
+    def query(
+        self,
+        collection: str,
+        pooled: Tokens,
+        tokens: Tokens | None = None,
+        *,
+        limit: int = 10,
+        candidates: int = 500,
+        filters: Filters | None = None,
+    ) -> list[Hit]:
+        """The nearest clips, best first.
+
+        Parameters
+        ----------
+        pooled
+            float [D]; HNSW by cosine finds the `candidates` nearest of the clips that pass the filters.
+        tokens
+            float [Q, D]; of the candidates, the `limit` best by MaxSim are returned. Without tokens, the
+            `limit` nearest.
+        """
+
+    @abstractmethod
+    def fetch(
+        self,
+        collection: str,
+        video_ids: Sequence[str] | None = None,
+        *,
+        filters: Filters | None = None,
+        tokens: bool = False,
+    ) -> Iterator[Hit]:
+        """The clips with these ids (unknown ones are left out), or all that pass the filters; with their tokens."""
+
+    @abstractmethod
+    def alias(self, name: str, collection: str | None = None) -> str | None:
+        """The collection that an alias names, None if it names none; moves it, at once, if one is given.
+
+        The collection that goes live is flushed and its HNSW graph built first.
+        """
+
+    @abstractmethod
+    def delete(
+        self, collection: str, video_ids: Sequence[str] | None = None, *, filters: Filters | None = None
+    ) -> None:
+        """Delete clips by id or filters; without either, the whole collection."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write everything down and let go."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def is_url(location: str) -> bool:
+    """Whether an index is a server's: a URL, or the client's own `:memory:`."""
+    return location == ":memory:" or location.startswith(("http://", "https://"))
+
+
+def open_index(location: str, *, must_exist: bool = False) -> VectorIndex:
+    """Open the index at a path (embedded) or URL (a Qdrant server).
+
+    Raises
+    ------
+    InputError
+        If `must_exist` and there is no index in the folder, or another process owns it.
+    """
+    if is_url(location):
+        from cico_platform.index.server import ServerIndex
+
+        return ServerIndex(location)
+    from cico_platform.index.embedded import EmbeddedIndex
+
+    return EmbeddedIndex(location, must_exist=must_exist)
+
+
+def check_name(collection: str) -> str:
+    """The name itself, once it is known to be one.
+
+    Raises
+    ------
+    InputError
+        If it could not name a folder.
+    """
+    if not COLLECTION_NAME.fullmatch(collection):
+        raise InputError(f"'{collection}' can't name a collection: use letters, digits, '-', '_' and '.'")
+    return collection

@@ -1,0 +1,95 @@
+"""What an index holds and answers: clips with their sign tokens, hits, and the filters people search by."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Tokens = NDArray[np.floating[Any]]
+
+# Any fixed namespace would do: the same clip must get the same id in every index.
+NAMESPACE = uuid.UUID("6c1c0f5e-3b0a-5a43-9d39-0f6a8b1d2c47")
+FILTER_FIELDS = ("corpus", "language", "sign_language", "signer", "licence", "split")
+MAX_VALUES = 100
+
+
+def point_id(video_id: str) -> str:
+    """The id of a clip's point: the same in every collection, so that indexing twice changes nothing.
+
+    >>> point_id("a") == point_id("a"), point_id("a") == point_id("b")
+    (True, False)
+    """
+    return str(uuid.uuid5(NAMESPACE, video_id))
+
+
+def pool(tokens: Tokens) -> NDArray[np.float32]:
+    """One unit vector for tokens [T, D]: the mean of the unit tokens, normalised."""
+    unit = unit_rows(np.asarray(tokens, dtype=np.float32))
+    return np.asarray(unit_rows(unit.mean(axis=0, keepdims=True))[0], dtype=np.float32)
+
+
+def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length 1; a row of zeros stays."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12), np.float32)
+
+
+@dataclass(frozen=True)
+class IndexedClip:
+    """A clip as a point of the index.
+
+    `tokens` are float [T, D], one a valid window (no class token, no padding), as the video tower gives them,
+    with 1 <= T. `payload` is JSON: the manifest's columns, `corpus`, `duration` in seconds, `window_starts`
+    (frames), `fps`, and an absolute `path`.
+    """
+
+    video_id: str
+    tokens: Tokens
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A clip that answered, its score (0 where nothing was scored), and its tokens [T, D] if they were asked for."""
+
+    video_id: str
+    score: float
+    payload: dict[str, Any]
+    tokens: Tokens | None = None
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Values = Annotated[list[str] | None, BeforeValidator(_listed), Field(max_length=MAX_VALUES)]
+
+
+class Filters(BaseModel):
+    """What a clip must be: one of the listed values in every field that is given, and of such a duration.
+
+    >>> Filters(signer="A").values()
+    {'signer': ['A']}
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: Values = None
+    language: Values = None
+    sign_language: Values = None
+    signer: Values = None
+    licence: Values = None
+    split: Values = None
+    min_duration: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    max_duration: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+
+    def values(self) -> dict[str, list[str]]:
+        """The accepted values of each field that is filtered by."""
+        return {name: list(v) for name in FILTER_FIELDS if (v := getattr(self, name)) is not None}
+
+    def is_empty(self) -> bool:
+        """Whether every clip passes."""
+        return not self.values() and self.min_duration is None and self.max_duration is None

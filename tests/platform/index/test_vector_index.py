@@ -1,0 +1,220 @@
+"""Every index behaves alike: the embedded engine and the server's client."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import VectorIndex, open_index
+from cico_platform.index.clips import Filters, IndexedClip, pool
+
+DIM = 16
+
+
+LOCATIONS = ["embedded", "server", *(["live-server"] if os.environ.get("CICO_QDRANT_URL") else [])]
+
+
+@pytest.fixture(params=LOCATIONS)
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
+    location = {"embedded": str(tmp_path / "index"), "server": ":memory:"}.get(request.param)
+    with open_index(location or os.environ["CICO_QDRANT_URL"]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test-{uuid.uuid4().hex[:8]}"
+
+
+def clips(count: int = 40, seed: int = 0) -> list[IndexedClip]:
+    rng = np.random.default_rng(seed)
+    return [
+        IndexedClip(
+            f"clip/{i} ü",
+            rng.normal(size=(int(rng.integers(1, 9)), DIM)).astype(np.float32),
+            {
+                "text": f"text {i}",
+                "signer": "AB"[i % 2],
+                "language": None,
+                "duration": float(i),
+                "crop": [0.0, 1.0],
+            },
+        )
+        for i in range(count)
+    ]
+
+
+def test_a_clip_is_found_by_its_own_vector(index: VectorIndex, name: str) -> None:
+    made = clips()
+    index.create(name, DIM)
+    index.upsert(name, made)
+    hits = index.query(name, pool(made[7].tokens), limit=3)
+    assert hits[0].video_id == made[7].video_id
+    assert hits[0].score == pytest.approx(1, abs=1e-3)
+    assert hits[0].payload == {**made[7].payload, "video_id": made[7].video_id}
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+    index.delete(name)
+
+
+def test_tokens_rank_the_candidates_by_the_best_match_of_each(index: VectorIndex, name: str) -> None:
+    made = clips()
+    index.create(name, DIM)
+    index.upsert(name, made)
+    query = np.random.default_rng(5).normal(size=(4, DIM)).astype(np.float32)
+    hits = index.query(name, pool(query), query, limit=5, candidates=40)
+
+    def unit(x: np.ndarray) -> np.ndarray:
+        return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+    expected = {c.video_id: float((unit(query) @ unit(c.tokens).T).max(axis=1).sum()) for c in made}
+    best = sorted(expected, key=lambda v: -expected[v])[:5]
+    assert [h.video_id for h in hits] == best
+    assert hits[0].score == pytest.approx(expected[best[0]], abs=1e-2)
+    index.delete(name)
+
+
+def test_indexing_twice_changes_nothing(index: VectorIndex, name: str) -> None:
+    index.create(name, DIM)
+    index.upsert(name, clips())
+    index.create(name, DIM)
+    index.upsert(name, clips())
+    assert index.count(name) == 40
+    tokens = {h.video_id: h.tokens for h in index.fetch(name, tokens=True)}
+    for clip in clips():
+        kept = tokens[clip.video_id]
+        assert kept is not None
+        assert np.allclose(pool(kept), pool(clip.tokens), atol=2e-3)
+    index.delete(name)
+
+
+def test_filters_act_inside_the_engine(index: VectorIndex, name: str) -> None:
+    index.create(name, DIM)
+    index.upsert(name, clips())
+    only = Filters(signer="B", min_duration=10, max_duration=20)
+    expected = {
+        c.video_id for c in clips() if c.payload["signer"] == "B" and 10 <= c.payload["duration"] <= 20
+    }
+    vector = pool(clips()[0].tokens)
+    assert index.count(name, only) == len(expected) == 5
+    assert {h.video_id for h in index.query(name, vector, limit=40, filters=only)} == expected
+    assert {h.video_id for h in index.query(name, vector, vector[None], limit=40, filters=only)} == expected
+    assert {h.video_id for h in index.fetch(name, filters=only)} == expected
+    assert index.count(name, Filters(signer=["A", "nobody"])) == 20
+    assert index.count(name, Filters(language="en")) == 0
+    index.delete(name)
+
+
+def test_clips_are_fetched_in_the_order_asked_for_and_unknown_ones_left_out(
+    index: VectorIndex, name: str
+) -> None:
+    made = clips()
+    index.create(name, DIM)
+    index.upsert(name, made)
+    wanted = [made[9].video_id, "unknown", made[2].video_id]
+    hits = list(index.fetch(name, wanted, tokens=True))
+    assert [h.video_id for h in hits] == [wanted[0], wanted[2]]
+    assert hits[0].tokens is not None
+    assert hits[0].tokens.shape == made[9].tokens.shape
+    index.delete(name)
+
+
+def test_an_alias_moves_from_one_collection_to_the_next(index: VectorIndex, name: str) -> None:
+    for version, count in (("1", 3), ("2", 5)):
+        index.create(f"{name}-{version}", DIM)
+        index.upsert(f"{name}-{version}", clips(count))
+    assert index.alias(name) is None
+    assert index.alias(name, f"{name}-1") == f"{name}-1"
+    assert index.alias(name, f"{name}-2") == f"{name}-2"
+    assert index.alias(name) == f"{name}-2"
+    assert index.count(f"{name}-1") == 3
+    for version in "12":
+        index.delete(f"{name}-{version}")
+
+
+def test_clips_are_deleted_by_id_and_by_filter(index: VectorIndex, name: str) -> None:
+    index.create(name, DIM)
+    index.upsert(name, clips())
+    index.delete(name, [clips()[0].video_id, "unknown"])
+    assert index.count(name) == 39
+    index.delete(name, filters=Filters(signer="B"))
+    assert index.count(name) == 19
+    index.delete(name)
+    with pytest.raises(InputError, match=name):
+        index.count(name)
+
+
+def test_a_collection_keeps_its_width(index: VectorIndex, name: str) -> None:
+    index.create(name, DIM)
+    with pytest.raises(CicoError, match="width 16, not 8"):
+        index.create(name, 8)
+    index.delete(name)
+
+
+@pytest.mark.parametrize("bad", ["", "../up", "a/b", ".hidden", "x" * 200])
+def test_a_name_that_could_leave_the_folder_is_refused(index: VectorIndex, bad: str) -> None:
+    with pytest.raises(InputError):
+        index.create(bad, DIM)
+
+
+def test_an_embedded_index_survives_its_process(tmp_path: Path) -> None:
+    with open_index(str(tmp_path)) as index:
+        index.create("c", DIM)
+        index.upsert("c", clips())
+        index.alias("live", "c")
+    with open_index(str(tmp_path), must_exist=True) as index:
+        assert index.alias("live") == "c"
+        assert index.count("c") == 40
+        assert index.query("c", pool(clips()[3].tokens), limit=1)[0].video_id == clips()[3].video_id
+
+
+def test_what_was_added_before_a_kill_is_still_there(tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_vector_index import DIM, clips, open_index
+index = open_index({str(tmp_path)!r})
+index.create("c", DIM)
+index.upsert("c", clips())
+with open(f"{tmp_path}/collections/c/tokens.f16", "ab") as file:
+    file.write(b"half a row")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    with open_index(str(tmp_path)) as index:
+        assert index.count("c") == 40
+        index.upsert("c", clips(50)[40:])
+        found = next(index.fetch("c", [clips(50)[45].video_id], tokens=True))
+        assert found.tokens is not None
+        assert np.allclose(found.tokens, clips(50)[45].tokens, atol=1e-2)
+
+
+def test_a_second_process_is_told_who_owns_the_index(tmp_path: Path) -> None:
+    with open_index(str(tmp_path)):
+        program = f"from cico_platform.index.base import open_index; open_index({str(tmp_path)!r})"
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert result.returncode
+    assert f"in use by process {os.getpid()}" in result.stderr
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no index"):
+        open_index(str(tmp_path / "none"), must_exist=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_filters_refuse_what_they_do_not_know() -> None:
+    for wrong in (
+        {"colour": "red"},
+        {"signer": 3},
+        {"min_duration": -1},
+        {"max_duration": json.loads("NaN")},
+    ):
+        with pytest.raises(ValueError, match=r"1 validation error|validation error"):
+            Filters.model_validate(wrong)

@@ -63,7 +63,8 @@ def inspect(
     emit(json, {"done": found["rows"], "skipped": 0, "seconds": seconds, **found})
     say(
         f"[bold]{corpus}[/bold]: {found['rows']} clips ({found['isolated']} isolated,"
-        f" {found['sentences']} sentences), {found['texts']} texts, {found['hours']:.2f} hours, {found['quarantined']} quarantined"
+        f" {found['sentences']} sentences), {found['texts']} texts,"
+        f" {found['hours']:.2f} hours, {found['quarantined']} quarantined"
     )
     for name in ("splits", "languages", "sign_languages", "signers", "licences", "missing", "reasons"):
         if found[name]:

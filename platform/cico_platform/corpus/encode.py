@@ -32,7 +32,6 @@ def write_video(path: Path, frames: NDArray[np.uint8], fps: float, crf: int = 20
         stream.options = {"preset": "veryfast", "crf": str(crf), "g": "48"}
         for frame in frames:
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            # Converted here: the encoder's own conversion gives equal pixels, but not always equal bytes.
-            container.mux(stream.encode(picture.reformat(format="yuv420p")))
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
     partial.replace(path)

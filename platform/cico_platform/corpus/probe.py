@@ -12,7 +12,7 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     row
-        `{"index", "path", "start", "end", "pixel_box", "find_signer", "trim"}`.
+        `{"index", "path", "start", "end", "pixel_box", "crop", "find_signer", "trim"}`.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def _describe(row: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "start": row["start"],
         "end": row["end"],
-        "crop": None,
+        "crop": row["crop"],
         "frames": len(clip.frames),
         "fps": clip.fps,
     }

@@ -141,6 +141,7 @@ def _probe(
             "start": row.start,
             "end": row.end,
             "pixel_box": list(row.pixel_box) if row.pixel_box else None,
+            "crop": list(row.crop) if row.crop else None,
             "find_signer": settings.find_signer,
             "trim": settings.trim,
         }

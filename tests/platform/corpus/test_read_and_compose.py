@@ -151,8 +151,8 @@ def test_composing_is_reproducible_and_the_seed_matters(corpus: Path, tmp_path: 
     a, b, c = (Corpus(tmp_path / name).clips() for name in "abc")
     assert a == b
     assert [clip.text for clip in a] != [clip.text for clip in c]
-    first = a[0].path
-    assert (tmp_path / "a" / first).read_bytes() == (tmp_path / "b" / first).read_bytes()
+    once, again = (decode_clip(tmp_path / name / a[0].path).frames.astype(int) for name in "ab")
+    assert abs(once - again).mean() < 0.5  # x264 may spell equal pictures in different bits
 
 
 def test_a_clip_that_vanished_is_quarantined_and_no_sentence_uses_it(clips: Path, tmp_path: Path) -> None:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from sample_videos import signing, write
 
 from cico_platform.corpus.signer_box import find_signer
 from cico_platform.corpus.video import decode_clip
-
-from sample_videos import signing, write
 
 
 def test_the_square_holds_what_moves_and_little_else() -> None:

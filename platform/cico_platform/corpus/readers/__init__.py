@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from cico_platform.corpus.readers import folder, labels
+from cico_platform.corpus.readers import (
+    cico_pickle,
+    csl_daily,
+    elan,
+    folder,
+    how2sign,
+    labels,
+    openasl,
+    phoenix2014t,
+    subtitles,
+)
 from cico_platform.corpus.readers.rows import BadRow, Row, Rows
 from cico_platform.errors import InputError
 
@@ -26,7 +36,8 @@ def _reader(module: ModuleType) -> Reader:
 
 
 # In the order in which "auto" asks: the particular before the general.
-READERS: tuple[Reader, ...] = tuple(_reader(module) for module in (labels, folder))
+MODULES = (how2sign, phoenix2014t, openasl, csl_daily, cico_pickle, subtitles, elan, labels, folder)
+READERS: tuple[Reader, ...] = tuple(_reader(module) for module in MODULES)
 FORMATS: tuple[str, ...] = ("auto", *(reader.name for reader in READERS))
 
 
@@ -45,6 +56,6 @@ def find_reader(source: Path, name: str = "auto") -> Reader:
     for reader in READERS:
         if name == reader.name or (name == "auto" and reader.sniff(source)):
             return reader
-    if source.is_file():
+    if source.suffix.lower() in labels.SUFFIXES and source.is_file():
         labels.read(source)  # says what is missing
     raise InputError(f"'{source}' is of no known corpus format; name it with --format ({', '.join(FORMATS)})")

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Row:
     """One clip as a corpus writes it; `where` says in which file and line, for people.
 
     `split` is a manifest's split, or empty where the corpus gives none. `pixel_box` is `(x0, y0, x1, y1)`
-    in pixels of the video.
+    in pixels of the video, `crop` the same in fractions.
     """
 
     where: str
@@ -47,6 +48,7 @@ class Row:
     start: float | None = None
     end: float | None = None
     pixel_box: tuple[float, float, float, float] | None = None
+    crop: tuple[float, float, float, float] | None = None
     signer: str | None = None
     language: str | None = None
     sign_language: str | None = None
@@ -191,3 +193,23 @@ def decode_text(data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+
+
+def find_first(root: Path, names: Iterable[str]) -> str | None:
+    """The first of some names (with or without suffix) that is there inside `root`, relative to it."""
+    for name in names:
+        try:
+            return str(locate(root, name).relative_to(root.resolve()))
+        except (InputError, ValueError):
+            continue
+    return None
+
+
+def split_in_name(name: str) -> str:
+    """The split that a file's name tells, as `how2sign_realigned_val.csv` does; empty where it tells none.
+
+    >>> split_in_name("PHOENIX-2014-T.dev.corpus.csv"), split_in_name("labels.csv")
+    ('validation', '')
+    """
+    parts = re.split(r"[^a-z]+", name.lower())
+    return next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), "")

@@ -1,0 +1,74 @@
+"""CSL-Daily: a pickle of records, a table of splits beside it, one folder of JPEG frames a sentence."""
+
+from pathlib import Path
+from typing import Any
+
+from cico_platform.corpus.readers.restricted_pickle import load_data
+from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
+from cico_platform.errors import InputError
+
+NAME = "csl-daily"
+FRAMES = "sentence_frames-512x512"
+
+
+def sniff(source: Path) -> bool:
+    """Whether the source is a pickle of CSL-Daily's records."""
+    if source.suffix.lower() not in (".pkl", ".pickle") or not source.is_file():
+        return False
+    try:
+        _records(source)
+    except InputError:
+        return False
+    return True
+
+
+def read(source: Path, videos: Path | None = None) -> Rows:
+    """One row a video; the text is the sentence's characters. Splits come from `split_*.txt` beside it.
+
+    Raises
+    ------
+    InputError
+        If the pickle holds anything but CSL-Daily's records.
+    """
+    splits = _splits(source.parent)
+    root = videos or source.parent
+    rows = Rows()
+    for number, record in enumerate(_records(source)):
+        where = f"{source.name}[{number}]"
+        try:
+            name, text = str(record["name"]), "".join(str(c) for c in record["label_char"])
+        except (KeyError, TypeError):
+            rows.bad.append(BadRow(where, "", "the record has no name or no label_char"))
+            continue
+        found = find_first(root, (f"{FRAMES}/{name}", name))
+        rows.add(
+            where,
+            found or f"{FRAMES}/{name}",
+            text,
+            video_id=name,
+            split=splits.get(name, ""),
+            signer=str(record["signer"]) if record.get("signer") is not None else None,
+            language="zh",
+            sign_language="csl",
+        )
+    return rows
+
+
+def _records(source: Path) -> list[Any]:
+    data = load_data(source)
+    records = data.get("info") if isinstance(data, dict) else None
+    if not isinstance(records, list) or not records or not isinstance(records[0], dict):
+        raise InputError(f"'{source}' holds no list 'info' of CSL-Daily's records")
+    if "label_char" not in records[0]:
+        raise InputError(f"the records of '{source}' have no 'label_char'")
+    return records
+
+
+def _splits(folder: Path) -> dict[str, str]:
+    splits = {}
+    for path in sorted(folder.glob("split_*.txt")):
+        for line in decode_text(read_bytes(path)).splitlines():
+            name, _, split = line.strip().partition("|")
+            if split in ("train", "dev", "test"):
+                splits[name] = split
+    return splits

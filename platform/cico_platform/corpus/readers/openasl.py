@@ -1,0 +1,78 @@
+"""OpenASL: a table of clips of YouTube videos, signers' boxes in a JSON file beside it."""
+
+import json
+from pathlib import Path
+
+from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
+from cico_platform.errors import InputError
+
+NAME = "openasl"
+COLUMNS = ("vid", "yid", "start", "end", "split", "raw-text")
+
+
+def sniff(source: Path) -> bool:
+    """Whether the source is a table with OpenASL's columns."""
+    if not source.is_file():
+        return False
+    try:
+        header = decode_text(read_bytes(source)).split("\n", 1)[0]
+    except InputError:
+        return False
+    return set(COLUMNS) <= set(header.strip().split("\t"))
+
+
+def read(source: Path, videos: Path | None = None) -> Rows:
+    """One row a clip: its own file (`vid.mp4`), else its times in the whole video (`yid.mp4`).
+
+    Raises
+    ------
+    InputError
+        If the columns are missing.
+    """
+    lines = decode_text(read_bytes(source)).replace("\r\n", "\n").split("\n")
+    header = lines[0].strip().split("\t")
+    if not set(COLUMNS) <= set(header):
+        raise InputError(f"'{source}' has not OpenASL's tab-separated columns {', '.join(COLUMNS)}")
+    boxes = _boxes(source.parent)
+    root = videos or source.parent
+    rows = Rows()
+    for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
+        where, cells = f"{source.name}:{number}", line.split("\t")
+        if len(cells) != len(header):
+            rows.bad.append(
+                BadRow(where, cells[0], f"{len(cells)} fields where the header has {len(header)}")
+            )
+            continue
+        entry = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+        clip = find_first(root, (entry["vid"],))
+        whole = None if clip else find_first(root, (entry["yid"],))
+        rows.add(
+            where,
+            clip or whole or f"{entry['vid']}.mp4",
+            entry["raw-text"],
+            video_id=entry["vid"],
+            split=entry["split"],
+            crop=boxes.get(entry["vid"]),
+            language="en",
+            sign_language="ase",
+            **({"start": entry["start"], "end": entry["end"]} if whole else {}),
+        )
+    return rows
+
+
+def _boxes(folder: Path) -> dict[str, tuple[float, float, float, float]]:
+    """The signers' boxes of `bbox*.json` beside the table, in fractions of the frame, by clip."""
+    boxes = {}
+    for path in sorted(folder.glob("bbox*.json")):
+        try:
+            data = json.loads(decode_text(read_bytes(path)))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"'{path}' is not JSON: {error}") from error
+        for name, box in data.items() if isinstance(data, dict) else ():
+            if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
+                x0, y0, x1, y1 = (min(max(float(v), 0.0), 1.0) for v in box)
+                if x0 < x1 and y0 < y1:
+                    boxes[str(name)] = (x0, y0, x1, y1)
+    return boxes

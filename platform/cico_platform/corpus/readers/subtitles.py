@@ -1,0 +1,76 @@
+"""Subtitles beside videos (WebVTT, SubRip): one clip a cue."""
+
+import re
+from pathlib import Path
+
+from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
+from cico_platform.errors import InputError
+
+NAME = "subtitles"
+SUFFIXES = (".vtt", ".srt")
+TIME = r"(?:\d+:)?\d{1,2}:\d{1,2}[.,]\d{1,3}"
+TIMING = re.compile(rf"^\s*({TIME})\s*-->\s*({TIME})(?:\s.*)?$")
+TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+
+
+def sniff(source: Path) -> bool:
+    """Whether the source is a subtitle file, or a folder that holds one."""
+    return (source.is_file() and source.suffix.lower() in SUFFIXES) or bool(
+        source.is_dir() and subtitle_files(source)
+    )
+
+
+def subtitle_files(source: Path) -> list[Path]:
+    """The subtitle files under a folder, or the file itself."""
+    if source.is_file():
+        return [source]
+    return sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def read(source: Path, videos: Path | None = None) -> Rows:
+    """One row a cue; the video has the subtitle file's name (`talk.en.vtt` also belongs to `talk.mp4`).
+
+    Raises
+    ------
+    InputError
+        If there is no subtitle file, or not one cue.
+    """
+    base = source if source.is_dir() else source.parent
+    root = videos or base
+    rows = Rows()
+    files = subtitle_files(source)
+    if not files:
+        raise InputError(f"'{source}' holds no subtitles ({', '.join(SUFFIXES)})")
+    for path in files:
+        stem = path.relative_to(base).with_suffix("")
+        parts = stem.name.split(".")
+        short = stem.with_name(".".join(parts[:-1])) if len(parts) > 1 else stem
+        file = find_first(root, (str(stem), str(short))) or f"{stem}.mp4"
+        language = parts[-1] if len(parts) > 1 and re.fullmatch(r"[A-Za-z]{2,3}(-\w+)?", parts[-1]) else None
+        _cues(rows, path, file, language)
+    if not rows.good and not rows.bad:
+        raise InputError(f"'{source}' holds no cue")
+    return rows
+
+
+def _cues(rows: Rows, path: Path, file: str, language: str | None) -> None:
+    lines = re.split(r"\r\n|\n|\r", decode_text(read_bytes(path)))
+    starts = [(i, m) for i, line in enumerate(lines) if (m := TIMING.match(line))]
+    for i, line in enumerate(lines):
+        if "-->" in line and not TIMING.match(line):
+            rows.bad.append(BadRow(f"{path.name}:{i + 1}", file, "the cue's times cannot be read"))
+    for number, (index, match) in enumerate(starts):
+        text = []
+        for line in lines[index + 1 :]:
+            if not line.strip() or "-->" in line:
+                break
+            text.append(line)
+        rows.add(
+            f"{path.name}:{index + 1}",
+            file,
+            TAGS.sub("", "\n".join(text)),
+            video_id=f"{Path(file).stem}-{number + 1:04d}",
+            start=match[1],
+            end=match[2],
+            language=language,
+        )

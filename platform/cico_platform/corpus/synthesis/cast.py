@@ -96,20 +96,34 @@ def _hsv(hue: float, saturation: float, value: float) -> Colour:
     return int(r), int(g), int(b)
 
 
+def _brightness(colour: Colour) -> float:
+    return 0.30 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
+
+
+def _apart(skin: Colour, least: float, saturation: float, rng: np.random.Generator) -> Colour:
+    """A colour against which hands of this skin stand out: its brightness differs by at least so much."""
+    while True:
+        colour = _hsv(rng.random(), rng.uniform(0.05, saturation), rng.uniform(0.12, 0.95))
+        if abs(_brightness(colour) - _brightness(skin)) >= least:
+            return colour
+
+
 def _look(domain: Domain, rng: np.random.Generator) -> Look:
     skins = _SKINS[domain]
-    skin = np.array(skins[rng.integers(len(skins))]) + rng.normal(0, 4, 3)
+    r, g, b = (int(c) for c in np.clip(skins[rng.integers(len(skins))] + rng.normal(0, 4, 3), 30, 255))
+    skin = (r, g, b)
     target = domain == "target"
     wide = 1.35 if target else 1.0
-    cloth = _hsv(rng.random(), rng.uniform(0.1, 0.85), rng.uniform(0.18, 0.85))
+    # Signers are asked to wear what their hands stand out against; at home not all do.
+    cloth = _apart(skin, 35.0 if target else 70.0, 0.85 if target else 0.7, rng)
     return Look(
-        skin=tuple(int(c) for c in np.clip(skin, 30, 255)),  # type: ignore[arg-type]
+        skin=skin,
         cloth=cloth,
         hair=_HAIRS[rng.integers(len(_HAIRS))],
         hair_style=int(rng.integers(5)),
         collar=int(rng.integers(3)),
-        pattern=int(rng.integers(4)) if target else int(rng.integers(2)),
-        sleeve=float(rng.choice([0.15, 0.6, 1.0])),
+        pattern=int(rng.integers(4)) if target else 0,
+        sleeve=float(rng.choice([0.15, 0.6, 1.0] if target else [0.15, 0.15, 0.6])),
         head=float(np.clip(rng.normal(1.0, 0.07 * wide), 0.82, 1.2)),
         hand=float(np.clip(rng.normal(1.12, 0.08 * wide), 0.9, 1.35)),
         arm=float(np.clip(rng.normal(1.0, 0.06 * wide), 0.85, 1.15)),
@@ -118,19 +132,19 @@ def _look(domain: Domain, rng: np.random.Generator) -> Look:
     )
 
 
-def _scene(domain: Domain, wide: float, rng: np.random.Generator) -> Scene:
+def _scene(domain: Domain, skin: Colour, wide: float, rng: np.random.Generator) -> Scene:
     sizes = _SIZES[domain]
     target = domain == "target"
-    base = rng.random()
+    least, saturation = (0.0, 0.6) if target else (45.0, 0.4)
     colours = (
-        _hsv(base, rng.uniform(0.05, 0.55), rng.uniform(0.35, 0.95)),
-        _hsv((base + rng.uniform(-0.15, 0.15)) % 1, rng.uniform(0.05, 0.6), rng.uniform(0.3, 0.95)),
+        _apart(skin, least, saturation, rng),
+        _apart(skin, least, saturation, rng),
         _hsv(rng.random(), rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.9)),
     )
     cast = 1 + rng.normal(0, 0.07 if target else 0.03, 3)
     return Scene(
         size=sizes[rng.integers(len(sizes))],
-        kind=int(rng.integers(4, 8)) if target else int(rng.integers(4)),
+        kind=int(rng.integers(4, 8)) if target else int(rng.choice([0, 0, 1, 3])),
         colours=colours,
         zoom=float(rng.uniform(0.80 - 0.08 * wide * target, 1.0 + 0.04 * wide * target)),
         offset=(
@@ -162,12 +176,13 @@ def signer(name: str, domain: Domain, split: Split, rng: np.random.Generator) ->
         lax=float(rng.uniform(0.05, 0.24) if target else rng.uniform(0.0, 0.10)),
         drop=float(rng.uniform(0.0, 0.22) if target else rng.uniform(0.0, 0.05)),
     )
+    look = _look(domain, rng)
     return Signer(
         name=name,
         domain=domain,
         split=split,
-        look=_look(domain, rng),
-        scene=_scene(domain, wide, rng),
+        look=look,
+        scene=_scene(domain, look.skin, wide, rng),
         style=style,
         pace=float(np.clip(rng.normal(1.0, 0.09 * wide), 0.75, 1.3)),
         left=bool(rng.random() < (0.15 if target else 0.10)),

@@ -15,7 +15,7 @@ Paint = tuple[float, float, float]
 
 SUPERSAMPLING = 2
 # The square that a signer signs in: its side, and how far its centre lies below the shoulders.
-SPACE, SPACE_CENTRE = 3.5, 0.13
+SPACE, SPACE_CENTRE = 3.3, 0.10
 _SHIFT = 4
 _ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 _CIRCLE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])

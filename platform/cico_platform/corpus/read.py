@@ -78,11 +78,10 @@ def read_corpus(
     if not root.is_dir():
         raise InputError(f"the videos' folder '{root}' does not exist")
     rows = reader.read(source, root)
-    listing = [(str(p), p.lstat().st_size, p.lstat().st_mtime_ns) for p in video_files(root)]
     key = content_key(
         rows=[rows.good, rows.bad],
         source=fingerprint(source) if source.is_file() else "",
-        listing=listing,
+        listing=[(str(p), p.lstat().st_size, p.lstat().st_mtime_ns) for p in video_files(root)],
         format=reader.name,
         settings=settings.model_dump(),
     )

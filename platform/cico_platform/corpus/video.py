@@ -90,7 +90,13 @@ def decode_clip(
     shape = _Shape(crop, size, longest)
     if "://" not in str(path) and Path(path).is_dir():
         return read_frame_folder(Path(path), start, end, shape.crop, size, longest, limits)
-    with _open(str(path), limits) as container:
+    return _decode(str(path), start, end, shape, limits)
+
+
+def _decode(
+    path: str, start: float | None, end: float | None, shape: "_Shape", limits: DecodeLimits
+) -> DecodedClip:
+    with _open(path, limits) as container:
         stream = container.streams.video[0]
         collected = _Collected(limits)
         try:

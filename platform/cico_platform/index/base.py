@@ -22,7 +22,7 @@ class VectorIndex(ABC):
 
     @abstractmethod
     def create(self, collection: str, dim: int) -> None:
-        """Make an empty collection for tokens of width `dim`; an existing one of that width stays as it is."""
+        """Make an empty collection for tokens of width `dim`; one of that width that exists stays."""
 
     @abstractmethod
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
@@ -63,7 +63,7 @@ class VectorIndex(ABC):
         filters: Filters | None = None,
         tokens: bool = False,
     ) -> Iterator[Hit]:
-        """The clips with these ids (unknown ones are left out), or all that pass the filters; with their tokens."""
+        """The clips with these ids (unknown ones are left out), or all that pass the filters."""
 
     @abstractmethod
     def alias(self, name: str, collection: str | None = None) -> str | None:

@@ -53,7 +53,7 @@ class IndexedClip:
 
 @dataclass(frozen=True)
 class Hit:
-    """A clip that answered, its score (0 where nothing was scored), and its tokens [T, D] if they were asked for."""
+    """A clip that answered, its score (0 where nothing was scored), its tokens [T, D] if asked for."""
 
     video_id: str
     score: float

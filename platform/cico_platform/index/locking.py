@@ -1,4 +1,4 @@
-"""An embedded index has one owner process at a time: a lock on its folder, with a message that says who has it."""
+"""An embedded index has one owner process at a time: a lock on its folder that says who holds it."""
 
 import contextlib
 import fcntl
@@ -39,8 +39,8 @@ def take_lock(folder: Path, patience: float = 2.0) -> TextIOWrapper:
             owner = file.read().strip() or "another process"
             file.close()
             raise CicoError(
-                f"the index '{folder}' is in use by {owner}; an embedded index has one owner: stop that process "
-                "or ask its API, or use a Qdrant server (--index http://…)"
+                f"the index '{folder}' is in use by {owner}; an embedded index has one owner: "
+                "stop that process, ask its API, or use a Qdrant server (--index http://…)"
             ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()}{_command()}")

@@ -1,4 +1,4 @@
-"""The index on a Qdrant server, through its client; `:memory:` is the client's own small engine, for tests."""
+"""The index on a Qdrant server, through its client; `:memory:` is the client's own small engine."""
 
 import contextlib
 import warnings

@@ -1,4 +1,4 @@
-"""Clips' tokens in one half-precision file beside the embedded index, mapped into memory when they are read."""
+"""Clips' tokens in one half-precision file beside the embedded index, mapped into memory to be read."""
 
 import os
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ Place = tuple[int, int]
 class TokenFile:
     """float16 rows of width `dim`, appended and read by place.
 
-    The engine gives vectors out as Python lists, 3 ms a clip; here they are a view. Replaced clips leave their
-    rows behind until the collection is built anew.
+    The engine gives vectors out as Python lists, 3 ms a clip; here they are a view. Replaced clips leave
+    their rows behind until the collection is built anew.
     """
 
     def __init__(self, path: Path, dim: int) -> None:
@@ -28,8 +28,8 @@ class TokenFile:
         if whole != path.stat().st_size:  # a process died while it appended
             os.truncate(path, whole)
 
-    def append(self, blocks: Sequence[Tokens]) -> list[Place]:
-        """Write each clip's tokens [T, D] at the end; returns their places, once they are on disk."""
+    def append(self, blocks: Sequence[Tokens], *, sync: bool = True) -> list[Place]:
+        """Write clips' tokens [T, D] at the end; returns their places, once they are on disk (`sync`)."""
         row = self.path.stat().st_size // (2 * self.dim)
         places = []
         with self.path.open("ab") as file:
@@ -38,7 +38,8 @@ class TokenFile:
                 places.append((row, len(block)))
                 row += len(block)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         return places
 
     def read(self, place: Place) -> NDArray[np.float16]:

@@ -1,0 +1,158 @@
+"""What people ask with, as tokens: a typed sentence, or a sign video."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cico_model.checkpoint import load_sign_encoder
+from cico_model.clips import select_windows, window_starts, windows
+from cico_model.config import SignEncoderConfig
+from cico_model.inference import optimize_for_inference
+from cico_model.model import RetrievalModel
+from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
+from cico_platform.corpus.video import ClipError, DecodeLimits, decode_clip
+from cico_platform.errors import InputError
+from cico_platform.index.serving_info import ServingInfo
+
+# What one query video may cost: less than a corpus' clip, for a person waits and others queue behind.
+QUERY_LIMITS = DecodeLimits(frames=3000, seconds=30.0, bytes=1 << 29)
+MAX_TEXT = 1000
+
+
+class TextQuery(NamedTuple):
+    """A text's valid tokens, float32 [L, D], and its words with the positions of their tokens."""
+
+    tokens: NDArray[np.float32]
+    words: list[tuple[str, list[int]]]
+
+
+class VideoQuery(NamedTuple):
+    """A video's tokens, float32 [T, D], and the part of it that is signed, in seconds."""
+
+    tokens: NDArray[np.float32]
+    start: float
+    end: float
+
+
+class FastEncoder(NamedTuple):
+    """A sign encoder made fast, and the frames it takes."""
+
+    run: Callable[[Tensor], NamedTuple]
+    config: SignEncoderConfig
+
+
+def check_text(text: str) -> str:
+    """A query's text, trimmed.
+
+    Raises
+    ------
+    InputError
+        If it says nothing, or is longer than a sentence can be.
+    """
+    text = text.strip()
+    if not any(letter.isalnum() for letter in text):
+        raise InputError("the text is empty; type the sentence to look for")
+    if len(text) > MAX_TEXT:
+        raise InputError(f"the text has {len(text)} characters; at most {MAX_TEXT} are searched for")
+    return text
+
+
+@torch.inference_mode()
+def encode_texts(model: RetrievalModel, texts: Sequence[str]) -> list[TextQuery]:
+    """Texts to queries, in one batch."""
+    encoded = model.encode_text(list(texts))
+    tokens, valid = encoded.tokens.float().cpu(), encoded.valid.cpu()
+    return [
+        TextQuery(tokens[i][valid[i]].numpy(), [(word.text, list(word.positions)) for word in words])
+        for i, words in enumerate(encoded.words)
+    ]
+
+
+def load_encoders(info: ServingInfo, threads: int | None = None) -> list[FastEncoder]:
+    """The sign encoders of a collection, ready to run."""
+    loaded = [load_sign_encoder(folder)[0] for folder in info.encoders]
+    return [
+        FastEncoder(optimize_for_inference(encoder, threads=threads), encoder.config) for encoder in loaded
+    ]
+
+
+def encode_video(
+    path: str | Path,
+    encoders: Sequence[FastEncoder],
+    alpha: float,
+    model: RetrievalModel,
+    limits: DecodeLimits = QUERY_LIMITS,
+) -> VideoQuery:
+    """A video file to a query, on the way that the corpus' clips went: signer found, still ends cut, encoded.
+
+    Raises
+    ------
+    InputError
+        If the file can't be decoded within the limits; the message is the reason.
+    """
+    try:
+        place = locate_signer(path, limits)
+        clips = [
+            decode_clip(path, **place._asdict(), size=encoder.config.resize, limits=limits)
+            for encoder in encoders
+        ]
+    except ClipError as error:
+        raise InputError(f"the video can't be searched with: {error}") from error
+    features = [
+        _sign_features(clip.frames, encoder, model.config.max_windows)
+        for clip, encoder in zip(clips, encoders, strict=True)
+    ]
+    mixed = features[0] if len(features) == 1 else alpha * features[0] + (1 - alpha) * features[1]
+    times = clips[0].times
+    return VideoQuery(_tokens(model, mixed), float(times[0]), float(times[-1]) + 1 / clips[0].fps)
+
+
+class Place(NamedTuple):
+    """Which part of a video is signed: seconds, and a square in fractions of the frame; None is all of it."""
+
+    start: float | None
+    end: float | None
+    crop: list[float] | None
+
+
+def locate_signer(path: str | Path, limits: DecodeLimits = QUERY_LIMITS) -> Place:
+    """Find the signer in a video, and when signing starts and ends.
+
+    A frame that is square already is taken to be cut to the signer, as corpora for this method are.
+
+    Raises
+    ------
+    ClipError
+        If the video can't be decoded within the limits.
+    """
+    clip = decode_clip(path, longest=SEARCH_SIDE, limits=limits)
+    box = find_signer(clip.frames, clip.fps)
+    crop = None if clip.source_size[0] == clip.source_size[1] else box.crop
+    if box.last_frame - box.first_frame + 1 >= len(clip.frames):
+        return Place(None, None, crop)
+    # Half a frame past the last one, so that rounding can neither lose it nor let the next in.
+    end = float(clip.times[box.last_frame]) + 0.5 / clip.fps
+    return Place(float(clip.times[box.first_frame]), end, crop)
+
+
+def _sign_features(frames: NDArray[np.uint8], encoder: FastEncoder, max_windows: int) -> Tensor:
+    """Sign features of the windows that retrieval uses, float32 [T, F]."""
+    starts = window_starts(len(frames))
+    chosen = [starts[i] for i in select_windows(len(starts), max_windows)]
+    output = encoder.run(windows(frames, chosen, encoder.config))
+    embedding: Tensor = output[1]
+    # Features are stored in half precision: a query's are rounded alike.
+    return embedding.detach().cpu().half().float()
+
+
+@torch.inference_mode()
+def _tokens(model: RetrievalModel, features: Tensor) -> NDArray[np.float32]:
+    valid = torch.ones(1, len(features), dtype=torch.bool)
+    tokens = model.encode_video(features[None], valid)[0]
+    result: NDArray[np.float32] = tokens[1 : 1 + len(features)].float().numpy()
+    return result

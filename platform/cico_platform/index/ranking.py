@@ -1,0 +1,175 @@
+"""Three stages: HNSW finds hundreds, MaxSim keeps tens, the exact similarity of the method ranks them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cico_model.alignment import WordSpan, align, window_times, word_spans
+from cico_model.config import TowerConfig
+from cico_model.similarity import pooled_similarity, score_matrix
+from cico_platform.index.base import VectorIndex
+from cico_platform.index.clips import Filters, Hit, Tokens, pool
+from cico_platform.index.queries import TextQuery, VideoQuery
+from cico_platform.index.text_bank import TextBank
+
+# Of these, in float32: enough work for a matrix product, and a few MiB.
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first."""
+
+    candidates: int = 500
+    rerank: int = 60
+    texts: int = 1000
+
+
+class Ranked(NamedTuple):
+    """A clip that answered: its score, and when the words are signed in it (seconds within the clip)."""
+
+    hit: Hit
+    score: float
+    words: list[WordSpan]
+
+
+class Ranking:
+    """Ranks the clips of one collection.
+
+    Parameters
+    ----------
+    config
+        Of the retrieval model: how it compares tokens. The index holds no padding, so none takes part.
+    """
+
+    def __init__(
+        self, index: VectorIndex, collection: str, config: TowerConfig, stages: Stages | None = None
+    ) -> None:
+        self.index, self.collection, self.config = index, collection, config
+        self.stages = stages or Stages()
+
+    def by_text(self, query: TextQuery, limit: int, filters: Filters | None = None) -> list[Ranked]:
+        """The clips that say a text, best first; the words are the query's.
+
+        The score is `weight` V2T + (1 - `weight`) T2V, a weighted cosine between -1 and 1, not a probability.
+        """
+        kept = self.index.query(
+            self.collection,
+            pool(query.tokens),
+            query.tokens,
+            limit=max(self.stages.rerank, limit),
+            candidates=self.stages.candidates,
+            filters=filters,
+        )
+        found = {hit.video_id: hit for hit in self._with_tokens([hit.video_id for hit in kept])}
+        hits = [found[hit.video_id] for hit in kept if hit.video_id in found]
+        scores = score([tokens_of(hit) for hit in hits], [query.tokens], self.config)[:, 0]
+        order = np.argsort(-scores, kind="stable")[:limit]
+        return [Ranked(hits[i], float(scores[i]), spans(hits[i], query)) for i in order]
+
+    def by_video(
+        self, query: VideoQuery, bank: TextBank, limit: int, filters: Filters | None = None
+    ) -> list[Ranked]:
+        """The sentences that a video may sign, best first, each shown by its clip nearest to the video.
+
+        The score is that of the video with the sentence; the words are the sentence's, in the clip shown.
+        """
+        allowed = None
+        if filters is not None and not filters.is_empty():
+            allowed = {hit.video_id for hit in self.index.fetch(self.collection, filters=filters)}
+        candidates = self._candidate_texts(query, bank, allowed, filters)
+        if not candidates:
+            return []
+        texts = [bank.tokens(i) for i in candidates]
+        scores = score([query.tokens], texts, self.config)[0]
+        order = np.argsort(-scores, kind="stable")[:limit]
+        vector, results = pool(query.tokens), []
+        for i in order:
+            entry = bank.entries[candidates[i]]
+            ids = [v for v in entry.video_ids if allowed is None or v in allowed]
+            hits = self._with_tokens(ids)
+            if hits:
+                best = max(hits, key=lambda hit: float(pool(tokens_of(hit)) @ vector))
+                said = TextQuery(bank.tokens(candidates[i]), entry.words)
+                results.append(Ranked(best, float(scores[i]), spans(best, said)))
+        return results
+
+    def _candidate_texts(
+        self, query: VideoQuery, bank: TextBank, allowed: set[str] | None, filters: Filters | None
+    ) -> list[int]:
+        """All texts, or the likeliest: those whose mean is near, and those of the nearest videos."""
+        possible = [
+            i
+            for i, entry in enumerate(bank.entries)
+            if allowed is None or not allowed.isdisjoint(entry.video_ids)
+        ]
+        if len(possible) <= self.stages.texts:
+            return possible
+        vector = pool(query.tokens)
+        near = bank.pooled[possible] @ vector
+        chosen = {possible[i] for i in np.argpartition(-near, self.stages.texts)[: self.stages.texts]}
+        hits = self.index.query(self.collection, vector, limit=self.stages.candidates, filters=filters)
+        chosen |= {bank.by_video[hit.video_id] for hit in hits if hit.video_id in bank.by_video}
+        return sorted(chosen)
+
+    def _with_tokens(self, video_ids: Sequence[str]) -> list[Hit]:
+        return list(self.index.fetch(self.collection, video_ids, tokens=True))
+
+
+def tokens_of(hit: Hit) -> Tokens:
+    """A hit's tokens; they were asked for."""
+    assert hit.tokens is not None
+    return hit.tokens
+
+
+def score(videos: Sequence[Tokens], texts: Sequence[Tokens], config: TowerConfig) -> np.ndarray[Any, Any]:
+    """Score of every video with every text, float32 [V, T]: exactly what the model was trained for."""
+    scores = np.zeros((len(videos), len(texts)), dtype=np.float32)
+    for v in range(0, len(videos), BLOCK):
+        for t in range(0, len(texts), BLOCK):
+            video, video_valid = pad(videos[v : v + BLOCK])
+            text, text_valid = pad(texts[t : t + BLOCK])
+            if config.pooling == "mean":
+                block = pooled_similarity(video, text, video_valid, text_valid)
+            else:
+                block = score_matrix(
+                    video,
+                    text,
+                    video_valid,
+                    text_valid,
+                    weight=config.weight,
+                    temperature=config.temperature,
+                )
+            scores[v : v + BLOCK, t : t + BLOCK] = block.numpy()
+    return scores
+
+
+def pad(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+    """Tokens [n, D] of several clips as one batch: float32 [B, N, D] and valid bool [B, N]."""
+    longest = max(len(row) for row in rows)
+    batch = torch.zeros(len(rows), longest, rows[0].shape[1])
+    valid = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        batch[number, : len(row)] = torch.from_numpy(np.array(row, dtype=np.float32))
+        valid[number, : len(row)] = True
+    return batch, valid
+
+
+def spans(hit: Hit, query: TextQuery) -> list[WordSpan]:
+    """When each word of a text is signed in a clip, in seconds within the clip."""
+    video, video_valid = pad([tokens_of(hit)])
+    text, text_valid = pad([query.tokens])
+    weights = align(video, text, video_valid, text_valid)[0]
+    fps = float(hit.payload.get("fps") or 0) or 25.0
+    starts = [int(start) for start in hit.payload.get("window_starts") or range(len(tokens_of(hit)))]
+    limit = float(hit.payload.get("duration") or 0) or np.inf
+    times = window_times(starts[: len(tokens_of(hit))], fps)
+    # A clip shorter than a window is filled up with its last frame: nothing is signed after its end.
+    return [
+        WordSpan(span.word, min(span.start, limit), min(span.end, limit), span.weight)
+        for span in word_spans(weights, query.words, times)
+    ]

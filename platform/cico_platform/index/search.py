@@ -1,0 +1,139 @@
+"""Searching an index in this process: by a sentence, or by a sign video."""
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cico_model.retrieval_checkpoint import load_retrieval_model
+from cico_platform.errors import InputError
+from cico_platform.index.base import VectorIndex, open_index
+from cico_platform.index.clips import Filters
+from cico_platform.index.queries import FastEncoder, check_text, encode_texts, encode_video, load_encoders
+from cico_platform.index.ranking import Ranked, Ranking, Stages
+from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
+from cico_platform.index.text_bank import TextBank, open_text_bank
+
+MAX_LIMIT = 100
+
+
+class Searcher:
+    """Answers from the live collection of an index with the models that it was built with.
+
+    Examples
+    --------
+    >>> with Searcher.open("demo/index") as searcher:  # doctest: +SKIP
+    ...     searcher.by_text("the boy reads a book")[0]["video_id"]
+    """
+
+    def __init__(self, index: VectorIndex, info: ServingInfo, stages: Stages | None = None) -> None:
+        self.index, self.info = index, info
+        self.model = load_retrieval_model(info.model)
+        self.ranking = Ranking(index, info.collection, self.model.config, stages)
+        self._encoders: list[FastEncoder] | None = None
+        self._bank: TextBank | None = None
+        self._loading = threading.Lock()
+
+    @classmethod
+    def open(cls, location: str | Path, alias: str = DEFAULT_ALIAS, stages: Stages | None = None) -> Self:
+        """Open the index at a path or URL.
+
+        Raises
+        ------
+        InputError
+            If there is no index.
+        CicoError
+            If another process owns it, or nothing in it is live.
+        """
+        index = open_index(str(location), must_exist=True)
+        try:
+            return cls(index, live_serving(index, alias), stages)
+        except BaseException:
+            index.close()
+            raise
+
+    def by_text(self, text: str, limit: int = 10, filters: Filters | None = None) -> list[dict[str, Any]]:
+        """The clips that say a sentence, best first.
+
+        Returns
+        -------
+        list[dict]
+            `video_id, text, score, path, start, end, words: [{word, start, end, weight}]`. `start` and `end`
+            are the clip's place in its file in seconds; the words' are seconds within the clip. The score is
+            a weighted cosine (-1 to 1), comparable within one collection, not a probability.
+        """
+        query = encode_texts(self.model, [check_text(text)])[0]
+        return [row(ranked) for ranked in self.ranking.by_text(query, check_limit(limit), filters)]
+
+    def by_video(
+        self, path: str | Path, limit: int = 10, filters: Filters | None = None
+    ) -> list[dict[str, Any]]:
+        """The sentences that a video may sign, best first: rows as `by_text`, one a sentence."""
+        check_limit(limit)
+        with self._loading:
+            if self._encoders is None:
+                self._encoders = load_encoders(self.info)
+        query = encode_video(path, self._encoders, self.info.alpha, self.model)
+        return [row(ranked) for ranked in self.ranking.by_video(query, self.text_bank(), limit, filters)]
+
+    def text_bank(self) -> TextBank:
+        """The collection's texts with their tokens, encoded at first use."""
+        with self._loading:
+            if self._bank is None:
+                self._bank = open_text_bank(
+                    self.index,
+                    self.info.collection,
+                    self.info.dim,
+                    lambda texts: encode_texts(self.model, texts),
+                )
+            return self._bank
+
+    def close(self) -> None:
+        """Let go of the index."""
+        self.index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_limit(limit: int) -> int:
+    """The limit itself, once it is known to be between 1 and 100.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InputError(f"the limit must be between 1 and {MAX_LIMIT}, not {limit}")
+    return limit
+
+
+def clip_times(payload: dict[str, Any]) -> tuple[float, float]:
+    """Where a clip lies in its file, in seconds: the whole file from 0 where the manifest names no part."""
+    start = float(payload.get("start") or 0.0)
+    end = payload.get("end")
+    return start, float(end) if end is not None else start + float(payload.get("duration") or 0.0)
+
+
+def row(ranked: Ranked) -> dict[str, Any]:
+    """A result as the command line gives it."""
+    payload = ranked.hit.payload
+    start, end = clip_times(payload)
+    return {
+        "video_id": ranked.hit.video_id,
+        "text": str(payload.get("text") or ""),
+        "score": round(ranked.score, 6),
+        "path": str(payload.get("path") or ""),
+        "start": round(start, 3),
+        "end": round(end, 3),
+        "words": [
+            {"word": s.word, "start": round(s.start, 3), "end": round(s.end, 3), "weight": round(s.weight, 4)}
+            for s in ranked.words
+        ],
+    }

@@ -1,0 +1,189 @@
+"""Search answers with the right clips and sentences, exactly scored, from an index alone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_index import SENTENCES, build_tiny_index
+
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import open_index
+from cico_platform.index.clips import Filters, IndexedClip
+from cico_platform.index.queries import encode_texts
+from cico_platform.index.ranking import Stages
+from cico_platform.index.search import Searcher
+from cico_platform.index.server import ServerIndex
+from cico_platform.index.serving_info import ServingInfo, live_serving
+from cico_platform.index.writer import IndexWriter
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ServerIndex]:
+    folder, server = tmp_path_factory.mktemp("tiny"), ServerIndex(":memory:")
+    build_tiny_index(folder, server)
+    return folder, server
+
+
+@pytest.fixture(params=["embedded", "server"])
+def searcher(request: pytest.FixtureRequest, built: tuple[Path, ServerIndex]):
+    folder, server = built
+    if request.param == "server":
+        yield Searcher(server, live_serving(server))
+        return
+    with Searcher.open(folder / "index") as opened:
+        yield opened
+
+
+def test_a_sentence_finds_the_clip_that_says_it(searcher: Searcher) -> None:
+    for number, sentence in enumerate(SENTENCES):
+        rows = searcher.by_text(sentence.upper(), limit=3)
+        assert rows[0]["video_id"] == f"clip-{number}"
+        assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+
+
+def test_a_video_finds_the_sentence_that_it_signs(
+    searcher: Searcher, built: tuple[Path, ServerIndex]
+) -> None:
+    for number, sentence in enumerate(SENTENCES):
+        rows = searcher.by_video(built[0] / "videos" / f"clip {number}.mp4", limit=2)
+        assert rows[0]["text"] == sentence.lower()
+        assert rows[0]["video_id"] == f"clip-{number}"
+
+
+def test_rows_carry_what_the_interface_promises(searcher: Searcher) -> None:
+    row = json.loads(json.dumps(searcher.by_text("The boy reads a book")[0]))
+    assert set(row) == {"video_id", "text", "score", "path", "start", "end", "words"}
+    assert Path(row["path"]).is_file()
+    assert [word["word"] for word in row["words"]] == ["the", "boy", "reads", "a", "book"]
+    for word in row["words"]:
+        assert 0 <= word["start"] < word["end"] <= row["end"] - row["start"] + 0.7
+        assert 0 < word["weight"] <= 1
+
+
+def test_the_last_stage_is_the_exact_similarity_of_the_method(searcher: Searcher) -> None:
+    query = encode_texts(searcher.model, ["a boy in the garden"])[0]
+    text = torch.from_numpy(query.tokens)[None]
+    for ranked in searcher.ranking.by_text(query, 8):
+        assert ranked.hit.tokens is not None
+        video = torch.from_numpy(np.array(ranked.hit.tokens, dtype=np.float32))[None]
+        masks = torch.ones(video.shape[:2], dtype=torch.bool), torch.ones(text.shape[:2], dtype=torch.bool)
+        assert ranked.score == pytest.approx(float(searcher.model.scores(video, text, *masks)), abs=1e-5)
+
+
+def test_filters_and_limit_hold_in_both_directions(
+    searcher: Searcher, built: tuple[Path, ServerIndex]
+) -> None:
+    video = built[0] / "videos" / "clip 0.mp4"
+    for rows in (
+        searcher.by_text(SENTENCES[0], 3, Filters(signer="B")),
+        searcher.by_video(video, 3, Filters(signer="B")),
+    ):
+        assert len(rows) == 3
+        assert all(int(row["video_id"].removeprefix("clip-")) % 2 for row in rows)
+    assert searcher.by_text(SENTENCES[0], 3, Filters(signer="nobody")) == []
+    assert searcher.by_video(video, 3, Filters(signer="nobody")) == []
+
+
+def test_few_likely_texts_are_enough_for_a_video(built: tuple[Path, ServerIndex]) -> None:
+    with Searcher.open(built[0] / "index", stages=Stages(candidates=2, texts=2)) as searcher:
+        for number in range(len(SENTENCES)):
+            rows = searcher.by_video(built[0] / "videos" / f"clip {number}.mp4", limit=1)
+            assert rows[0]["video_id"] == f"clip-{number}"
+
+
+@pytest.mark.parametrize("text", ["", "  ", "?!", "x" * 1001])
+def test_a_text_that_says_nothing_or_too_much_is_refused(searcher: Searcher, text: str) -> None:
+    with pytest.raises(InputError):
+        searcher.by_text(text)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 101])
+def test_a_limit_out_of_bounds_is_refused(searcher: Searcher, limit: int) -> None:
+    with pytest.raises(InputError, match="limit"):
+        searcher.by_text("boy", limit)
+
+
+def test_what_is_no_video_is_refused_with_the_reason(searcher: Searcher, tmp_path: Path) -> None:
+    (tmp_path / "letter.mp4").write_text("dear sir")
+    for path in (tmp_path / "letter.mp4", tmp_path / "none.mp4"):
+        with pytest.raises(InputError, match="can't be searched with"):
+            searcher.by_video(path)
+
+
+def test_an_index_folder_can_be_moved_and_needs_no_other_file(
+    built: tuple[Path, ServerIndex], tmp_path: Path
+) -> None:
+    shutil.copytree(built[0] / "index", tmp_path / "moved")
+    shutil.move(built[0] / "model", built[0] / "model-away")
+    shutil.move(built[0] / "encoder", built[0] / "encoder-away")
+    try:
+        with Searcher.open(tmp_path / "moved") as searcher:
+            assert searcher.info.model.startswith(str(tmp_path / "moved"))
+            rows = searcher.by_video(built[0] / "videos" / "clip 4.mp4", limit=1)
+            assert rows[0]["video_id"] == "clip-4"
+    finally:
+        shutil.move(built[0] / "model-away", built[0] / "model")
+        shutil.move(built[0] / "encoder-away", built[0] / "encoder")
+
+
+def clip(name: str, seed: int) -> IndexedClip:
+    return IndexedClip(
+        name, np.random.default_rng(seed).normal(size=(3, 8)).astype(np.float32), {"text": name}
+    )
+
+
+def checkpoint(folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    return str(folder)
+
+
+def test_a_new_collection_goes_live_when_it_is_whole(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "model")
+    with open_index(str(tmp_path / "index")) as index:
+        with IndexWriter(index, ServingInfo("clips-1", 8, model, (model,), 0.8, "a")) as writer:
+            writer.add([clip("x", 1), clip("y", 2)])
+        writer = IndexWriter(index, ServingInfo("clips-2", 8, model, (model,), 0.8, "b"))
+        writer.add([clip("x", 3)])
+        assert live_serving(index).collection == "clips-1"
+        assert writer.finish() == ("clips-2", 1)
+        assert live_serving(index).collection == "clips-2"
+        assert live_serving(index).corpus == "b"
+        assert index.count("clips-1") == 2
+
+
+def test_an_unfinished_run_leaves_the_live_collection_alone(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "model")
+    with open_index(str(tmp_path / "index")) as index:
+        with IndexWriter(index, ServingInfo("clips-1", 8, model, (model,), 0.8, "a")) as writer:
+            writer.add([clip("x", 1)])
+        IndexWriter(index, ServingInfo("clips-2", 8, model, (model,), 0.8, "a")).add([clip("x", 1)])
+        with pytest.raises(CicoError, match="tokens"):
+            IndexWriter(index, ServingInfo("clips-2", 8, model, (model,), 0.8, "a")).add(
+                [IndexedClip("bad", np.ones((2, 4), np.float32))]
+            )
+        with pytest.raises(CicoError, match="0 clips"):
+            IndexWriter(index, ServingInfo("clips-3", 8, model, (model,), 0.8, "a")).finish()
+        assert live_serving(index).collection == "clips-1"
+
+
+def test_writing_goes_on_after_a_kill_and_drops_what_is_no_longer_there(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "model")
+    info = ServingInfo("clips-1", 8, model, (model,), 0.8, "a")
+    with open_index(str(tmp_path / "index")) as index:
+        IndexWriter(index, info).add([clip("x", 1), clip("gone", 2)])
+    with open_index(str(tmp_path / "index")) as index:
+        writer = IndexWriter(index, info)
+        assert writer.present() == {"x", "gone"}
+        writer.keep(["x"])
+        writer.add([clip("y", 3)])
+        assert writer.finish().clips == 2
+        assert {hit.video_id for hit in index.fetch("clips-1")} == {"x", "y"}
+
+
+def test_nothing_live_is_said_so(tmp_path: Path) -> None:
+    with ServerIndex(":memory:") as index, pytest.raises(CicoError, match="nothing is live"):
+        live_serving(index)

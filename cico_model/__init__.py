@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from cico_model.alignment import align, word_spans
     from cico_model.checkpoint import (
         import_sign_encoder,
-        load,
         load_sign_encoder,
         save_sign_encoder,
     )
@@ -24,7 +23,12 @@ if TYPE_CHECKING:
     from cico_model.model import RetrievalModel
     from cico_model.optimizer import PublishedAdam
     from cico_model.pseudo_labels import merge_windows
-    from cico_model.retrieval_checkpoint import load_retrieval_model, save_retrieval_model
+    from cico_model.retrieval_checkpoint import (
+        import_retrieval_model,
+        load,
+        load_retrieval_model,
+        save_retrieval_model,
+    )
     from cico_model.sign_encoder import SignEncoder
     from cico_model.similarity import pooled_similarity, score_matrix
     from cico_model.text import ClipTokenizer, CorpusTokenizer, augment_text, load_tokenizer
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "alignment": ("align", "word_spans"),
-    "checkpoint": ("import_sign_encoder", "load", "load_sign_encoder", "save_sign_encoder"),
+    "checkpoint": ("import_sign_encoder", "load_sign_encoder", "save_sign_encoder"),
     "clips": ("select_windows", "window_starts"),
     "inference": ("optimize_for_inference",),
     "loss": ("distributed_retrieval_loss", "pooled_loss", "retrieval_loss"),
@@ -41,7 +45,12 @@ HOMES = {
     "model": ("RetrievalModel",),
     "optimizer": ("PublishedAdam",),
     "pseudo_labels": ("merge_windows",),
-    "retrieval_checkpoint": ("load_retrieval_model", "save_retrieval_model"),
+    "retrieval_checkpoint": (
+        "import_retrieval_model",
+        "load",
+        "load_retrieval_model",
+        "save_retrieval_model",
+    ),
     "sign_encoder": ("SignEncoder",),
     "similarity": ("pooled_similarity", "score_matrix"),
     "text": ("ClipTokenizer", "CorpusTokenizer", "augment_text", "load_tokenizer"),
@@ -60,6 +69,7 @@ __all__ = [
     "align",
     "augment_text",
     "distributed_retrieval_loss",
+    "import_retrieval_model",
     "import_sign_encoder",
     "import_towers",
     "load",

@@ -63,9 +63,7 @@ def align(
         return align(*batch, temperature=temperature)[0]
     check_pair(video_tokens, text_tokens, video_valid, text_valid)
     if len(video_tokens) != len(text_tokens):
-        raise ValueError(
-            f"{len(video_tokens)} videos can't be aligned with {len(text_tokens)} texts, pair by pair"
-        )
+        raise ValueError(f"not pairs: {len(video_tokens)} videos and {len(text_tokens)} texts")
     with torch.autocast(video_tokens.device.type, enabled=False):
         video = unit_tokens(video_tokens, video_valid, mask_padding=True)
         text = unit_tokens(text_tokens, text_valid, mask_padding=True)
@@ -94,15 +92,15 @@ def word_spans(
 ) -> list[WordSpan]:
     """When each word of a text is signed in a video.
 
-    A word's weights are the mean of its tokens'. Its span is the run of windows around the heaviest one in
-    which the weight is at least half of that peak. A window's middle is where its sign is taken to be: the span
-    goes from the first window's middle to the last one's, and a quarter of a window further on either side.
+    A word's weights are the mean of its tokens'. Its span is the run of windows around the heaviest one whose
+    weight is at least half of that peak. A sign is taken to be in the middle of its window: the span goes
+    from the first window's middle to the last one's, and a quarter of a window further on either side.
 
     Parameters
     ----------
     weights
-        Float [L, 1 + T or more] from `align`, columns after the T windows being padding; or [L, T] without the
-        class token's column.
+        Float [L, 1 + T or more] from `align`, columns after the T windows being padding; or [L, T] without
+        the class token's column.
     words
         Words and the positions of their tokens, from a tokenizer; start, end and punctuation are in no word.
     window_times
@@ -129,9 +127,7 @@ def word_spans(
         if not positions:
             continue
         if max(positions) >= len(table):
-            raise ValueError(
-                f"word '{word}' has a token at {max(positions)}: the weights have {len(table)} rows"
-            )
+            raise ValueError(f"word '{word}' has a token at {max(positions)}, weights end at {len(table)}")
         row = table[list(positions)].mean(axis=0)
         first, last = peak_run(row)
         start, end = span_of(window_times[first], window_times[last])

@@ -2,19 +2,22 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from cico_model.checkpoint import load_sign_encoder
 from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
-from cico_model.text import load_tokenizer
-from cico_model.tower_import import check_weights
+from cico_model.sign_encoder import SignEncoder
+from cico_model.text import ClipTokenizer, load_tokenizer
+from cico_model.tower_import import build_towers, check_weights, published_weights
 
 KIND = "retrieval"
+PUBLISHED_CONTEXT = 32  # tokens of a text, even where the text tower has positions for more
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
@@ -58,3 +61,39 @@ def load_retrieval_model(folder: str | Path) -> RetrievalModel:
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return model.eval()
+
+
+def import_retrieval_model(state_dict: Mapping[str, Any]) -> RetrievalModel:
+    """A published retrieval checkpoint as a whole model, with CLIP's tokenizer and its learned scale.
+
+    It compares as it was trained: padding takes part in the softmax (quirk 1).
+
+    Raises
+    ------
+    ValueError
+        As `import_towers` does, or if the scale is missing.
+    """
+    weights = published_weights(state_dict)
+    if "logit_scale" not in weights:
+        raise ValueError("the checkpoint lacks the weight 'logit_scale'")
+    positions = weights.get("positional_embedding")
+    if positions is not None and len(positions) > PUBLISHED_CONTEXT:
+        weights["positional_embedding"] = positions[:PUBLISHED_CONTEXT]
+    towers = build_towers(weights)
+    model = RetrievalModel(replace(towers[0].config, mask_padding=False), ClipTokenizer(), towers)
+    with torch.no_grad():
+        model.logit_scale.copy_(weights["logit_scale"])
+    return model.eval()
+
+
+def load(folder: str | Path) -> RetrievalModel | tuple[SignEncoder, list[str]]:
+    """What a checkpoint folder holds: a retrieval model, or a sign encoder and its labels.
+
+    Raises
+    ------
+    ValueError
+        If it holds neither, or is damaged.
+    """
+    file = Path(folder) / CONFIG_FILE
+    kind = json.loads(file.read_text(encoding="utf-8")).get("kind") if file.is_file() else None
+    return load_sign_encoder(folder) if kind == "sign_encoder" else load_retrieval_model(folder)

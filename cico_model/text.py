@@ -11,18 +11,15 @@ from typing import Any, NamedTuple, Protocol
 import ftfy
 import numpy as np
 import torch
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
-PAD, START, END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
-# How CLIP cuts a text before its byte pairs are merged.
-PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+from cico_model.byte_pairs import END, PAD, START, clip_splitter, train_definition
+
 # What a reader calls a word: letters and digits, with inner apostrophes and hyphens; a Chinese, Japanese or
 # Korean character by itself.
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 WORDS = re.compile(rf"[{CJK}]|(?:(?![{CJK}])[^\W_])+(?:['’-](?:(?![{CJK}])[^\W_])+)*")
-END_OF_WORD = "</w>"
 CORPUS_FILE, CLIP_FILE = "tokenizer.json", "clip_tokenizer.json"
 
 
@@ -234,49 +231,6 @@ def clip_backend() -> Any:
     from instant_clip_tokenizer import Tokenizer
 
     return Tokenizer()
-
-
-@functools.cache
-def clip_splitter() -> Any:
-    """CLIP's cut of a text into pieces that byte pairs never cross."""
-    return pre_tokenizers.Split(Regex(PIECES), behavior="removed", invert=True)
-
-
-def train_definition(texts: Sequence[str], vocab_size: int) -> str:
-    """The `tokenizer.json` of a byte-pair tokenizer: padding, start, end, bytes, learned pairs."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Backend(models.BPE(end_of_word_suffix=END_OF_WORD))
-    backend.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [clip_splitter(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    backend.decoder = decoders.Sequence([decoders.Replace(END_OF_WORD, "\u0120"), decoders.ByteLevel()])
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=2,
-        show_progress=False,
-        special_tokens=[PAD, START, END],
-        initial_alphabet=alphabet,
-        end_of_word_suffix=END_OF_WORD,
-    )
-    backend.train_from_iterator(texts, trainer)
-    definition = json.loads(backend.to_str())
-    model = definition["model"]
-    # The trainer knows only the bytes that end a word in these texts; with all of them, any text has tokens.
-    vocabulary = [PAD, START, END, *alphabet, *(letter + END_OF_WORD for letter in alphabet)]
-    merges: list[Any] = []
-    known = set(vocabulary)
-    for merge in model["merges"]:
-        left, right = merge.split(" ") if isinstance(merge, str) else merge
-        if left + right not in known and len(vocabulary) >= vocab_size:
-            break
-        if left + right not in known:
-            vocabulary.append(left + right)
-            known.add(left + right)
-        merges.append(merge)
-    model["vocab"] = {token: number for number, token in enumerate(vocabulary)}
-    model["merges"] = merges
-    return json.dumps(definition, ensure_ascii=False)
 
 
 def augment_text(

@@ -127,7 +127,9 @@ def build_towers(weights: Mapping[str, Tensor]) -> tuple[VideoTower, TextTower]:
     towers = (VideoTower(config), TextTower(config))
     for tower, found in zip(towers, (video, text), strict=True):
         is_video = found is video
-        check_weights(tower.state_dict(), found, {n: k for (v, n), k in origin.items() if v == is_video})
+        wanted = tower.state_dict()
+        names = {name: published_name(is_video, name) for name in wanted}
+        check_weights(wanted, found, names | {n: k for (v, n), k in origin.items() if v == is_video})
     for tower, found in zip(towers, (video, text), strict=True):
         tower.load_state_dict({name: value.float() for name, value in found.items()})
     return towers[0].eval(), towers[1].eval()
@@ -196,7 +198,7 @@ def check_weights(
     names = names or {}
     for name, value in wanted.items():
         if name not in found:
-            raise ValueError(f"the checkpoint lacks the weight '{name}'")
+            raise ValueError(f"the checkpoint lacks the weight '{names.get(name, name)}'")
         if found[name].shape != value.shape:
             shapes = f"{tuple(found[name].shape)} instead of {tuple(value.shape)}"
             raise ValueError(f"'{names.get(name, name)}' of the checkpoint has shape {shapes}")

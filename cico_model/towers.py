@@ -93,9 +93,9 @@ class VideoTower(nn.Module):
         valid = valid.bool()
         present = valid.repeat_interleave(2, dim=1) if both else valid
         check_tokens("video features", features, present)
-        # Padding may hold anything, but what is not a number would spread even from behind a mask.
-        broken = ~torch.isfinite(features.sum(dim=-1, keepdim=True))
-        x = self.input(features.masked_fill(broken, 0.0))
+        # Padding may hold anything, but what overflows would spread even from behind a mask, as 0 * NaN.
+        broken = ~present & ~torch.isfinite(features.detach().float().square().sum(dim=-1))
+        x = self.input(features.masked_fill(broken.unsqueeze(-1), 0.0))
         if both and self.mix is not None:
             x = self.mix(x.transpose(1, 2)).transpose(1, 2)
         x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)

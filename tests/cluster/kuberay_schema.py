@@ -1,4 +1,4 @@
-"""The fields of KubeRay's objects (ray.io/v1), from its API reference; their pods are checked against Kubernetes.
+"""The fields of KubeRay's objects (ray.io/v1), from its API reference; their pods are Kubernetes' own.
 
 No package carries KubeRay's own definitions, so this is our reading of them: a misspelt or misplaced field is
 found, a rule that only the operator knows is not.

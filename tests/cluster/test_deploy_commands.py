@@ -1,6 +1,5 @@
 """Every `cico …` line in the deployment files is one that `cico` understands."""
 
-from pathlib import Path
 
 import click
 import pytest

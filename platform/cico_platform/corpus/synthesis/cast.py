@@ -155,8 +155,8 @@ def _scene(domain: Domain, skin: Colour, wide: float, rng: np.random.Generator) 
         gain=float(rng.uniform(0.80, 1.12) if target else rng.uniform(0.88, 1.12)),
         contrast=float(rng.uniform(0.78, 1.06) if target else rng.uniform(0.88, 1.10)),
         cast=(float(cast[0]), float(cast[1]), float(cast[2])),
-        noise=float(rng.uniform(2.0, 8.0) if target else rng.uniform(0.0, 3.0)),
-        blur=float(rng.uniform(0.0, 0.9) if target else rng.uniform(0.0, 0.6)),
+        noise=float(rng.uniform(2.0, 6.0) if target else rng.uniform(0.0, 3.0)),
+        blur=float(rng.uniform(0.0, 0.75) if target else rng.uniform(0.0, 0.6)),
         shutter=float(rng.uniform(0.3, 0.75) if target else rng.uniform(0.0, 0.3)),
         shake=float(rng.uniform(0.0, 0.9)) if target and rng.random() < 0.5 else 0.0,
         quality=int(rng.integers(28, 36) if target else rng.integers(20, 28)),
@@ -167,14 +167,14 @@ def signer(name: str, domain: Domain, split: Split, rng: np.random.Generator) ->
     """Draw a signer by lot; test signers come from a wider range of framings and paces than training ones."""
     target = domain == "target"
     wide = 1.0 if split == "train" else 1.4
-    spread = 1.6 if target else 1.0
+    spread = 1.35 if target else 1.0
     style = Style(
-        reach=float(rng.uniform(0.68, 1.0) if target else rng.uniform(0.88, 1.18)),
+        reach=float(rng.uniform(0.76, 1.05) if target else rng.uniform(0.88, 1.18)),
         shift=(float(rng.normal(0, 0.05 * spread)), float(rng.normal(0, 0.05 * spread))),
         turn=float(rng.normal(0, 6 * spread)),
         facing=float(rng.normal(0, 8 * spread)),
-        lax=float(rng.uniform(0.05, 0.24) if target else rng.uniform(0.0, 0.10)),
-        drop=float(rng.uniform(0.0, 0.22) if target else rng.uniform(0.0, 0.05)),
+        lax=float(rng.uniform(0.04, 0.17) if target else rng.uniform(0.0, 0.10)),
+        drop=float(rng.uniform(0.0, 0.15) if target else rng.uniform(0.0, 0.05)),
     )
     look = _look(domain, rng)
     return Signer(
@@ -191,7 +191,8 @@ def signer(name: str, domain: Domain, split: Split, rng: np.random.Generator) ->
 
 def tempo(who: Signer, rng: np.random.Generator) -> Tempo:
     """How fast one clip of a signer goes: alone a sign takes its time, in a sentence it hurries."""
-    pace = who.pace * float(np.clip(rng.normal(1, 0.06), 0.85, 1.15))
-    if who.domain == "dictionary":
-        return Tempo(stroke=10.5 * pace, transition=0, spread=0.12, lead=4.5, blend=0.5, linger=0.0)
-    return Tempo(stroke=6.2 * pace, transition=4.0 * pace, spread=0.14, lead=3.5, blend=0.75, linger=0.5)
+    alone = who.domain == "dictionary"
+    pace = who.pace * float(np.clip(rng.normal(1, 0.14 if alone else 0.06), 0.7, 1.3))
+    if alone:
+        return Tempo(stroke=9.7 * pace, transition=0, spread=0.12, lead=4.5, blend=0.5, linger=0.0)
+    return Tempo(stroke=6.8 * pace, transition=3.8 * pace, spread=0.14, lead=3.5, blend=0.75, linger=0.5)

@@ -65,7 +65,7 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Values = Annotated[list[str] | None, BeforeValidator(_listed), Field(max_length=MAX_VALUES)]
+Values = Annotated[Annotated[list[str], Field(max_length=MAX_VALUES)] | None, BeforeValidator(_listed)]
 
 
 class Filters(BaseModel):

@@ -13,7 +13,7 @@ GIB = 1 << 30
 
 
 def tree_memory_bytes(pid: int | None = None) -> int:
-    """Memory of a process and its descendants; pages that they share count once where the system tells (PSS)."""
+    """Memory of a process and its descendants, shared pages counted once (PSS where known)."""
     root = psutil.Process(pid or os.getpid())
     total = 0
     for process in [root, *root.children(recursive=True)]:

@@ -209,6 +209,11 @@ def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_a_field_that_is_null_is_not_filtered_by() -> None:
+    assert Filters(corpus=None, signer=None).is_empty()
+    assert Filters.model_validate({"signer": "A", "split": None}).values() == {"signer": ["A"]}
+
+
 def test_filters_refuse_what_they_do_not_know() -> None:
     for wrong in (
         {"colour": "red"},

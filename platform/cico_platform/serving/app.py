@@ -1,0 +1,105 @@
+"""Serving an index: checks it, starts Ray Serve on it, stops cleanly."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+
+from cico_platform.cluster import connect
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import open_index
+from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
+from cico_platform.serving.deployments import build
+from cico_platform.serving.settings import ServiceSettings
+
+APPLICATION = "cico"
+
+
+def serve_index(
+    index: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    blocking: bool = True,
+    *,
+    alias: str = DEFAULT_ALIAS,
+    settings: ServiceSettings | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> str:
+    """Serve the API and the page.
+
+    Parameters
+    ----------
+    index
+        Path or URL of an index.
+    blocking
+        Serve until interrupted, then stop; otherwise return once it is up (`stop_serving` stops it).
+    on_ready
+        Called with the address once it answers.
+
+    Returns
+    -------
+    str
+        The address, `http://host:port`.
+
+    Raises
+    ------
+    InputError
+        If there is no index, or the port is taken.
+    CicoError
+        If the index is in use, or the service does not come up.
+    """
+    location = str(index) if "://" in str(index) else str(Path(index).absolute())
+    info = _check(location, alias)
+    check_port(host, port)
+    ours = not ray.is_initialized()
+    connect()
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    address = f"http://{host}:{port}"
+    try:
+        serve.start(http_options=HTTPOptions(host=host, port=port, request_timeout_s=120))
+        application = build(location, info, alias, settings or ServiceSettings())
+        serve.run(application, name=APPLICATION, route_prefix="/", blocking=False)
+        if on_ready is not None:
+            on_ready(address)
+        if blocking:
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        stop_serving(ours)
+    except RuntimeError as error:
+        stop_serving(ours)
+        raise CicoError(f"the service did not come up: {error}") from error
+    return address
+
+
+def stop_serving(and_ray: bool = False) -> None:
+    """Stop the service; requests that are being answered are finished first."""
+    serve.shutdown()
+    if and_ray:
+        ray.shutdown()
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse an address that can't be listened on.
+
+    Raises
+    ------
+    InputError
+        If so.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise InputError(f"can't listen on {host}:{port}: {error}; choose another --port") from error
+
+
+def _check(location: str, alias: str) -> ServingInfo:
+    with open_index(location, must_exist=True) as opened:
+        return live_serving(opened, alias)

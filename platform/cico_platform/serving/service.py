@@ -1,0 +1,167 @@
+"""The service behind the API: it owns the index, asks the encoders, ranks; no HTTP, no Ray."""
+
+import asyncio
+import mimetypes
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from cico_model.config import TowerConfig
+from cico_platform.errors import InputError
+from cico_platform.index.base import VectorIndex
+from cico_platform.index.clips import Filters, Hit
+from cico_platform.index.queries import TextQuery, VideoQuery, check_text
+from cico_platform.index.ranking import Ranked, Ranking
+from cico_platform.index.text_bank import BATCH, TextBank, TextBankBuilder
+from cico_platform.observability.metrics import SearchMetrics
+from cico_platform.serving.problems import ProblemError
+from cico_platform.serving.settings import ServiceSettings
+
+# Encoders answer with a query, or with the reason why there is none.
+EncodeTexts = Callable[[Sequence[str]], Awaitable[list[TextQuery | str]]]
+EncodeVideo = Callable[[bytes], Awaitable[VideoQuery | str]]
+Answer = TypeVar("Answer")
+
+
+class SearchService:
+    """Searches one collection for many clients.
+
+    Parameters
+    ----------
+    index, collection
+        What is searched; the index is this service's own.
+    config
+        Of the retrieval model.
+    encode_texts, encode_video
+        The encoders, wherever they run.
+    """
+
+    def __init__(
+        self,
+        index: VectorIndex,
+        collection: str,
+        config: TowerConfig,
+        encode_texts: EncodeTexts,
+        encode_video: EncodeVideo,
+        settings: ServiceSettings | None = None,
+    ) -> None:
+        self.index, self.collection = index, collection
+        self.settings = settings or ServiceSettings()
+        self.metrics = SearchMetrics()
+        self.ranking = Ranking(index, collection, config)
+        self._dim = config.embed_dim
+        self._encode_texts, self._encode_video = encode_texts, encode_video
+        self._bank: TextBank | None = None
+        self._bank_lock = asyncio.Lock()
+        self._rankings = asyncio.Semaphore(self.settings.rankings)
+        self._clients: Counter[str] = Counter()
+        self.metrics.clips.set(index.count(collection))
+
+    async def by_text(self, text: str, limit: int, filters: Filters) -> list[Ranked]:
+        """The clips that say a sentence."""
+        with self._timed("text", "encode"):
+            query = (await self._within(self._encode_texts([check_text(text)]), self.settings.text_seconds))[
+                0
+            ]
+        if isinstance(query, str):
+            raise InputError(query)
+        return await self._rank("text", self.ranking.by_text, query, limit, filters)
+
+    async def by_video(self, data: bytes, limit: int, filters: Filters) -> list[Ranked]:
+        """The sentences that a video file may sign."""
+        self.metrics.upload_bytes.inc(len(data))
+        with self._timed("video", "encode"):
+            query = await self._within(self._encode_video(data), self.settings.video_seconds)
+        if isinstance(query, str):
+            raise InputError(query)
+        return await self._rank("video", self.ranking.by_video, query, await self.bank(), limit, filters)
+
+    async def bank(self) -> TextBank:
+        """The collection's texts, encoded at first use."""
+        async with self._bank_lock:
+            if self._bank is None:
+                builder = await asyncio.to_thread(TextBankBuilder, self.index, self.collection, self._dim)
+                missing = await asyncio.to_thread(builder.missing)
+                encoded: list[TextQuery] = []
+                for first in range(0, len(missing), BATCH):
+                    queries = await self._encode_texts(missing[first : first + BATCH])
+                    encoded += [query for query in queries if isinstance(query, TextQuery)]
+                self._bank = await asyncio.to_thread(builder.build, encoded)
+            return self._bank
+
+    def ready(self) -> bool:
+        """Whether both kinds of search can be answered at once."""
+        return self._bank is not None
+
+    async def find(self, video_id: str) -> Hit:
+        """An indexed clip.
+
+        Raises
+        ------
+        ProblemError
+            404 if there is none of that id.
+        """
+        hits = await asyncio.to_thread(lambda: list(self.index.fetch(self.collection, [video_id])))
+        if not hits:
+            raise ProblemError(404, "no clip of this id is indexed")
+        return hits[0]
+
+    async def media(self, video_id: str) -> tuple[Path, str]:
+        """The file of an indexed clip and its media type; no other file is ever opened.
+
+        Raises
+        ------
+        ProblemError
+            404 if the clip is not indexed, or its file is gone, or is not a video.
+        """
+        path = Path(str((await self.find(video_id)).payload.get("path") or ""))
+        kind = mimetypes.guess_type(path.name)[0] or ""
+        if not kind.startswith("video/"):
+            raise ProblemError(404, "this clip is not kept as a video file that browsers play")
+        if not path.is_absolute() or not await asyncio.to_thread(path.is_file):
+            raise ProblemError(404, "the file of this clip is no longer where it was indexed")
+        return path, kind
+
+    @contextmanager
+    def admitted(self, client: str) -> Iterator[None]:
+        """Let a client's search in, unless it has too many already.
+
+        Raises
+        ------
+        ProblemError
+            429 if so.
+        """
+        if self._clients[client] >= self.settings.searches_per_client:
+            raise ProblemError(
+                429, f"{self.settings.searches_per_client} searches of yours are being answered"
+            )
+        self._clients[client] += 1
+        self.metrics.in_flight.inc()
+        try:
+            yield
+        finally:
+            self.metrics.in_flight.dec()
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
+
+    async def _rank(self, kind: str, rank: Callable[..., list[Ranked]], *arguments: object) -> list[Ranked]:
+        async with self._rankings:
+            with self._timed(kind, "rank"):
+                return await asyncio.to_thread(rank, *arguments)
+
+    @contextmanager
+    def _timed(self, kind: str, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.metrics.stage_seconds.labels(kind, stage).observe(time.perf_counter() - began)
+
+    @staticmethod
+    async def _within(answer: Awaitable[Answer], seconds: float) -> Answer:
+        try:
+            return await asyncio.wait_for(answer, seconds)
+        except TimeoutError:
+            raise ProblemError(503, f"no encoder answered within {seconds:g} seconds") from None

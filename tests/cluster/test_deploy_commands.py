@@ -1,6 +1,5 @@
 """Every `cico …` line in the deployment files is one that `cico` understands."""
 
-
 import click
 import pytest
 from deployment_files import DEPLOY, ROOT, commands, documents

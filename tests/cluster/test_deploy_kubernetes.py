@@ -1,10 +1,12 @@
 """Everything in deploy/kubernetes is what Kubernetes, KubeRay and Ray accept."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import kubernetes_validate
+import numpy as np
 import pytest
 import ray
 import yaml
@@ -12,7 +14,15 @@ from deployment_files import DEPLOY, kubernetes_documents
 from kuberay_schema import SPECIFICATIONS, cluster_of, definition, pod_templates
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.autoscaler._private.util import validate_config
+from ray.serve import Application
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.schema import ServeDeploySchema
+
+from cico_platform.index.base import open_index
+from cico_platform.index.clips import IndexedClip
+from cico_platform.index.serving_info import ServingInfo
+from cico_platform.index.writer import IndexWriter
+from cico_platform.serving.application import ServedIndex, application
 
 VERSION = "1.33"
 OBJECTS = [(file, o) for file, o in kubernetes_documents() if o["kind"] != "Kustomization"]
@@ -76,12 +86,37 @@ def test_there_is_a_cluster_to_train_a_job_to_extract_and_a_service_to_search() 
     assert {o["kind"] for _, o in OBJECTS} >= {"RayCluster", "RayJob", "RayService", "StatefulSet", "Service"}
 
 
-def test_serve_configuration_is_rays_and_names_our_application() -> None:
-    (service,) = [o for _, o in OBJECTS if o["kind"] == "RayService"]
-    config = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
-    (application,) = config.applications
-    module, _, name = application.import_path.partition(":")
-    assert callable(getattr(importlib.import_module(module), name))
+def service() -> dict[str, Any]:
+    (found,) = [o for _, o in OBJECTS if o["kind"] == "RayService"]
+    return found
+
+
+def test_serve_configuration_is_rays_and_our_application_takes_its_arguments() -> None:
+    config = ServeDeploySchema.model_validate(yaml.safe_load(service()["spec"]["serveConfigV2"]))
+    (served,) = config.applications
+    module, _, name = served.import_path.partition(":")
+    builder = getattr(importlib.import_module(module), name)
+    arguments = ServedIndex.model_validate(served.args)
+    assert builder is application
+    qdrant = [o for _, o in OBJECTS if o["kind"] == "Service" and o["metadata"]["name"] == "qdrant"]
+    assert arguments.index == f"http://qdrant:{qdrant[0]['spec']['ports'][0]['port']}"
+
+
+def test_search_service_matches_kubernetes_schemas() -> None:
+    described = {"apiVersion": "v1", "kind": "Service", **service()["spec"]["serveService"]}
+    kubernetes_validate.validate(described, VERSION, strict=True)
+
+
+def test_ray_serve_builds_the_application_from_its_arguments(tmp_path: Path) -> None:
+    """As Serve does with a configuration file, on a real index; models are loaded by replicas alone."""
+    for name in ("model", "encoder"):
+        (tmp_path / name).mkdir()
+    info = ServingInfo("clips-1", 2, str(tmp_path / "model"), (str(tmp_path / "encoder"),), 1.0, "one clip")
+    with open_index(str(tmp_path / "index")) as index, IndexWriter(index, info) as writer:
+        writer.add([IndexedClip("clip", np.eye(2, dtype=np.float32), {"text": "a sign", "text_id": "0"})])
+    arguments = {"index": str(tmp_path / "index")}
+    built = call_user_app_builder_with_args_if_necessary(application, arguments)
+    assert isinstance(built, Application)
 
 
 def test_kustomization_lists_files_that_exist_in_one_namespace() -> None:

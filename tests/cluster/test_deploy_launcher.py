@@ -34,7 +34,7 @@ def test_processors_decode_and_gpus_encode_within_limits(launcher: dict[str, Any
     assert "GPU" not in kinds["cpu_decoding"]["resources"]
     assert kinds["gpu_encoding"]["resources"]["GPU"] == 1
     for name in ("cpu_decoding", "gpu_encoding"):
-        assert 0 <= kinds[name]["min_workers"] < kinds[name]["max_workers"] <= launcher["max_workers"]
+        assert 1 <= kinds[name]["min_workers"] < kinds[name]["max_workers"] <= launcher["max_workers"]
 
 
 def test_nodes_run_the_pinned_ray(launcher: dict[str, Any]) -> None:

@@ -1,8 +1,7 @@
-"""Steps: named by a content hash of what they read, written beside and moved into place whole, skipped when unchanged."""
+"""Steps: named by a hash of what they read, moved into place whole, skipped when nothing changed."""
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -66,7 +65,7 @@ def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def finished(out: Path, key: str) -> Summary | None:
@@ -119,12 +118,22 @@ def run_step(out: str | Path, name: str, key: str, body: Callable[[Path], Summar
     return summary
 
 
+def replace_folder(source: Path, out: Path) -> None:
+    """Make `out` a copy of the folder of a finished step; does nothing where it is one already."""
+    if (out / STEP_FILE).is_file() and fingerprint(out) == fingerprint(source):
+        return
+    building = out.with_name(f".{out.name}.building-copy")
+    shutil.rmtree(building, ignore_errors=True)
+    shutil.copytree(source, building)
+    _swap(building, out)
+
+
 def _swap(building: Path, out: Path) -> None:
     old = out.with_name(f".{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
-        os.replace(out, old)
-    os.replace(building, out)
+        out.replace(old)
+    building.replace(out)
     shutil.rmtree(old, ignore_errors=True)
     for stale in out.parent.glob(f".{out.name}.building-*"):
         shutil.rmtree(stale, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""`cico demo`: from sign videos to a searchable index, all of it, on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    work_dir: Annotated[Path, typer.Option("--work-dir", help="Folder of everything that it makes.")] = Path(
+        "demo"
+    ),
+    videos: Annotated[
+        Path | None, typer.Option("--videos", help="Your own clips: the folder they are in.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="Your own clips: a table with the columns file and text (or word)."),
+    ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Go on to serve the search page.")] = False,
+    port: Annotated[int, typer.Option("--port", help="Of the search page.")] = 8000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the corpus and of every training.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Take sign videos to a searchable index: synthetic ones, or your own.
+
+    Draws a sign corpus (or reads your clips), trains the sign encoder, adapts it by pseudo-labels, trains
+    four variants of the retrieval model, scores them on unseen sentences and indexes the videos. Stop it
+    whenever you like: the same command goes on where it was.
+    """
+    from cico_platform.cli.output import console, emit
+    from cico_platform.demo.progress import StageDisplay
+    from cico_platform.demo.report import show
+    from cico_platform.demo.run import STAGES, run_demo
+    from cico_platform.demo.settings import DemoSettings
+
+    settings = DemoSettings(work_dir=work_dir, videos=videos, labels=labels, seed=seed)
+    with StageDisplay(console, STAGES + (videos is not None)) as display:
+        result = run_demo(settings, display)
+    show(result, console)
+    emit(json, result.as_json())
+    if serve:
+        from cico_platform.serving.app import serve_index
+
+        serve_index(result.index, port=port)

@@ -1,0 +1,255 @@
+"""Sign encoders as Ray actors: windows of many clips share batches, one decode serves every encoder."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from ray.data import ActorPoolStrategy
+
+from cico_model.checkpoint import load_sign_encoder
+from cico_model.clips import select_windows, window_starts, windows
+from cico_model.config import SignEncoderConfig
+from cico_model.inference import optimize_for_inference
+from cico_model.sign_encoder import SignOutput
+from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.errors import InputError
+from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows
+from cico_platform.settings import Settings
+
+Row = dict[str, Any]
+# About as many pixels of windows as a CPU's encoder needs to be busy.
+CHUNK_VALUES = 64 * 3 * 16 * 64 * 64
+CALIBRATION_CLIPS = 6
+TASKS_IN_FLIGHT = 2
+
+
+class EncodingSettings(Settings):
+    """How sign encoders run.
+
+    Attributes
+    ----------
+    precision
+        As in `cico_model.optimize_for_inference`; "int8" is calibrated on a few of the corpus' clips.
+    stride
+        Frames from one window to the next; 1 in the paper.
+    actors
+        Most encoder processes; 0 takes one a GPU, or one a node.
+    threads
+        CPU threads of each; 0 shares the cores out.
+    decoders
+        Most processes that decode at the same time; 0 takes one a core.
+    clips
+        Clips whose windows are batched together.
+    """
+
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    stride: int = Field(default=1, ge=1)
+    actors: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0)
+    decoders: int = Field(default=0, ge=0)
+    clips: int = Field(default=8, ge=1)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that change what comes out, for a step's key."""
+        return self.model_dump(include={"precision", "stride"})
+
+
+class SignEncoders:
+    """The actor: encodes the windows of a batch of decoded clips with one or several sign encoders.
+
+    Parameters
+    ----------
+    folders
+        Checkpoints of sign encoders that take frames of one size.
+    settings
+        See `EncodingSettings`; `threads` is the number to use.
+    describe
+        A clip's row and each encoder's outputs of its windows, to the row that leaves the actor.
+    schema
+        Of the rows that leave the actor.
+    limit
+        Encode at most so many windows of a clip, spread evenly; all of them if None.
+    calibration
+        For int8.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[str],
+        settings: EncodingSettings,
+        describe: Callable[[Row, list[SignOutput]], Row],
+        schema: pa.Schema,
+        limit: int | None = None,
+        calibration: torch.Tensor | None = None,
+    ) -> None:
+        torch.set_num_threads(settings.threads)
+        self.cuda = torch.cuda.is_available() and bool(ray.get_gpu_ids())
+        self.settings, self.limit = settings, limit
+        self.describe, self.schema = describe, schema
+        loaded = [load_sign_encoder(folder)[0] for folder in folders]
+        self.config = loaded[0].config
+        self.encoders = [
+            optimize_for_inference(
+                encoder.cuda() if self.cuda else encoder,
+                settings.precision,
+                calibration,
+                threads=settings.threads,
+            )
+            for encoder in loaded
+        ]
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Clips with `pixels` to what `describe` makes of them; `window_starts` is added."""
+        rows = batch.drop_columns(["pixels"]).to_pylist()
+        videos = [frames_of(pixels.as_buffer(), self.config.resize) for pixels in batch["pixels"]]
+        for row in rows:
+            row["window_starts"] = [] if row["error"] else self.starts(row["num_frames"])
+        outputs = self.encode(videos, [row["window_starts"] for row in rows])
+        described = [self.describe(row, output) for row, output in zip(rows, outputs, strict=True)]
+        return pa.Table.from_pylist(described, schema=self.schema)
+
+    def starts(self, num_frames: int) -> list[int]:
+        """First frames of the windows that are encoded of a clip."""
+        found = window_starts(num_frames, self.settings.stride)
+        if self.limit is None:
+            return found
+        return [found[i] for i in select_windows(len(found), self.limit)]
+
+    def encode(
+        self, videos: Sequence[NDArray[np.uint8]], starts: Sequence[Sequence[int]]
+    ) -> list[list[SignOutput]]:
+        """Outputs by video and encoder; windows of all videos are encoded together, in chunks."""
+        todo = [(video, start) for video, chosen in enumerate(starts) for start in chosen]
+        results: list[list[SignOutput]] = [[] for _ in self.encoders]
+        size = chunk_windows(self.config)
+        for first in range(0, len(todo), size):
+            clips = torch.cat(list(_cut(videos, todo[first : first + size], self.config)))
+            count = len(clips)
+            if self.cuda and count < size:  # a compiled network keeps one shape
+                clips = torch.cat([clips, clips.new_zeros(size - count, *clips.shape[1:])])
+            for index, encoder in enumerate(self.encoders):
+                output = encoder(clips)
+                results[index].append(SignOutput(output.logits[:count].cpu(), output.embedding[:count].cpu()))
+        return _by_video(results, [len(chosen) for chosen in starts])
+
+
+def chunk_windows(config: SignEncoderConfig) -> int:
+    """Windows that are cut and encoded together: as many as fit into some 50 MiB."""
+    return max(4, min(64, CHUNK_VALUES // (3 * 16 * config.frame_size**2)))
+
+
+def _cut(
+    videos: Sequence[NDArray[np.uint8]], todo: Sequence[tuple[int, int]], config: SignEncoderConfig
+) -> Iterator[torch.Tensor]:
+    for video in sorted({video for video, _ in todo}):
+        yield windows(videos[video], [start for owner, start in todo if owner == video], config)
+
+
+def _by_video(results: list[list[SignOutput]], counts: Sequence[int]) -> list[list[SignOutput]]:
+    by_encoder = []
+    for chunks in results:
+        if not chunks:
+            by_encoder.append([SignOutput(torch.empty(0), torch.empty(0))] * len(counts))
+            continue
+        logits = torch.split(torch.cat([chunk.logits for chunk in chunks]), list(counts))
+        embeddings = torch.split(torch.cat([chunk.embedding for chunk in chunks]), list(counts))
+        by_encoder.append([SignOutput(*pair) for pair in zip(logits, embeddings, strict=True)])
+    return [list(outputs) for outputs in zip(*by_encoder, strict=True)]
+
+
+def read_encoders(folders: Sequence[str | Path]) -> tuple[SignEncoderConfig, list[list[str]]]:
+    """The size that all these sign encoders share, and the labels of each.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no sign encoder, or they take frames of different sizes.
+    """
+    if not folders:
+        raise InputError("no sign encoder was given")
+    try:
+        loaded = [load_sign_encoder(folder) for folder in folders]
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"{error}; a sign encoder comes from 'cico train sign-encoder'") from error
+    configs = [encoder.config for encoder, _ in loaded]
+    if len({(config.resize, config.frame_size, config.feature_dim) for config in configs}) > 1:
+        raise InputError(f"the sign encoders differ in size: {', '.join(config.size for config in configs)}")
+    return configs[0], [labels for _, labels in loaded]
+
+
+def resources(settings: EncodingSettings) -> tuple[EncodingSettings, dict[str, float]]:
+    """Settings with every 0 replaced by what this cluster has, and an actor's Ray resources.
+
+    On CPUs the encoder dominates, so each node gets one that uses all its cores beside the decoders.
+    """
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
+    cores = os.cpu_count() or 1
+    actors = settings.actors or gpus or nodes
+    per_node = -(-actors // nodes)
+    filled = settings.model_copy(
+        update={
+            "actors": actors,
+            "threads": settings.threads or max(1, cores // per_node),
+            "decoders": settings.decoders or cores * nodes,
+        }
+    )
+    return filled, ({"num_gpus": 1.0, "num_cpus": 0.5} if gpus else {"num_cpus": 1.0})
+
+
+def encode_clips(
+    rows: Sequence[Row],
+    config: SignEncoderConfig,
+    settings: EncodingSettings,
+    **actor: Any,
+) -> Iterator[Row]:
+    """Decode clips and stream them through a pool of encoder actors; yields rows as they come.
+
+    Parameters
+    ----------
+    rows
+        From `source_rows`.
+    actor
+        What `SignEncoders` takes, but the settings.
+    """
+    if not rows:
+        return
+    settings, per_actor = resources(settings)
+    encoded = decoded(rows, config.resize, settings.decoders).map_batches(
+        SignEncoders,
+        fn_constructor_kwargs={"settings": settings, **actor},
+        batch_size=settings.clips,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=ActorPoolStrategy(
+            min_size=1, max_size=settings.actors, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT
+        ),
+        **per_actor,
+    )
+    for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+        yield from batch.to_pylist()
+
+
+def calibration_windows(
+    corpus: Corpus, clips: Sequence[Clip], config: SignEncoderConfig, precision: str
+) -> torch.Tensor | None:
+    """For int8: the middle window of a few clips, spread over the corpus; None for other precisions."""
+    if precision != "int8":
+        return None
+    cut: list[torch.Tensor] = []
+    step = max(1, len(clips) // (4 * CALIBRATION_CLIPS))
+    for row in source_rows(corpus, clips[::step]):
+        frames, _ = decode_row(row, config.resize)
+        if frames is not None:
+            starts = window_starts(len(frames))
+            cut.append(windows(frames, [starts[len(starts) // 2]], config))
+        if len(cut) == CALIBRATION_CLIPS:
+            break
+    return torch.cat(cut) if cut else None

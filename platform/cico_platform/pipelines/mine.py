@@ -1,0 +1,193 @@
+"""Mining: confident windows of the unlabelled training videos become labelled segments (method 3)."""
+
+import shutil
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from cico_model.pseudo_labels import CONFIDENCE_THRESHOLD, DROP_WITHIN, merge_windows
+from cico_model.sign_encoder import SignOutput
+from cico_platform.cluster import connect
+from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
+from cico_platform.errors import InputError
+from cico_platform.pipelines.decode import source_rows
+from cico_platform.pipelines.encoders import (
+    EncodingSettings,
+    calibration_windows,
+    encode_clips,
+    read_encoders,
+)
+from cico_platform.pipelines.parts import Parts, collect, settle
+from cico_platform.settings import OnProgress
+from cico_platform.steps import Summary, content_key, fingerprint, run_step
+
+Row = dict[str, Any]
+STAGE = "mine"
+SEGMENTS_FILE = "segments.parquet"
+SEGMENTS_SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("start", pa.int32(), nullable=False),
+        pa.field("end", pa.int32(), nullable=False),
+        pa.field("confidence", pa.float32(), nullable=False),
+    ]
+)
+PARTS_SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string()),
+        pa.field("windows", pa.int32()),
+        pa.field("kept", pa.int32()),
+        pa.field("segments", pa.list_(pa.struct(list(SEGMENTS_SCHEMA)[1:]))),
+    ]
+)
+
+FOUND_SCHEMA = pa.schema([*PARTS_SCHEMA, pa.field("path", pa.string()), pa.field("error", pa.string())])
+
+
+class MineSettings(EncodingSettings):
+    """How pseudo-labels are mined.
+
+    Attributes
+    ----------
+    threshold
+        A window counts if its best sign has a greater probability.
+    drop_within
+        Frames around a segment in which no second one of the same sign opens.
+    """
+
+    threshold: float = Field(default=CONFIDENCE_THRESHOLD, ge=0.0, lt=1.0)
+    drop_within: int = Field(default=DROP_WITHIN, ge=0)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that change what comes out."""
+        return {**super().decisive(), "threshold": self.threshold, "drop_within": self.drop_within}
+
+
+def mine(
+    corpus: str | Path,
+    encoder: str | Path,
+    out: str | Path,
+    settings: MineSettings | None = None,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Find signs in the training sentences with a sign encoder that knows them from elsewhere.
+
+    Writes `segments.parquet`: `video_id, label, start, end, confidence`; frames, end exclusive.
+
+    Parameters
+    ----------
+    corpus
+        Corpus folder; its training clips without a label are mined.
+    encoder
+        Checkpoint of the (domain-agnostic) sign encoder.
+    out
+        Output folder.
+
+    Returns
+    -------
+    Summary
+        Details: `segments`, `labels` found, `windows`, and `kept_share` of them.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to mine, or no sign encoder.
+    """
+    settings, source = settings or MineSettings(), Corpus(corpus)
+    clips = source.clips(split="train", labelled=False)
+    if not clips:
+        raise InputError(f"'{corpus}' has no unlabelled training clips to mine")
+    config, (labels,) = read_encoders([encoder])
+    key = content_key(
+        step=STAGE,
+        manifest=fingerprint(source.path / MANIFEST_FILE),
+        encoder=fingerprint(encoder),
+        settings=settings.decisive(),
+    )
+
+    def body(folder: Path) -> Summary:
+        connect()
+        parts = Parts(folder / "parts", PARTS_SCHEMA)
+        found = encode_clips(
+            parts.pending(source_rows(source, clips)),
+            config,
+            settings,
+            folders=[str(Path(encoder).resolve())],
+            describe=partial(find_segments, labels=labels, settings=settings),
+            schema=FOUND_SCHEMA,
+            calibration=calibration_windows(source, clips, config, settings.precision),
+        )
+        collect(found, len(clips), parts, lambda row: [row], on_progress)
+        done, quarantined = settle(parts, source, STAGE, len(clips))
+        details = _write_segments(folder, parts)
+        shutil.rmtree(parts.folder)
+        return Summary(done, 0, quarantined, 0.0, details)
+
+    return run_step(out, STAGE, key, body)
+
+
+def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settings: MineSettings) -> Row:
+    """A clip's segments, from the class scores of its windows."""
+    result: Row = {"video_id": row["video_id"], "path": row["path"], "error": row["error"]}
+    result |= {"windows": len(row["window_starts"]), "kept": 0, "segments": []}
+    if row["error"]:
+        return result
+    best = outputs[0].logits.softmax(dim=-1).max(dim=-1)
+    segments = merge_windows(
+        row["window_starts"],
+        best.values.tolist(),
+        best.indices.tolist(),
+        threshold=settings.threshold,
+        drop_within=settings.drop_within,
+    )
+    # A video shorter than a window ends before its only window does.
+    result["segments"] = [
+        {
+            "label": labels[s.label],
+            "start": s.start,
+            "end": min(s.end, row["num_frames"]),
+            "confidence": s.confidence,
+        }
+        for s in segments
+    ]
+    result["kept"] = int((best.values > settings.threshold).sum())
+    return result
+
+
+def read_segments(folder: str | Path) -> list[Row]:
+    """The segments that `mine` wrote.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    path = Path(folder) / SEGMENTS_FILE
+    if not path.is_file():
+        raise InputError(f"'{folder}' holds no {SEGMENTS_FILE}; make it with 'cico mine'")
+    rows: list[Row] = pq.read_table(path, columns=SEGMENTS_SCHEMA.names).to_pylist()
+    return rows
+
+
+def _write_segments(folder: Path, parts: Parts) -> dict[str, Any]:
+    table = pa.concat_tables([pq.read_table(shard) for shard in parts.shards()])
+    rows = [
+        {"video_id": row["video_id"], **segment}
+        for row in sorted(table.to_pylist(), key=lambda row: str(row["video_id"]))
+        for segment in row["segments"]
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SEGMENTS_SCHEMA), folder / SEGMENTS_FILE)
+    windows, kept = (int(pc.sum(table[name]).as_py()) for name in ("windows", "kept"))
+    return {
+        "segments": len(rows),
+        "labels": len(Counter(row["label"] for row in rows)),
+        "windows": windows,
+        "kept_share": round(kept / max(windows, 1), 4),
+    }

@@ -1,0 +1,117 @@
+"""What the retrieval model trains and is judged on: features of videos beside their texts."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cico_model.model import RetrievalModel
+from cico_platform.corpus.manifest import Corpus
+from cico_platform.errors import InputError
+from cico_platform.pipelines.features import Features, load_features, pad_features
+
+ENCODE_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Videos and the text that each one says.
+
+    Attributes
+    ----------
+    video_ids
+        Names of the videos.
+    features
+        float16 [W, F] a video.
+    texts
+        The different texts.
+    owners
+        Index into `texts` of each video.
+    """
+
+    video_ids: list[str]
+    features: list[NDArray[np.float16]]
+    texts: list[str]
+    owners: list[int]
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+
+def load_pairs(
+    corpus: str | Path, features: str | Path | Features, split: str, alpha: float | None = None
+) -> Pairs:
+    """The pairs of one split, in the manifest's order; clips without features are left out.
+
+    Raises
+    ------
+    InputError
+        If none is left.
+    """
+    loaded = features if isinstance(features, Features) else load_features(features, alpha)
+    clips = {clip.video_id: clip for clip in Corpus(corpus).clips(split=split, labelled=False)}
+    selected = loaded.select(list(clips))
+    if not selected.video_ids:
+        raise InputError(f"no clip of '{corpus}' in split '{split}' has features")
+    texts: dict[str, str] = {}
+    for name in selected.video_ids:
+        texts.setdefault(clips[name].text_id, clips[name].text)
+    places = {text_id: place for place, text_id in enumerate(texts)}
+    owners = [places[clips[name].text_id] for name in selected.video_ids]
+    return Pairs(selected.video_ids, selected.values, list(texts.values()), owners)
+
+
+def epoch_batches(owners: Sequence[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
+    """Videos in random order, in batches in which no text occurs twice; each video once.
+
+    Two videos of one text in a batch would each count as a wrong answer to the other's text. The last
+    batches may be smaller.
+
+    Examples
+    --------
+    >>> epoch_batches([0, 0, 1], 2, np.random.default_rng(0))
+    [[2, 0], [1]]
+    """
+    waiting = deque(int(i) for i in rng.permutation(len(owners)))
+    batches: list[list[int]] = []
+    while waiting:
+        batch: list[int] = []
+        texts: set[int] = set()
+        for _ in range(len(waiting)):
+            if len(batch) == batch_size:
+                break
+            video = waiting.popleft()
+            if owners[video] in texts:
+                waiting.append(video)
+            else:
+                batch.append(video)
+                texts.add(owners[video])
+        batches.append(batch)
+    return batches
+
+
+@torch.inference_mode()
+def score_pairs(model: RetrievalModel, pairs: Pairs) -> Tensor:
+    """Score of every video with every text, float32 [videos, texts], compared in blocks."""
+    model.eval()
+    device = model.logit_scale.device
+    longest = max(len(value) for value in pairs.features)
+    videos, masks = [], []
+    for first in range(0, len(pairs), ENCODE_BATCH):
+        features, valid = pad_features(pairs.features[first : first + ENCODE_BATCH], longest)
+        videos.append(model.encode_video(features.to(device), valid.to(device)))
+        masks.append(model.video_mask(valid).to(device))
+    encoded = [
+        model.encode_text(pairs.texts[first : first + ENCODE_BATCH])
+        for first in range(0, len(pairs.texts), ENCODE_BATCH)
+    ]
+    length = max(text.tokens.shape[1] for text in encoded)
+    pad = torch.nn.functional.pad
+    tokens = torch.cat([pad(t.tokens, (0, 0, 0, length - t.tokens.shape[1])) for t in encoded])
+    valid = torch.cat([pad(t.valid, (0, length - t.valid.shape[1])) for t in encoded])
+    return model.scores(torch.cat(videos), tokens, torch.cat(masks), valid).float().cpu()

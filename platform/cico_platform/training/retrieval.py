@@ -1,0 +1,215 @@
+"""Training of the retrieval model: cross-lingual contrastive learning of two towers (paper, section 3)."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+import torch
+from pydantic import Field
+
+from cico_model.config import TOWERS, TowerConfig
+from cico_model.model import RetrievalModel
+from cico_model.retrieval_checkpoint import load_retrieval_model, save_retrieval_model
+from cico_model.text import ClipTokenizer, CorpusTokenizer, TextTokenizer
+from cico_platform.cluster import connect
+from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
+from cico_platform.errors import InputError
+from cico_platform.pipelines.encoders import EncodingSettings, resources
+from cico_platform.pipelines.features import load_features, read_info
+from cico_platform.settings import OnProgress, Settings
+from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.training.pairs import Pairs, load_pairs
+from cico_platform.training.retrieval_loop import train_loop
+from cico_platform.training.runs import HISTORY_FILE, check_workers, clean_up, read_history, run_training
+
+STAGE = "train-retrieval"
+METRICS_FILE = "metrics.json"
+
+
+class RetrievalSettings(Settings):
+    """How a retrieval model is trained.
+
+    Attributes
+    ----------
+    size
+        One of `TOWERS`; with `init`, the checkpoint's size counts.
+    pooling
+        "fine": sign-to-word similarity (the paper); "mean": one vector a side.
+    tokenizer
+        "corpus": trained on the training texts; "clip": CLIP's; "auto": CLIP's for the paper's size.
+    alpha
+        Share of the first encoder's features; None takes that of the features.
+    batch_size
+        Pairs of all workers together.
+    optimizer
+        "adamw", or "published" (method 7) for imported weights.
+    augment
+        Swap two words of a text, with this probability; 0 never.
+    drop_windows, noise
+        Feature augmentation: part of the windows that is hidden; noise in units of the features' deviation.
+    evaluate_every
+        Epochs between validations; the best by R@1 both ways is kept. The last epoch is always validated.
+    """
+
+    size: Literal["paper", "small", "tiny"] = "tiny"
+    pooling: Literal["fine", "mean"] = "fine"
+    design: Literal["balance", "depart"] = "balance"
+    tokenizer: Literal["auto", "corpus", "clip"] = "auto"
+    vocab_size: int = Field(default=2000, ge=600)
+    alpha: float | None = Field(default=None, ge=0, le=1)
+    epochs: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    optimizer: Literal["adamw", "published"] = "adamw"
+    lr: float = Field(default=7e-4, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    augment: float = Field(default=0.5, ge=0, le=1)
+    augment_kind: Literal["swap", "deletion"] = "swap"
+    drop_windows: float = Field(default=0.1, ge=0, lt=1)
+    noise: float = Field(default=0.0, ge=0)
+    evaluate_every: int = Field(default=10, ge=1)
+    seed: int = 0
+    workers: int = Field(default=1, ge=1)
+    threads: int = Field(default=0, ge=0)
+
+    @classmethod
+    def published(cls) -> "RetrievalSettings":
+        """Training as the paper does it (method 7)."""
+        return cls(
+            size="paper", epochs=200, batch_size=512, optimizer="published", lr=1e-5, weight_decay=1e-3,
+            dropout=0.0, drop_windows=0.0, evaluate_every=1,
+        )  # fmt: skip
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that change what comes out."""
+        return self.model_dump(exclude={"threads"})
+
+
+def train_retrieval(
+    corpus: str | Path,
+    features: str | Path,
+    out: str | Path,
+    settings: RetrievalSettings | None = None,
+    init: str | Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Train a retrieval model on Ray Train; `out` becomes its checkpoint, with `metrics.json`.
+
+    The model is chosen on the validation split; without one, it is the last epoch's.
+
+    Parameters
+    ----------
+    features
+        Folder that `extract_features` wrote.
+    init
+        Retrieval checkpoint to start from.
+
+    Returns
+    -------
+    Summary
+        Pairs trained on; skipped: training clips without features. Details: `epochs`, `best_epoch`, `loss`,
+        and `validation` (R@1 both ways).
+
+    Raises
+    ------
+    InputError
+        If there is nothing to train on, or the features' width is not that of `init`.
+    """
+    settings = settings or RetrievalSettings()
+    check_workers(settings.workers, settings.batch_size)
+    info, source = read_info(features), Corpus(corpus)
+    start = None if init is None else _load(init)
+    if start is not None and start.config.feature_dim != info["dim"]:
+        wanted = start.config.feature_dim
+        raise InputError(
+            f"'{init}' takes features of width {wanted}; those of '{features}' have {info['dim']}"
+        )
+    key = content_key(
+        step=STAGE,
+        manifest=fingerprint(source.path / MANIFEST_FILE),
+        features=fingerprint(features),
+        init=init and fingerprint(init),
+        settings=settings.decisive(),
+    )
+
+    def body(folder: Path) -> Summary:
+        return _train(folder, source, Path(features), settings, start, on_progress)
+
+    return run_step(out, STAGE, key, body)
+
+
+def _load(folder: str | Path) -> RetrievalModel:
+    try:
+        return load_retrieval_model(folder)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"{error}; --init takes a retrieval model") from error
+
+
+def _train(
+    folder: Path,
+    corpus: Corpus,
+    features: Path,
+    settings: RetrievalSettings,
+    start: RetrievalModel | None,
+    on_progress: OnProgress | None,
+) -> Summary:
+    connect()
+    loaded = load_features(features, settings.alpha)
+    train = load_pairs(corpus.path, loaded, "train")
+    has_validation = bool(corpus.clips(split="validation", labelled=False))
+    validation = load_pairs(corpus.path, loaded, "validation") if has_validation else None
+    threads = resources(EncodingSettings(threads=settings.threads, actors=settings.workers))[0].threads
+    model = fresh_model(train, loaded.dim, settings) if start is None else start
+    state = run_training(
+        train_loop,
+        {
+            "settings": settings,
+            "config": model.config,
+            "tokenizer": model.tokenizer,
+            "weights": model.state_dict(),
+            "train": ray.put(train),
+            "validation": ray.put(validation),
+            "threads": threads,
+        },
+        folder,
+        settings.workers,
+        settings.epochs,
+        on_progress,
+    )
+    model.load_state_dict(state["best"])
+    history = read_history(folder / HISTORY_FILE)
+    details = _details(state, history)
+    described = {"settings": settings.model_dump(), "alpha": loaded.alpha, "features": read_info(features)}
+    save_retrieval_model(folder, model, {**described, **details})
+    write_json(folder / METRICS_FILE, {**details, "settings": settings.model_dump(), "history": history})
+    clean_up(folder)
+    clips = len(corpus.clips(split="train", labelled=False))
+    return Summary(len(train), clips - len(train), 0, 0.0, details)
+
+
+def fresh_model(pairs: Pairs, feature_dim: int, settings: RetrievalSettings) -> RetrievalModel:
+    """A model to train from nothing; the same seed gives the same one."""
+    wants_clip = settings.tokenizer == "clip" or (settings.tokenizer == "auto" and settings.size == "paper")
+    tokenizer: TextTokenizer = (
+        ClipTokenizer() if wants_clip else CorpusTokenizer.train(pairs.texts, settings.vocab_size)
+    )
+    config: TowerConfig = replace(
+        TOWERS[settings.size],
+        feature_dim=feature_dim,
+        pooling=settings.pooling,
+        design=settings.design,
+        dropout=settings.dropout,
+    )
+    torch.manual_seed(settings.seed)
+    return RetrievalModel(config, tokenizer)
+
+
+def _details(state: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "epochs": state["epoch"],
+        "best_epoch": state["best_epoch"],
+        "loss": history[-1]["loss"] if history else None,
+        "validation": {name: state["best_metrics"][name] for name in sorted(state["best_metrics"])},
+    }

@@ -1,0 +1,214 @@
+"""Training of the sign encoder: on a dictionary of isolated signs, or on mined pseudo-labels."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from cico_model.checkpoint import load_sign_encoder, save_sign_encoder
+from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
+from cico_model.sign_encoder import SignEncoder
+from cico_platform.cluster import connect
+from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
+from cico_platform.errors import InputError
+from cico_platform.pipelines.encoders import EncodingSettings, resources
+from cico_platform.pipelines.mine import read_segments
+from cico_platform.settings import OnProgress, Settings
+from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.training.runs import HISTORY_FILE, check_workers, clean_up, read_history, run_training
+from cico_platform.training.samples import Cut, decode_samples
+from cico_platform.training.sign_encoder_loop import train_loop
+
+STAGE = "train-sign-encoder"
+
+
+class SignEncoderSettings(Settings):
+    """How a sign encoder is trained.
+
+    Attributes
+    ----------
+    size
+        One of `SIGN_ENCODERS`; with `init`, the checkpoint's size counts.
+    width, frame_size
+        Instead of the size's own.
+    epochs, windows_per_sample
+        Passes over the samples, and random windows that each gives in one.
+    batch_size
+        Windows of all workers together.
+    optimizer
+        "adamw", or "sgd" with momentum 0.9 as published.
+    schedule
+        "cosine" after a warm-up, or "steps": x0.1 at epochs 20 and 40 as published.
+    flip
+        Probability that a training window is mirrored.
+    with_dictionary
+        Beside mined segments, train on the dictionary too.
+    min_confidence
+        Segments below it are left out.
+    """
+
+    size: Literal["paper", "small", "tiny"] = "tiny"
+    width: float | None = None
+    frame_size: int | None = None
+    epochs: int = Field(default=12, ge=1)
+    windows_per_sample: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    schedule: Literal["cosine", "steps"] = "cosine"
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    with_dictionary: bool = True
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    seed: int = 0
+    workers: int = Field(default=1, ge=1)
+    threads: int = Field(default=0, ge=0)
+
+    @classmethod
+    def published(cls) -> "SignEncoderSettings":
+        """Fine-tuning on pseudo-labels as the paper does it (method 3), with 4 workers' batch of 4 each."""
+        return cls(
+            size="paper", epochs=15, batch_size=16, optimizer="sgd", lr=1e-2, weight_decay=0.0,
+            schedule="steps", label_smoothing=0.0, with_dictionary=False,
+        )  # fmt: skip
+
+    def config(self) -> SignEncoderConfig:
+        """Size of a fresh network."""
+        preset = SIGN_ENCODERS[self.size]
+        return SignEncoderConfig(self.size, self.width or preset.width, self.frame_size or preset.frame_size)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that change what comes out."""
+        return self.model_dump(exclude={"threads"})
+
+
+def train_sign_encoder(
+    corpus: str | Path,
+    out: str | Path,
+    settings: SignEncoderSettings | None = None,
+    segments: str | Path | None = None,
+    init: str | Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Train a sign encoder on Ray Train; `out` becomes its checkpoint, with `history.json`.
+
+    Parameters
+    ----------
+    corpus
+        Its labelled training clips are the dictionary; labelled validation clips measure.
+    segments
+        Folder that `mine` wrote: train on these windows of the sentences too (domain-aware encoder).
+    init
+        Checkpoint to start from. Its classifier is kept if it knows the same signs.
+
+    Returns
+    -------
+    Summary
+        Clips that were trained on. Details: `labels`, `samples`, `loss`, `accuracy` (validation, percent).
+
+    Raises
+    ------
+    InputError
+        If there is nothing to train on.
+    """
+    settings, source = settings or SignEncoderSettings(), Corpus(corpus)
+    check_workers(settings.workers, settings.batch_size)
+    train, validation = _cuts(source, segments, settings)
+    start = None if init is None else _load(init)
+    key = content_key(
+        step=STAGE,
+        manifest=fingerprint(source.path / MANIFEST_FILE),
+        segments=segments and fingerprint(segments),
+        init=init and fingerprint(init),
+        settings=settings.decisive(),
+    )
+
+    def body(folder: Path) -> Summary:
+        return _train(folder, source, (train, validation), settings, start, on_progress)
+
+    return run_step(out, STAGE, key, body)
+
+
+def _cuts(
+    corpus: Corpus, segments: str | Path | None, settings: SignEncoderSettings
+) -> tuple[list[Cut], list[Cut]]:
+    clips = corpus.clips(labelled=True)
+    cuts = {
+        split: [Cut(clip.video_id, str(clip.label)) for clip in clips if clip.split == split]
+        for split in ("train", "validation")
+    }
+    if segments is None:
+        if not cuts["train"]:
+            raise InputError(f"'{corpus.path}' has no labelled training clips; give --segments")
+        return cuts["train"], cuts["validation"]
+    mined = [
+        Cut(row["video_id"], row["label"], row["start"], row["end"])
+        for row in read_segments(segments)
+        if row["confidence"] >= settings.min_confidence
+    ]
+    if not mined:
+        raise InputError(f"'{segments}' holds no segments to train on; lower the threshold of 'cico mine'")
+    return mined + (cuts["train"] if settings.with_dictionary else []), cuts["validation"]
+
+
+def _load(folder: str | Path) -> tuple[SignEncoder, list[str]]:
+    try:
+        return load_sign_encoder(folder)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"{error}; --init takes a sign encoder") from error
+
+
+def _train(
+    folder: Path,
+    corpus: Corpus,
+    cuts: tuple[list[Cut], list[Cut]],
+    settings: SignEncoderSettings,
+    start: tuple[SignEncoder, list[str]] | None,
+    on_progress: OnProgress | None,
+) -> Summary:
+    connect()
+    train, validation = cuts
+    wanted = sorted({cut.label for cut in train})
+    labels = start[1] if start and set(wanted) <= set(start[1]) else wanted
+    config = start[0].config if start else settings.config()
+    resolved, _ = resources(EncodingSettings(threads=settings.threads, actors=settings.workers))
+    known = [cut for cut in validation if cut.label in set(labels)]
+    samples, bad = decode_samples(corpus, train, config.resize, resolved.decoders)
+    held_out, bad_held_out = decode_samples(corpus, known, config.resize, resolved.decoders)
+    quarantined = corpus.quarantine(STAGE, [*bad, *bad_held_out])
+    if not len(samples):
+        raise InputError(f"'{corpus.path}': no training clip can be decoded; the first: {bad[0]['reason']}")
+    weights = None if start is None else dict(start[0].state_dict())
+    state = run_training(
+        train_loop,
+        {
+            "settings": settings,
+            "config": config,
+            "labels": labels,
+            "weights": weights,
+            "same_signs": start is not None and labels == start[1],
+            "samples": samples,
+            "held_out": held_out,
+            "threads": resolved.threads,
+        },
+        folder,
+        settings.workers,
+        settings.epochs,
+        on_progress,
+    )
+    encoder = SignEncoder(len(labels), config)
+    encoder.load_state_dict(state["model"])
+    save_sign_encoder(folder, encoder, labels, {"settings": settings.model_dump()})
+    history = read_history(folder / HISTORY_FILE)
+    write_json(folder / "history.json", history)
+    clean_up(folder)
+    last = history[-1] if history else {}
+    details = {
+        "labels": len(labels),
+        "samples": len(samples),
+        **{k: last.get(k) for k in ("loss", "accuracy")},
+    }
+    clips = len({cut.video_id for cut in [*train, *known]})
+    return Summary(clips - quarantined, 0, quarantined, 0.0, details)

@@ -1,6 +1,7 @@
 """Serving an index: checks it, starts Ray Serve on it, stops cleanly."""
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from cico_platform.serving.deployments import build
 from cico_platform.serving.settings import ServiceSettings
 
 APPLICATION = "cico"
+# Ray Serve takes a proxy for dead that needs more than 5 seconds to start, as it may on a busy laptop.
+PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30"}
 
 
 def serve_index(
@@ -57,6 +60,8 @@ def serve_index(
     info = _check(location, alias)
     check_port(host, port)
     ours = not ray.is_initialized()
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     connect()
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     address = f"http://{host}:{port}"

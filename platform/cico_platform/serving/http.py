@@ -1,6 +1,7 @@
 """The HTTP API and the page, as a FastAPI app over a search service."""
 
 import json
+import logging
 import re
 import time
 import uuid
@@ -19,10 +20,11 @@ from cico_platform.index.clips import Filters
 from cico_platform.index.ranking import Ranked
 from cico_platform.observability.metrics import SearchMetrics
 from cico_platform.serving import schemas
-from cico_platform.serving.problems import ProblemError, install_handlers
+from cico_platform.serving.problems import ProblemError, install_handlers, problem_response
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.uploads import receive_upload
 
+log = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 PROBLEMS: dict[int, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {}}}
@@ -183,7 +185,7 @@ class Envelope:
         sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         scope["request_id"] = request_id
-        began, status = time.perf_counter(), "500"
+        began, status = time.perf_counter(), ""
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -198,7 +200,14 @@ class Envelope:
 
         try:
             await self.app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if not status:
+                answer = problem_response(
+                    Request(scope), 500, "the service failed; its log has the request id"
+                )
+                await answer(scope, receive, send_with_headers)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.requests.labels(route, status).inc()
+            self.metrics.requests.labels(route, status or "500").inc()
             self.metrics.request_seconds.labels(route).observe(time.perf_counter() - began)

@@ -1,6 +1,5 @@
 """Errors of the API as problem+json (RFC 9457): what was wrong, and the request's id to ask about."""
 
-import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +10,6 @@ from starlette.exceptions import HTTPException
 
 from cico_platform.errors import CicoError, InputError
 
-log = logging.getLogger(__name__)
 RETRY_SECONDS = "2"
 MEDIA_TYPE = "application/problem+json"
 
@@ -40,7 +38,7 @@ def problem_response(request: Request, status: int, detail: str, **extra: Any) -
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer every error of an app with problem+json."""
+    """Answer errors that are known with problem+json; the envelope answers the others."""
 
     @app.exception_handler(ProblemError)
     async def _problem(request: Request, error: ProblemError) -> JSONResponse:
@@ -64,8 +62,3 @@ def install_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         return problem_response(request, error.status_code, str(error.detail))
-
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
-        return problem_response(request, 500, "the service failed; its log has the request id")

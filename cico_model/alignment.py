@@ -65,8 +65,8 @@ def align(
     if len(video_tokens) != len(text_tokens):
         raise ValueError(f"not pairs: {len(video_tokens)} videos and {len(text_tokens)} texts")
     with torch.autocast(video_tokens.device.type, enabled=False):
-        video = unit_tokens(video_tokens, video_valid, mask_padding=True)
-        text = unit_tokens(text_tokens, text_valid, mask_padding=True)
+        video = unit_tokens(video_tokens, video_valid)
+        text = unit_tokens(text_tokens, text_valid)
         logits = torch.bmm(text, video.to(text.dtype).transpose(1, 2)) / temperature
         logits.masked_fill_(~video_valid.bool()[:, None, :], -torch.inf)
         return logits.softmax(dim=-1).mul_(text_valid.bool()[:, :, None])

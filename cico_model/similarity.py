@@ -78,17 +78,15 @@ def directed_similarity(
         raise ValueError(f"the temperature must be {LEAST_TEMPERATURE} or more, not {temperature}")
     check_pair(video_tokens, text_tokens, video_valid, text_valid)
     with torch.autocast(video_tokens.device.type, enabled=False):
-        video = unit_tokens(video_tokens, video_valid, mask_padding)
-        text = unit_tokens(text_tokens, text_valid, mask_padding)
-        kind = video.device.type
-        limits = TILE_TOKENS.get(kind, TILE_TOKENS["other"])
+        dtype = torch.float64 if torch.float64 in (video_tokens.dtype, text_tokens.dtype) else torch.float32
+        limits = TILE_TOKENS.get(video_tokens.device.type, TILE_TOKENS["other"])
         groups = (
-            make_groups(video_valid, mask_padding, limits[0], text=False, dtype=video.dtype),
-            make_groups(text_valid, mask_padding, limits[1], text=True, dtype=video.dtype),
+            make_groups(video_valid, mask_padding, limits[0], text=False, dtype=dtype),
+            make_groups(text_valid, mask_padding, limits[1], text=True, dtype=dtype),
         )
         sizes = (len(video_tokens), len(text_tokens))
-        flat = (video.flatten(0, 1), text.flatten(0, 1))
-        v2t, t2v = TiledSimilarity.apply(*flat, groups, sizes, temperature, wanted)  # type: ignore[no-untyped-call]
+        flat = (video_tokens.flatten(0, 1), text_tokens.flatten(0, 1))
+        v2t, t2v = TiledSimilarity.apply(*flat, groups, sizes, temperature, wanted, dtype)  # type: ignore[no-untyped-call]
     return v2t, t2v
 
 
@@ -143,9 +141,6 @@ def full_precision(tokens: Tensor) -> Tensor:
     return tokens if tokens.dtype == torch.float64 else tokens.float()
 
 
-def unit_tokens(tokens: Tensor, valid: Tensor, mask_padding: bool) -> Tensor:
-    """Tokens of length 1; padding that takes no part is zeroed, whatever it held."""
-    tokens = full_precision(tokens)
-    if mask_padding:
-        tokens = tokens.masked_fill(~valid.bool().unsqueeze(-1), 0.0)
-    return functional.normalize(tokens, dim=-1)
+def unit_tokens(tokens: Tensor, valid: Tensor) -> Tensor:
+    """Tokens of length 1; padding is zeroed, whatever it held."""
+    return functional.normalize(full_precision(tokens).masked_fill(~valid.bool().unsqueeze(-1), 0.0), dim=-1)

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 TILE_TOKENS = {"cpu": (256, 1024), "other": (4096, 8192)}
 # Products of a call up to this many bytes are kept for the backward pass instead of being computed again.
 KEEP_BYTES = 32 * 2**20
+LEAST_NORM = 1e-12
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,20 @@ class Group:
     mask: Tensor | None
     mean: Tensor
 
-    def tokens(self, flat: Tensor) -> Tensor:
-        """The group's tokens [n * length, D], padding zeroed."""
-        picked = flat.index_select(0, self.index)
-        return picked if self.mask is None else picked.mul_(self.mask.reshape(-1, 1).to(picked.dtype))
+    def unit_tokens(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """The group's tokens [n * length, D], normalised, padding zeroed; and their norms [n * length, 1]."""
+        picked = flat.index_select(0, self.index).to(self.mean.dtype)
+        if self.mask is not None:
+            picked.masked_fill_(self.mask.reshape(-1, 1) == 0, 0.0)
+        norms = torch.linalg.vector_norm(picked, dim=1, keepdim=True).clamp_min_(LEAST_NORM)
+        return picked.div_(norms), norms
+
+    def put_gradient(self, into: Tensor, grad: Tensor, unit: Tensor, norms: Tensor) -> None:
+        """Carry the gradient of the unit tokens to the tokens' places; padding gets none."""
+        grad = grad.addcmul_(unit, (grad * unit).sum(dim=1, keepdim=True), value=-1).div_(norms)
+        if self.mask is not None:
+            grad.mul_(self.mask.reshape(-1, 1))
+        into.index_copy_(0, self.index, grad.to(into.dtype))
 
 
 def make_groups(valid: Tensor, mask_padding: bool, limit: int, text: bool, dtype: torch.dtype) -> list[Group]:
@@ -136,7 +147,7 @@ def tile_gradient(
 
 
 class TiledSimilarity(torch.autograd.Function):
-    """Both similarities of unit tokens; memory grows with the tile and the tokens, not with their product."""
+    """Both similarities of tokens, normalised on the way; memory grows with the tokens, not their product."""
 
     @staticmethod
     def forward(
@@ -147,15 +158,16 @@ class TiledSimilarity(torch.autograd.Function):
         sizes: tuple[int, int],
         temperature: float,
         wanted: tuple[bool, bool],
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        results = [video.new_zeros(sizes) for _ in wanted]
+        results = [torch.zeros(sizes, dtype=dtype, device=video.device) for _ in wanted]
         needs_grad = any(ctx.needs_input_grad)
-        keep = needs_grad and video.shape[0] * text.shape[0] * video.element_size() <= KEEP_BYTES
-        texts = [x.tokens(text) for x in groups[1]]
+        keep = needs_grad and video.shape[0] * text.shape[0] * dtype.itemsize <= KEEP_BYTES
+        texts = [x.unit_tokens(text)[0] for x in groups[1]]
         saved: list[tuple[list[Sums | None], Tensor | None]] = []
         for v in groups[0]:
-            tokens = v.tokens(video)
+            tokens, _ = v.unit_tokens(video)
             for x, words in zip(groups[1], texts, strict=True):
                 e = products(tokens, words, v, x)
                 sums = tile_sums(e, v, x, temperature, wanted)
@@ -176,28 +188,21 @@ class TiledSimilarity(torch.autograd.Function):
         groups, temperature, saved = ctx.rest
         video_grad, text_grad = torch.zeros_like(video), torch.zeros_like(text)
         if all(g is None for g in grads):
-            return video_grad, text_grad, None, None, None, None
-        texts = [x.tokens(text) for x in groups[1]]
-        text_grads = [torch.zeros_like(words) for words in texts]
+            return video_grad, text_grad, None, None, None, None, None
+        texts = [x.unit_tokens(text) for x in groups[1]]
+        text_grads = [torch.zeros_like(words) for words, _ in texts]
         tiles = iter(saved)
         for v in groups[0]:
-            tokens = v.tokens(video)
+            tokens, norms = v.unit_tokens(video)
             collected = torch.zeros_like(tokens)
-            for x, words, words_grad in zip(groups[1], texts, text_grads, strict=True):
+            for x, (words, _), words_grad in zip(groups[1], texts, text_grads, strict=True):
                 sums, e = next(tiles)
                 e = products(tokens, words, v, x) if e is None else e
                 local = [None if g is None else g[v.rows[:, None], x.rows] for g in grads]
                 step = tile_gradient(e, v, x, temperature, sums, local).view(len(tokens), len(words))
                 collected.addmm_(step, words)
                 words_grad.addmm_(step.T, tokens)
-            scatter(video_grad, v, collected)
-        for x, words_grad in zip(groups[1], text_grads, strict=True):
-            scatter(text_grad, x, words_grad)
-        return video_grad, text_grad, None, None, None, None
-
-
-def scatter(into: Tensor, group: Group, grad: Tensor) -> None:
-    """Put a group's gradient [n * length, D] back to its tokens' places; padding gets none."""
-    if group.mask is not None:
-        grad.mul_(group.mask.reshape(-1, 1))
-    into.index_copy_(0, group.index, grad)
+            v.put_gradient(video_grad, collected, tokens, norms)
+        for x, (words, norms), words_grad in zip(groups[1], texts, text_grads, strict=True):
+            x.put_gradient(text_grad, words_grad, words, norms)
+        return video_grad, text_grad, None, None, None, None, None

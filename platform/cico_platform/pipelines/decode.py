@@ -69,7 +69,7 @@ def decoded(rows: Sequence[Row], size: int, decoders: int) -> Dataset:
     return source.map(
         _decode,
         fn_kwargs={"size": size},
-        compute=TaskPoolStrategy(size=decoders),
+        compute=TaskPoolStrategy(size=max(1, min(decoders, blocks))),
         num_cpus=DECODER_CPUS,
     )
 

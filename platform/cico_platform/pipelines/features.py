@@ -109,6 +109,15 @@ class Features:
         )
 
 
+@dataclass(frozen=True)
+class Mix:
+    """Each encoder's share of the mixed features, by its id; the first one's alone; the features' width."""
+
+    shares: dict[str, float]
+    alpha: float
+    dim: int
+
+
 def extract_features(
     corpus: str | Path,
     encoders: list[str | Path],
@@ -195,29 +204,42 @@ def load_features(folder: str | Path, alpha: float | None = None) -> Features:
     InputError
         If the folder holds no features.
     """
-    folder, info = Path(folder), read_info(folder)
+    mix = read_mix(folder, alpha)
+    shards = [read_shard(path, mix) for path in sorted(Path(folder).glob("part-*.parquet"))]
+    rows = sorted(
+        (
+            row
+            for shard in shards
+            for row in zip(shard.video_ids, shard.window_starts, shard.values, strict=True)
+        ),
+        key=lambda row: row[0],
+    )
+    return Features([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], mix.dim, mix.alpha)
+
+
+def read_mix(folder: str | Path, alpha: float | None = None) -> Mix:
+    """How the features of a folder are mixed; None takes the alpha that they were extracted with."""
+    info = read_info(folder)
     ids = [encoder["id"] for encoder in info["encoders"]]
-    alpha = float(info["alpha"]) if alpha is None else alpha
-    shares = [1.0] if len(ids) == 1 else [alpha, 1.0 - alpha]
+    alpha = 1.0 if len(ids) == 1 else float(info["alpha"]) if alpha is None else alpha
+    shares = {ids[0]: 1.0} if len(ids) == 1 else dict(zip(ids, (alpha, 1.0 - alpha), strict=True))
+    return Mix(shares, alpha, int(info["dim"]))
+
+
+def read_shard(path: str | Path, mix: Mix) -> Features:
+    """The mixed features of one shard; a video's encoders are always in the same."""
+    table = pq.read_table(path, columns=FEATURES_SCHEMA.names)
     starts: dict[str, NDArray[np.int32]] = {}
     mixed: dict[str, NDArray[np.float32]] = {}
-    for shard in sorted(folder.glob("part-*.parquet")):
-        table = pq.read_table(shard, columns=FEATURES_SCHEMA.names)
-        for row in range(table.num_rows):
-            name = table["video_id"][row].as_py()
-            share = shares[ids.index(table["encoder_id"][row].as_py())]
-            flat = table["features"][row].values.to_numpy(zero_copy_only=False)
-            values = share * flat.reshape(-1, info["dim"]).astype(np.float32)
-            mixed[name] = mixed[name] + values if name in mixed else values
-            starts[name] = table["window_starts"][row].values.to_numpy()
-    names = sorted(mixed)
-    return Features(
-        names,
-        [starts[name] for name in names],
-        [mixed[name].astype(np.float16) for name in names],
-        int(info["dim"]),
-        1.0 if len(ids) == 1 else alpha,
-    )
+    for row in range(table.num_rows):
+        name = table["video_id"][row].as_py()
+        share = mix.shares[table["encoder_id"][row].as_py()]
+        flat = table["features"][row].values.to_numpy(zero_copy_only=False)
+        values = share * flat.reshape(-1, mix.dim).astype(np.float32)
+        mixed[name] = mixed[name] + values if name in mixed else values
+        starts[name] = table["window_starts"][row].values.to_numpy()
+    values_by_video = [value.astype(np.float16) for value in mixed.values()]
+    return Features(list(mixed), list(starts.values()), values_by_video, mix.dim, mix.alpha)
 
 
 def read_info(folder: str | Path) -> dict[str, Any]:

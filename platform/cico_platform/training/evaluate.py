@@ -11,6 +11,7 @@ from cico_model.metrics import retrieval_ranks, summarise_ranks
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.corpus.manifest import MANIFEST_FILE, SPLITS, Corpus
 from cico_platform.errors import InputError
+from cico_platform.pipelines.embed import model_alpha
 from cico_platform.pipelines.features import read_info
 from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
@@ -23,7 +24,7 @@ NEIGHBOURS = 10
 
 
 class EvaluationSettings(Settings):
-    """How a split is evaluated: resamples of the bootstrap, and alpha where it is not the features' own."""
+    """How a split is evaluated: resamples of the bootstrap, and alpha where it is not that of the model's training."""
 
     resamples: int = Field(default=1000, ge=10)
     alpha: float | None = Field(default=None, ge=0, le=1)
@@ -71,7 +72,8 @@ def evaluate(
     )
 
     def body(folder: Path) -> Summary:
-        pairs = load_pairs(corpus, features, split, settings.alpha)
+        alpha = model_alpha(model) if settings.alpha is None else settings.alpha
+        pairs = load_pairs(corpus, features, split, alpha)
         report = {"split": split, **report_of(score_pairs(loaded, pairs).numpy(), pairs, settings)}
         write_json(folder / REPORT_FILE, report)
         clips = len(Corpus(corpus).clips(split=split, labelled=False))

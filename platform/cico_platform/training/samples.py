@@ -104,13 +104,16 @@ def decode_samples(
         row["labels"] = [cut.label for cut in found]
         row["starts"] = [cut.start for cut in found]
         row["ends"] = [TO_THE_END if cut.end is None else cut.end for cut in found]
-    source = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // CLIPS_PER_BLOCK))
+    if not rows:
+        return Samples([], [], [], size), []
+    blocks = -(-len(rows) // CLIPS_PER_BLOCK)
+    source = ray.data.from_items(rows, override_num_blocks=blocks)
     decoded = source.map_batches(
         _decode_cuts,
         fn_kwargs={"size": size},
         batch_size=None,
         batch_format="pyarrow",
-        compute=TaskPoolStrategy(size=decoders),
+        compute=TaskPoolStrategy(size=min(decoders, blocks)),
         num_cpus=DECODER_CPUS,
     ).materialize()
     return _index(decoded.to_arrow_refs(), size)

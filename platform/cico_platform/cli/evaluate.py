@@ -1,0 +1,35 @@
+"""`cico evaluate`: how well a retrieval model finds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
+    features: Annotated[Path, typer.Option("--features", help="Folder that 'cico features' wrote.")],
+    model: Annotated[Path, typer.Option("--model", help="Checkpoint of a retrieval model.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write report.json into.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Score a split: R@1, R@5, R@10, median and mean rank, both ways."""
+    from rich.table import Table
+
+    from cico_platform.cli.output import console
+    from cico_platform.cli.progress import finish
+    from cico_platform.training.evaluate import evaluate as run
+
+    summary = run(corpus, features, model, split, out)
+    finish("evaluate", summary, json)
+    report = summary.details
+    names = ("R@1", "R@5", "R@10", "MedR", "MeanR")
+    table = Table("", *names, title=f"{split}: {report['texts']} texts, {report['videos']} videos")
+    for way, title in (("t2v", "text to video"), ("v2t", "video to text")):
+        cells = []
+        for name in names:
+            low, high = report["intervals"][way][name]
+            cells.append(f"{report[way][name]:.1f} ({low:.1f}-{high:.1f})")
+        table.add_row(title, *cells)
+    console.print(table)

@@ -1,0 +1,23 @@
+"""`cico index`: make a corpus searchable."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def index(
+    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
+    features: Annotated[Path, typer.Option("--features", help="Folder that 'cico features' wrote.")],
+    model: Annotated[Path, typer.Option("--model", help="Checkpoint of a retrieval model.")],
+    index: Annotated[str, typer.Option("--index", help="Folder of an index, or URL of a Qdrant server.")],
+    collection: Annotated[str, typer.Option(help="Name that people search under.")] = "clips",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Embed the clips and write them into a new collection, which then goes live."""
+    from cico_platform.cli.progress import finish, progress
+    from cico_platform.pipelines.indexing import build_index
+
+    with progress("index") as advance:
+        summary = build_index(corpus, features, model, index, collection, advance)
+    finish("index", summary, json)

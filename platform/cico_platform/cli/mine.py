@@ -1,0 +1,29 @@
+"""`cico mine`: pseudo-labels for the unlabelled training videos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def mine(
+    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
+    encoder: Annotated[Path, typer.Option("--encoder", help="Checkpoint of a sign encoder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write segments.parquet into.")],
+    threshold: Annotated[float, typer.Option(help="Least probability of a window's best sign.")] = 0.6,
+    drop_within: Annotated[int, typer.Option(help="Frames in which a sign isn't found twice.")] = 24,
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
+    actors: Annotated[int, typer.Option(help="Encoder processes; 0: one a GPU or node.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Find signs in unlabelled sentences: confident windows become labelled segments."""
+    from cico_platform.cli.progress import finish, make_settings, progress
+    from cico_platform.pipelines.mine import MineSettings
+    from cico_platform.pipelines.mine import mine as run
+
+    settings = make_settings(
+        MineSettings, threshold=threshold, drop_within=drop_within, precision=precision, actors=actors
+    )
+    with progress("mine") as advance:
+        summary = run(corpus, encoder, out, settings, advance)
+    finish("mine", summary, json)

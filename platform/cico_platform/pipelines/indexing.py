@@ -1,0 +1,139 @@
+"""Indexing: embedded videos become the points of a new collection, which then goes live."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cico_model.retrieval_checkpoint import load_retrieval_model
+from cico_platform.cluster import connect
+from cico_platform.corpus.manifest import MANIFEST_FILE, Clip, Corpus
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import VectorIndex, open_index
+from cico_platform.index.clips import IndexedClip
+from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo
+from cico_platform.index.writer import BATCH, IndexWriter
+from cico_platform.pipelines.embed import embed_videos, model_alpha
+from cico_platform.pipelines.features import read_info
+from cico_platform.settings import OnProgress
+from cico_platform.steps import Summary, content_key, fingerprint
+
+STAGE = "index"
+DEFAULT_FPS = 25.0
+
+
+def build_index(
+    corpus: str | Path,
+    features: str | Path,
+    model: str | Path,
+    index: str | Path,
+    collection: str = DEFAULT_ALIAS,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Embed a corpus' sentence clips and make them searchable.
+
+    The new collection is named by what it was built from; `collection` is the alias that moves to it once it is
+    whole. The same inputs again do nothing, and a build that was cut goes on.
+
+    Parameters
+    ----------
+    features
+        Folder that `extract_features` wrote.
+    model
+        Retrieval model.
+    index
+        Folder of an embedded index, or URL of a Qdrant server.
+
+    Returns
+    -------
+    Summary
+        Clips indexed; skipped: indexed already; quarantined: without features. Details: `collection`, `index`.
+
+    Raises
+    ------
+    InputError
+        If the inputs don't fit together.
+    """
+    began, source, info = time.monotonic(), Corpus(corpus), read_info(features)
+    clips = {clip.video_id: clip for clip in source.clips(labelled=False)}
+    try:
+        loaded = load_retrieval_model(model)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{error}; train one with 'cico train retrieval'") from error
+    if loaded.config.feature_dim != info["dim"]:
+        wanted = loaded.config.feature_dim
+        raise InputError(f"'{model}' takes features of width {wanted}; '{features}' has {info['dim']}")
+    key = content_key(
+        manifest=fingerprint(source.path / MANIFEST_FILE),
+        features=fingerprint(features),
+        model=fingerprint(model),
+    )
+    alpha = model_alpha(model)
+    serving = ServingInfo(
+        f"{collection}-{key}",
+        loaded.config.embed_dim,
+        str(model),
+        tuple(encoder["path"] for encoder in info["encoders"]),
+        float(info["alpha"]) if alpha is None else alpha,
+        str(source.info().get("name") or source.path.resolve().name),
+    )
+    with open_index(str(index)) as opened:
+        done, skipped = _fill(
+            opened, serving, collection, (source, clips), (features, model, key), on_progress
+        )
+    lost = len(clips) - done - skipped
+    seconds = round(time.monotonic() - began, 3)
+    return Summary(done, skipped, lost, seconds, {"collection": serving.collection, "index": str(index)})
+
+
+def _fill(
+    index: VectorIndex,
+    serving: ServingInfo,
+    alias: str,
+    corpus: tuple[Corpus, dict[str, Clip]],
+    inputs: tuple[str | Path, str | Path, str],
+    on_progress: OnProgress | None,
+) -> tuple[int, int]:
+    """Write what is missing; returns how many clips were written and how many were there."""
+    source, clips = corpus
+    features, model, model_id = inputs
+    if index.alias(alias) == serving.collection:
+        return 0, index.count(serving.collection)
+    connect()
+    with IndexWriter(index, serving, alias) as writer:
+        there = writer.present() & set(clips)
+        writer.keep(sorted(there))
+        waiting: list[IndexedClip] = []
+        done = 0
+        for row in embed_videos(features, model, serving.alpha):
+            clip = clips.get(row["video_id"])
+            if clip is None or clip.video_id in there:
+                continue
+            payload = {**_payload(source, clip, row["window_starts"]), "model_id": model_id}
+            waiting.append(IndexedClip(clip.video_id, row["tokens"], payload))
+            done += 1
+            if len(waiting) == BATCH:
+                writer.add(waiting)
+                waiting = []
+            if on_progress:
+                on_progress(done + len(there), len(clips))
+        writer.add(waiting)
+    if not done + len(there):
+        raise CicoError(f"none of the clips of '{source.path}' has features in '{features}'")
+    return done, len(there)
+
+
+def _payload(corpus: Corpus, clip: Clip, window_starts: list[int]) -> dict[str, Any]:
+    """What people filter by and see of a clip; what is not known is absent."""
+    fps = clip.fps or DEFAULT_FPS
+    duration = clip.frames / fps if clip.frames else None
+    if clip.end is not None:
+        duration = clip.end - (clip.start or 0.0)
+    known = {
+        **asdict(clip),
+        "path": corpus.resolve(clip),
+        "fps": fps,
+        "duration": duration,
+        "window_starts": window_starts,
+    }
+    return {name: value for name, value in known.items() if value is not None}

@@ -194,5 +194,7 @@ def tempo(who: Signer, rng: np.random.Generator) -> Tempo:
     alone = who.domain == "dictionary"
     pace = who.pace * float(np.clip(rng.normal(1, 0.14 if alone else 0.06), 0.7, 1.3))
     if alone:
-        return Tempo(stroke=9.7 * pace, transition=0, spread=0.12, lead=4.5, blend=0.5, linger=0.0)
-    return Tempo(stroke=6.8 * pace, transition=3.8 * pace, spread=0.14, lead=3.5, blend=0.75, linger=0.5)
+        return Tempo(stroke=9.7 * pace, transition=0, spread=0.12, lead=4.5, blend=0.5, linger=0.0, ready=0.6)
+    return Tempo(
+        stroke=7.5 * pace, transition=3.7 * pace, spread=0.14, lead=3.5, blend=0.75, linger=0.5, ready=0.0
+    )

@@ -8,7 +8,6 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from cico_model.config import MAX_WINDOWS, WINDOW_FRAMES, SignEncoderConfig
 
@@ -84,35 +83,3 @@ def windows(frames: NDArray[np.uint8], starts: Sequence[int], config: SignEncode
     cropped = centre_crop(pad_frames(frames), config.frame_size)
     views = sliding_window_view(cropped, WINDOW_FRAMES, axis=0)  # [N-15, S, S, 3, 16]
     return normalise(torch.from_numpy(np.ascontiguousarray(views[list(starts)].transpose(0, 3, 4, 1, 2))))
-
-
-def augment_clip(
-    clip: NDArray[np.uint8], config: SignEncoderConfig, rng: np.random.Generator, *, flip: float = 0.5
-) -> Tensor:
-    """One training window as the paper augments it: flip, colour jitter, scale and offset.
-
-    Parameters
-    ----------
-    clip
-        uint8 [16, R, R, 3], R being `config.resize`.
-    flip
-        Probability of a horizontal flip.
-
-    Returns
-    -------
-    Tensor
-        float32 [3, 16, S, S]: flipped, each colour channel scaled by 1 +- 0.2, the crop's side scaled by
-        1 +- 0.1 and moved at random within the frame (method 1).
-    """
-    size = clip.shape[1]
-    side = min(size, round(config.frame_size * rng.uniform(0.9, 1.1)))
-    top, left = (int(v) for v in rng.integers(0, size - side + 1, 2))
-    # Views all the way: a permuted NHWC array is channels-last, the fast path of uint8 interpolation.
-    pixels = torch.from_numpy(clip)[:, top : top + side, left : left + side].permute(0, 3, 1, 2)
-    if side != config.frame_size:
-        pixels = functional.interpolate(pixels, (config.frame_size,) * 2, mode="bilinear", antialias=True)
-    if rng.random() < flip:
-        pixels = pixels.flip(-1)
-    jitter = torch.from_numpy(rng.uniform(0.8, 1.2, 3).astype(np.float32)).view(1, 3, 1, 1)
-    x = (pixels.float() * (jitter / 255.0)).clamp_(max=1.0).sub_(0.5)
-    return x.permute(1, 0, 2, 3).contiguous()

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cico_model.clips import augment_clip, centre_crop, select_windows, window_starts, windows
+from cico_model.augmentation import augment_clip, backdrop_of, fade_backdrop, fading, random_window
+from cico_model.clips import centre_crop, select_windows, window_starts, windows
 from cico_model.config import SignEncoderConfig
 
 CONFIG = SignEncoderConfig("micro", 0.125, 28)
@@ -79,3 +80,43 @@ def test_a_flip_is_the_mirror_image() -> None:
     plain = augment_clip(clip, config, NoScale(np.random.PCG64(0)), flip=0.0)
     flipped = augment_clip(clip, config, NoScale(np.random.PCG64(0)), flip=1.0)
     assert torch.equal(plain.flip(-1), flipped)
+
+
+def test_a_window_at_another_speed_spans_more_or_fewer_frames() -> None:
+    frames = np.broadcast_to(np.arange(40, dtype=np.uint8)[:, None, None, None], (40, 4, 4, 3))
+    spans = set()
+    for seed in range(60):
+        numbers = random_window(frames, np.random.default_rng(seed), speed=1.0)[:, 0, 0, 0].astype(int)
+        assert len(numbers) == 16
+        assert (np.diff(numbers) >= 0).all()
+        spans.add(numbers[-1] - numbers[0] + 1)
+    assert min(spans) == 11
+    assert max(spans) == 22
+    plain = random_window(frames, np.random.default_rng(0))[:, 0, 0, 0].astype(int)
+    assert (np.diff(plain) == 1).all()
+
+
+@pytest.mark.parametrize("count", [1, 5, 11, 16])
+def test_a_short_video_still_gives_a_whole_window(count: int) -> None:
+    frames = np.zeros((count, 4, 4, 3), dtype=np.uint8)
+    for speed in (0.0, 1.0):
+        assert random_window(frames, np.random.default_rng(0), speed).shape == (16, 4, 4, 3)
+
+
+def test_fading_takes_the_backdrop_and_leaves_what_moves() -> None:
+    frames = np.full((9, 8, 8, 3), 200, dtype=np.uint8)
+    frames[4, 2:4, 2:4] = 250
+    backdrop = backdrop_of(frames)
+    assert (backdrop == 200).all()
+    faded = fade_backdrop(frames, backdrop, 1.0)
+    assert abs(int(faded[0, 0, 0, 0]) - 128) <= 1
+    assert abs(int(faded[4, 2, 2, 0]) - 178) <= 1
+    assert fade_backdrop(frames, backdrop, 0.0) is frames
+
+
+def test_the_backdrop_fades_fully_at_first_and_seldom_at_the_end() -> None:
+    rng = np.random.default_rng(0)
+    assert fading(0.0, 0.5, rng) == 1.0
+    late = [fading(0.9, 0.5, rng) for _ in range(500)]
+    assert 0.6 < np.mean(np.equal(late, 0.0)) < 0.8
+    assert fading(0.0, 0.0, rng) == 0.0

@@ -119,12 +119,6 @@ def decode_samples(
     return _index(decoded.to_arrow_refs(), size)
 
 
-def random_window(frames: Frames, rng: np.random.Generator) -> Frames:
-    """16 consecutive frames at random, [16, S, S, 3]; a shorter clip repeats its last frame."""
-    start = int(rng.integers(0, max(len(frames) - WINDOW, 0) + 1))
-    return _full(frames[start : start + WINDOW])
-
-
 def middle_window(frames: Frames) -> Frames:
     """The 16 frames in the middle, [16, S, S, 3]."""
     start = max(len(frames) - WINDOW, 0) // 2

@@ -41,6 +41,13 @@ class SignEncoderSettings(Settings):
         "cosine" after a warm-up, or "steps": x0.1 at epochs 20 and 40 as published.
     flip
         Probability that a training window is mirrored.
+    speed
+        Probability that a training window is taken at another speed.
+    backdrop
+        Part of the training in which what stands still is faded to grey, less and less (see
+        `cico_model.augmentation.fade_backdrop`); 0 never.
+    dropout
+        Before the classifier.
     with_dictionary
         Beside mined segments, train on the dictionary too.
     min_confidence
@@ -50,16 +57,19 @@ class SignEncoderSettings(Settings):
     size: Literal["paper", "small", "tiny"] = "tiny"
     width: float | None = None
     frame_size: int | None = None
-    epochs: int = Field(default=12, ge=1)
+    epochs: int = Field(default=22, ge=1)
     windows_per_sample: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    lr: float = Field(default=6e-4, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
     schedule: Literal["cosine", "steps"] = "cosine"
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    flip: float = Field(default=0.5, ge=0, le=1)
+    warmup: float = Field(default=0.15, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    flip: float = Field(default=0.15, ge=0, le=1)
+    speed: float = Field(default=0.7, ge=0, le=1)
+    backdrop: float = Field(default=0.6, ge=0, le=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     with_dictionary: bool = True
     min_confidence: float = Field(default=0.0, ge=0, le=1)
     seed: int = 0
@@ -71,7 +81,7 @@ class SignEncoderSettings(Settings):
         """Fine-tuning on pseudo-labels as the paper does it (method 3), with 4 workers' batch of 4 each."""
         return cls(
             size="paper", epochs=15, batch_size=16, optimizer="sgd", lr=1e-2, weight_decay=0.0,
-            schedule="steps", label_smoothing=0.0, with_dictionary=False,
+            schedule="steps", with_dictionary=False, flip=0.5, speed=0.0, backdrop=0.0, dropout=0.5,
         )  # fmt: skip
 
     def config(self) -> SignEncoderConfig:

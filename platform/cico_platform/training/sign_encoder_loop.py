@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cico_model.clips import augment_clip, centre_crop, normalise
+from cico_model.augmentation import augment_clip, backdrop_of, fade_backdrop, fading, random_window
+from cico_model.clips import centre_crop, normalise
 from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
 from cico_platform.training.runs import Worker, fast_bfloat16, load_state, save_state, worker, wrap
-from cico_platform.training.samples import Samples, middle_window, random_window
+from cico_platform.training.samples import Reader, Samples, middle_window
 
 EVALUATION_BATCH = 32
 STEP_EPOCHS = (20, 40)
 SGD_MOMENTUM = 0.9
+MAX_GRAD_NORM = 5.0
+FRESH_BATCH_NORM_MOMENTUM = 0.1
 
 
 def train_loop(config: dict[str, Any]) -> None:
@@ -26,6 +30,7 @@ def train_loop(config: dict[str, Any]) -> None:
     settings, place = config["settings"], worker(config["threads"])
     torch.manual_seed(settings.seed)
     encoder = _network(config).to(place.device)
+    encoder = encoder.to(memory_format=torch.channels_last_3d)
     model = wrap(encoder, place)
     samples, held_out = config["samples"], config["held_out"]
     numbers = {label: number for number, label in enumerate(config["labels"])}
@@ -56,6 +61,10 @@ def train_loop(config: dict[str, Any]) -> None:
 def _network(config: dict[str, Any]) -> SignEncoder:
     """A fresh network, or the one to start from; its classifier is kept where it knows the same signs."""
     encoder = SignEncoder(len(config["labels"]), config["config"])
+    encoder.dropout.p = config["settings"].dropout
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = FRESH_BATCH_NORM_MOMENTUM  # 0.01 would not forget the start of a short training
     if config["weights"] is not None:
         kept = {
             name: value
@@ -104,12 +113,14 @@ def _epoch(
     model.train()
     bfloat16 = fast_bfloat16(place.device)
     for clips, targets in _ahead(_batches(*data, config, place, epoch)):
-        clips, targets = clips.to(place.device), targets.to(place.device)
+        clips = clips.to(place.device, memory_format=torch.channels_last_3d)
+        targets = targets.to(place.device)
         with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):
             logits = model(clips).logits
         loss = functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
         optimizer.step()
         schedule.step()
         total, count = total + float(loss.detach()), count + 1
@@ -124,7 +135,7 @@ def _batches(
     order = np.random.default_rng([settings.seed, epoch]).permutation(
         len(samples) * settings.windows_per_sample
     )
-    reader = samples.reader()
+    reader, backdrops = samples.reader(), dict[int, NDArray[np.uint8]]()
     for first in range(0, len(order), settings.batch_size):
         batch = order[first : first + settings.batch_size].tolist()
         share = place.share(batch)
@@ -133,10 +144,30 @@ def _batches(
         clips = []
         for draw in share:
             rng = np.random.default_rng([settings.seed, epoch, draw])
-            frames = random_window(reader[draw % len(samples)], rng)
+            progress = (epoch + first / len(order)) / settings.epochs
+            frames = _window(reader, backdrops, draw % len(samples), settings, progress, rng)
             clips.append(augment_clip(frames, size, rng, flip=settings.flip))
         targets = [numbers[samples.labels[draw % len(samples)]] for draw in share]
         yield torch.stack(clips), torch.tensor(targets)
+
+
+def _window(
+    reader: Reader,
+    backdrops: dict[int, NDArray[np.uint8]],
+    sample: int,
+    settings: Any,
+    progress: float,
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """A random window of a sample, at another speed now and then, its backdrop faded while it is time."""
+    frames = reader[sample]
+    window = random_window(frames, rng, settings.speed)
+    share = fading(progress, settings.backdrop, rng)
+    if share <= 0:
+        return window
+    if sample not in backdrops:
+        backdrops[sample] = backdrop_of(frames)
+    return fade_backdrop(window, backdrops[sample], share)
 
 
 def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,6 +7,7 @@ const playing = new IntersectionObserver((entries) => {
   }
 }, { threshold: 0.2 });
 
+const MOST_LANES = 5;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export function makeCard(result, number, speed) {
@@ -78,10 +79,14 @@ function playClip(card, video, result, length, speed) {
 function addWords(card, words, length, clip) {
   const track = card.querySelector(".track");
   const list = card.querySelector(".words");
-  const marks = words.map((word) => {
+  const lanes = laneOf(words);
+  const rows = Math.max(1, ...lanes.map((lane) => lane + 1));
+  track.style.height = `${Math.max(rows, 2) * 8 + 4}px`;
+  const marks = words.map((word, i) => {
     const span = document.createElement("span");
     span.className = "span";
     span.style.left = `${(100 * word.start) / length}%`;
+    span.style.top = `${3 + lanes[i] * 8}px`;
     span.style.width = `${(100 * Math.max(word.end - word.start, 0)) / length}%`;
     track.append(span);
     const button = document.createElement("button");
@@ -109,6 +114,20 @@ function addWords(card, words, length, clip) {
   clip.onTime((time) => {
     for (const { word, button } of marks) button.classList.toggle("now", time >= word.start && time < word.end);
   });
+}
+
+// Words that are signed at the same time lie under one another.
+function laneOf(words) {
+  const order = words.map((_, i) => i).sort((a, b) => words[a].start - words[b].start);
+  const ends = [];
+  const lanes = [];
+  for (const i of order) {
+    let lane = ends.findIndex((end) => end <= words[i].start);
+    if (lane < 0) lane = ends.length < MOST_LANES ? ends.length : ends.indexOf(Math.min(...ends));
+    ends[lane] = words[i].end;
+    lanes[i] = lane;
+  }
+  return lanes;
 }
 
 function addAbout(line, result, length) {

@@ -43,8 +43,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     """The address of the real service: Ray Serve with both encoders and the API."""
+    import ray
+
     from cico_platform.serving.app import serve_index, stop_serving
 
+    ours = not ray.is_initialized()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -54,7 +57,7 @@ def address(folder: Path) -> Iterator[str]:
         assert time.monotonic() < deadline, "the service did not get ready"
         time.sleep(0.5)
     yield address
-    stop_serving(and_ray=True)
+    stop_serving(and_ray=ours)
 
 
 @pytest.fixture(scope="module")

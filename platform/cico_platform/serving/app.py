@@ -1,8 +1,11 @@
 """Serving an index: checks it, starts Ray Serve on it, stops cleanly."""
 
+import contextlib
 import logging
 import os
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +75,7 @@ def serve_index(
         if on_ready is not None:
             on_ready(address)
         if blocking:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             threading.Event().wait()
     except KeyboardInterrupt:
         stop_serving(ours)
@@ -83,9 +87,10 @@ def serve_index(
 
 def stop_serving(and_ray: bool = False) -> None:
     """Stop the service; requests that are being answered are finished first."""
-    serve.shutdown()
-    if and_ray:
-        ray.shutdown()
+    with contextlib.redirect_stdout(sys.stderr):  # Ray's own words about stopping are no result
+        serve.shutdown()
+        if and_ray:
+            ray.shutdown()
 
 
 def check_port(host: str, port: int) -> None:

@@ -65,6 +65,10 @@ class VideoEncoder:
         self.encoders = load_encoders(info, threads=threads)
         self.alpha = info.alpha
 
+    async def ready(self) -> bool:
+        """True, once the models are loaded."""
+        return True
+
     async def encode(self, data: bytes) -> VideoQuery | str:
         """A query, or the reason why the file has none."""
         return await asyncio.to_thread(self._encode, data)
@@ -103,10 +107,11 @@ class SearchApi:
         return build_app(self.service, version("cico-platform"))
 
     async def _warm(self) -> None:
-        """Encode the index's texts, so that the first search by video need not wait for them."""
-        while not self.service.ready():
+        """Encode the index's texts and wait for the models, so that the first search by video need not."""
+        while not self.service.ready:
             try:
                 await self.service.bank()
+                self.service.ready = bool(await self.videos.ready.remote())
             except Exception:  # the encoder may not be up yet
                 logging.getLogger(__name__).exception("the texts could not be encoded; trying again")
                 await asyncio.sleep(1)

@@ -129,8 +129,8 @@ def _add_operations(app: FastAPI, service: SearchService) -> None:
 
     @app.get("/readyz", responses={503: PROBLEMS[503]}, summary="Whether searches can be answered")
     async def readyz(response: Response) -> dict[str, str]:
-        if not service.ready():
-            raise ProblemError(503, "the texts of the index are being encoded")
+        if not service.ready:
+            raise ProblemError(503, "the models are being loaded")
         response.headers["cache-control"] = "no-store"
         return {"status": "ready", "collection": service.collection}
 

@@ -54,6 +54,8 @@ class SearchService:
         self.ranking = Ranking(index, collection, config)
         self._dim = config.embed_dim
         self._encode_texts, self._encode_video = encode_texts, encode_video
+        # Whether both kinds of search can be answered at once; set by whoever starts the encoders.
+        self.ready = False
         self._bank: TextBank | None = None
         self._bank_lock = asyncio.Lock()
         self._rankings = asyncio.Semaphore(self.settings.rankings)
@@ -91,10 +93,6 @@ class SearchService:
                     encoded += [query for query in queries if isinstance(query, TextQuery)]
                 self._bank = await asyncio.to_thread(builder.build, encoded)
             return self._bank
-
-    def ready(self) -> bool:
-        """Whether both kinds of search can be answered at once."""
-        return self._bank is not None
 
     async def find(self, video_id: str) -> Hit:
         """An indexed clip.

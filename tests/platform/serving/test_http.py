@@ -65,6 +65,7 @@ def served(folder: Path) -> Iterator[tuple[FastAPI, SearchService, Encoders]]:
             encoders.video,
             SETTINGS,
         )
+        service.ready = True
         yield build_app(service, "0"), service, encoders
 
 

@@ -71,7 +71,7 @@ function showAsked(chosen) {
 
 function searchText(text) {
   document.title = `${text} · CiCo`;
-  run((signal) => searchByText(text, signal), null, (count) => `${count} for “${text}”`);
+  run((signal) => searchByText(text, signal), null, (count) => `${count} clip${count === 1 ? "" : "s"} for “${text}”`);
 }
 
 function searchVideo(chosen) {
@@ -83,7 +83,7 @@ function searchVideo(chosen) {
   query.value = "";
   if (location.search) history.pushState(null, "", "./");
   document.title = `${chosen.name} · CiCo`;
-  run((signal) => searchByVideo(chosen, signal), chosen, (count) => `${count} that the video may sign`);
+  run((signal) => searchByVideo(chosen, signal), chosen, (count) => `${count} sentence${count === 1 ? "" : "s"} that it may sign`);
 }
 
 async function run(search, chosen, describe) {
@@ -115,9 +115,8 @@ function show(found, describe) {
   if (!found.results.length) return say("Nothing fits", "No clip of this index passes. Try other words.");
   message.hidden = true;
   results.append(...found.results.map((result, i) => makeCard(result, i + 1, speed)));
-  const count = found.results.length;
   const time = found.seconds < 1 ? `${Math.round(found.seconds * 1000)} ms` : `${found.seconds.toFixed(1)} s`;
-  summary.textContent = `${describe(`${count} clip${count === 1 ? "" : "s"}`)} · ${time}`;
+  summary.textContent = `${describe(found.results.length)} · ${time}`;
   bar.hidden = false;
 }
 

@@ -1,0 +1,112 @@
+"""The service on Ray Serve: more than it can do is refused at once, and stopping it leaves nothing behind."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import ray
+from tiny_index import SENTENCES, build_tiny_index
+
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import open_index
+from cico_platform.index.search import Searcher
+from cico_platform.serving.app import check_port, serve_index, stop_serving
+from cico_platform.serving.settings import ServiceSettings
+
+FLOOD = 40
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_until_ready(address: str) -> None:
+    deadline = time.monotonic() + 240
+    while httpx.get(f"{address}/readyz", timeout=60).status_code != 200:
+        assert time.monotonic() < deadline, "the service did not get ready"
+        time.sleep(0.5)
+
+
+async def flood(address: str, video: Path) -> list[httpx.Response]:
+    """Many videos at once."""
+    limits = httpx.Limits(max_connections=FLOOD)
+    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
+        data = video.read_bytes()
+        sent = [client.post("/v1/search/video", files={"file": ("v.mp4", data)}) for _ in range(FLOOD)]
+        return list(await asyncio.gather(*sent))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_overload_is_refused_and_a_stopped_service_lets_go(tmp_path: Path) -> None:
+    build_tiny_index(tmp_path)
+    video = tmp_path / "videos" / "clip 1.mp4"
+    settings = ServiceSettings(encoder_queue=2, searches_per_client=FLOOD, max_replicas=1)
+    ours = not ray.is_initialized()
+    address = serve_index(tmp_path / "index", port=free_port(), blocking=False, settings=settings)
+    try:
+        wait_until_ready(address)
+        with pytest.raises(CicoError, match="in use by"):
+            Searcher.open(tmp_path / "index")
+        responses = asyncio.run(flood(address, video))
+        codes = {r.status_code for r in responses}
+        assert codes == {200, 503}
+        for response in responses:
+            if response.status_code == 200:
+                assert response.json()["results"][0]["text"] == SENTENCES[1]
+            else:
+                assert response.headers["content-type"] == "application/problem+json"
+                assert response.headers["retry-after"]
+        after = httpx.post(f"{address}/v1/search", json={"text": SENTENCES[2]}, timeout=60)
+        assert after.json()["results"][0]["video_id"] == "clip-2"
+    finally:
+        stop_serving(and_ray=ours)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/healthz")
+    with open_index(str(tmp_path / "index"), must_exist=True) as index:
+        assert index.alias("clips") == "clips-1"
+
+
+def test_an_index_that_cannot_be_served_is_said_so_before_anything_starts(tmp_path: Path) -> None:
+    with open_index(str(tmp_path / "index")) as index:
+        index.create("c", 4)
+        index.alias("clips", "c")
+    with pytest.raises(CicoError, match="doesn't say which models"):
+        serve_index(tmp_path / "index", port=free_port())
+    with pytest.raises(InputError, match="holds no index"):
+        serve_index(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["search", "boy", "--index", "nowhere"], 2, "holds no index"),
+        (["search", "boy"], 2, "--index"),
+        (["search", "--index", "nowhere"], 2, "--video"),
+        (["serve", "--index", "nowhere"], 2, "holds no index"),
+    ],
+)
+def test_the_commands_say_what_is_wrong_without_a_traceback(
+    arguments: list[str], code: int, says: str, tmp_path: Path
+) -> None:
+    program = [sys.executable, "-c", "from cico_platform.cli.main import run; run()", *arguments]
+    result = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert result.returncode == code
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_port_that_is_taken_is_refused() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InputError, match="choose another --port"):
+            check_port("127.0.0.1", taken.getsockname()[1])

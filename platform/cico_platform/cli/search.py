@@ -20,6 +20,7 @@ def search(
         Path | None, typer.Option("--video", help="A sign video: find the sentence it signs.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", help="Results at most.")] = 10,
+    collection: Annotated[str, typer.Option("--collection", help="Its name in the index.")] = "clips",
     corpus: Annotated[Many, typer.Option(help="Only this corpus; may be given again.")] = None,
     language: Annotated[Many, typer.Option(help="Only this language of the text.")] = None,
     sign_language: Annotated[Many, typer.Option(help="Only this sign language.")] = None,
@@ -54,7 +55,7 @@ def search(
         min_duration=min_duration,
         max_duration=max_duration,
     )
-    with console.status("looking …"), Searcher.open(index) as searcher:
+    with console.status("looking …"), Searcher.open(index, collection) as searcher:
         began = time.perf_counter()
         rows = _ask(searcher, text, video, limit, filters)
         seconds = time.perf_counter() - began

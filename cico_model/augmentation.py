@@ -60,7 +60,8 @@ def fade_backdrop(clip: Frames, backdrop: Frames, share: float) -> Frames:
     if share <= 0:
         return clip
     shift = (share * (backdrop.astype(np.float32) - MID_GREY)).astype(np.int16)
-    return np.clip(clip - shift, 0, 255).astype(np.uint8)
+    faded: Frames = np.clip(clip - shift, 0, 255).astype(np.uint8)
+    return faded
 
 
 def fading(progress: float, until: float, rng: np.random.Generator) -> float:

@@ -30,7 +30,7 @@ def train_loop(config: dict[str, Any]) -> None:
     settings, place = config["settings"], worker(config["threads"])
     torch.manual_seed(settings.seed)
     encoder = _network(config).to(place.device)
-    encoder = encoder.to(memory_format=torch.channels_last_3d)
+    encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     model = wrap(encoder, place)
     samples, held_out = config["samples"], config["held_out"]
     numbers = {label: number for number, label in enumerate(config["labels"])}

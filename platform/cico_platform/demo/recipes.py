@@ -36,8 +36,8 @@ class Recipe:
 
 def recipe(kind: CorpusKind, seed: int) -> Recipe:
     """The recipe for a kind of corpus."""
-    agnostic = SignEncoderSettings(epochs=24 if kind != "words" else 40, seed=seed)
+    agnostic = SignEncoderSettings(seed=seed)
     adaptation = SignEncoderSettings(
-        epochs=4, lr=2e-4, warmup=0.05, seed=seed, with_dictionary=kind != "sentences"
+        epochs=4, lr=2e-4, warmup=0.05, backdrop=0.0, seed=seed, with_dictionary=kind != "sentences"
     )
     return Recipe(agnostic, MineSettings(drop_within=DROP_WITHIN), adaptation, alpha=0.8, seed=seed)

@@ -36,7 +36,7 @@ class Scene:
     """Where a signer is filmed: frame size, background, light and the camera's quality."""
 
     size: tuple[int, int]
-    kind: int
+    kind: str
     colours: tuple[Colour, Colour, Colour]
     zoom: float
     offset: tuple[float, float]
@@ -64,6 +64,10 @@ class Signer:
     pace: float
     left: bool
 
+
+# Backgrounds of the two domains; half of the studios are plain.
+STUDIOS = ("plain", "plain", "gradient", "spotlight")
+HOMES = ("shelves", "room", "street", "wallpaper")
 
 _SKINS: dict[Domain, tuple[Colour, ...]] = {
     "dictionary": (
@@ -144,7 +148,7 @@ def _scene(domain: Domain, skin: Colour, wide: float, rng: np.random.Generator) 
     cast = 1 + rng.normal(0, 0.07 if target else 0.03, 3)
     return Scene(
         size=sizes[rng.integers(len(sizes))],
-        kind=int(rng.integers(4, 8)) if target else int(rng.choice([0, 0, 1, 3])),
+        kind=HOMES[rng.integers(4)] if target else STUDIOS[rng.integers(4)],
         colours=colours,
         zoom=float(rng.uniform(0.80 - 0.08 * wide * target, 1.0 + 0.04 * wide * target)),
         offset=(

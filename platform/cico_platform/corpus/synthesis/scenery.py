@@ -83,26 +83,23 @@ def _blobs(image: Image, scene: Scene, rng: np.random.Generator) -> None:
 def background(scene: Scene, width: int, height: int, rng: np.random.Generator) -> Image:
     """The background of a clip, RGB uint8 [height, width, 3].
 
-    Kinds 0 to 3 are a studio's (plain, gradient, stripes, spotlight), 4 to 7 a home's (shelves, room, blurred
-    street, patterned wall).
+    The kinds are those of `cast.STUDIOS` and `cast.HOMES`.
     """
     top, bottom, accent = scene.colours
-    image = _gradient(width, height, top, bottom if scene.kind else top)
-    if scene.kind == 2:
-        _stripes(image, _mix(top, bottom, 0.5), int(rng.integers(10, 26)), int(rng.integers(-60, 60)))
-    elif scene.kind == 3:
+    image = _gradient(width, height, top, top if scene.kind == "plain" else bottom)
+    if scene.kind == "spotlight":
         cv2.circle(
             image, (width // 2, height // 2), height // 2, _mix(top, (255, 255, 255), 0.3), -1, cv2.LINE_AA
         )
         image = cv2.blur(image, (41, 41))
-    elif scene.kind == 4:
+    elif scene.kind == "shelves":
         _shelves(image, scene, rng)
-    elif scene.kind == 5:
+    elif scene.kind == "room":
         _room(image, scene, rng)
-    elif scene.kind == 6:
+    elif scene.kind == "street":
         _blobs(image, scene, rng)
         image = cv2.blur(image, (15, 15))
-    elif scene.kind == 7:
+    elif scene.kind == "wallpaper":
         _stripes(image, _mix(accent, top, 0.5), int(rng.integers(6, 16)), int(rng.integers(-120, 120)))
         _stripes(image, _mix(accent, bottom, 0.7), int(rng.integers(4, 10)), int(rng.integers(-120, 120)))
     return np.ascontiguousarray(image, dtype=np.uint8)

@@ -61,6 +61,21 @@ class VideoTower(nn.Module):
             nn.init.normal_(parameter, std=width**-0.5)
         initialise_blocks(self.blocks, width)
 
+    @torch.no_grad()
+    def standardise_input(self, mean: Tensor, deviation: Tensor) -> None:
+        """Start a fresh tower as if its features came with mean 0 and deviation 1.
+
+        Sign features are means of ReLUs: all positive, and alike in most of what they hold. The first layer
+        takes the deviation in, the positions the mean; the network's form stays as published.
+
+        Parameters
+        ----------
+        mean, deviation
+            float [F] of the training features.
+        """
+        self.input.weight.div_(deviation.clamp_min(1e-6))
+        self.positions[1:] -= self.input.weight @ mean
+
     def forward(self, features: Tensor, valid: Tensor) -> Tensor:
         """Encode the windows of a batch of videos.
 

@@ -4,22 +4,24 @@ import logging
 import os
 from typing import Any
 
-# Ray Data holds one logical CPU per actor; with as many logical CPUs as cores a resumed run can wait for ever.
+# Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
 MINIMUM_LOGICAL_CPUS = 6
 LOCAL_OBJECT_STORE_BYTES = 1 << 30
 
 
 def connect(address: str | None = None, **options: Any) -> None:
-    """Join the Ray cluster at `address` (or `$RAY_ADDRESS`), or start one here; does nothing when already connected."""
+    """Join the Ray cluster at `address` (or `$RAY_ADDRESS`), or start one here, unless connected already."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    # A small machine that is still busy with a training needs more than the usual 5 s to start Serve.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "ignore_reinit_error": True}
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
         ray.init(address=address, **common, **options)
     else:

@@ -145,3 +145,19 @@ def test_the_paper_size_is_the_published_one() -> None:
     assert len(video.blocks) == len(text.blocks) == 12
     assert text.token_embedding.weight.shape == (49408, 512)
     assert (video.config.video_heads, text.config.text_heads) == (12, 8)
+
+
+def test_a_tower_that_standardises_its_input_does_as_if_it_were_standardised() -> None:
+    torch.manual_seed(0)
+    config = TowerConfig(
+        feature_dim=6, embed_dim=8, video_width=16, video_layers=1, video_heads=2, max_windows=5
+    )
+    plain, standardising = VideoTower(config).eval(), VideoTower(config).eval()
+    standardising.load_state_dict(plain.state_dict())
+    features, valid = 3 + 0.1 * torch.rand(4, 5, 6), torch.ones(4, 5, dtype=torch.bool)
+    mean, deviation = features.mean(dim=(0, 1)), features.std(dim=(0, 1))
+    standardising.standardise_input(mean, deviation)
+    with torch.no_grad():
+        expected = plain((features - mean) / deviation, valid)[:, 1:]
+        found = standardising(features, valid)[:, 1:]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

@@ -32,8 +32,8 @@ def build_index(
 ) -> Summary:
     """Embed a corpus' sentence clips and make them searchable.
 
-    The new collection is named by what it was built from; `collection` is the alias that moves to it once it is
-    whole. The same inputs again do nothing, and a build that was cut goes on.
+    The new collection is named by what it was built from; `collection` is the alias that moves to it once
+    it is whole. The same inputs again do nothing, and a build that was cut goes on.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def build_index(
     Returns
     -------
     Summary
-        Clips indexed; skipped: indexed already; quarantined: without features. Details: `collection`, `index`.
+        Clips indexed; skipped: indexed already; quarantined: without features. Details: `collection`,
+        `index`.
 
     Raises
     ------

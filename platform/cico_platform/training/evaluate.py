@@ -24,7 +24,7 @@ NEIGHBOURS = 10
 
 
 class EvaluationSettings(Settings):
-    """How a split is evaluated: resamples of the bootstrap, and alpha where it is not that of the model's training."""
+    """How a split is evaluated: resamples of the bootstrap, and alpha where it is not the training's."""
 
     resamples: int = Field(default=1000, ge=10)
     alpha: float | None = Field(default=None, ge=0, le=1)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import ray
 import torch
 from pydantic import Field
@@ -203,7 +204,11 @@ def fresh_model(pairs: Pairs, feature_dim: int, settings: RetrievalSettings) -> 
         dropout=settings.dropout,
     )
     torch.manual_seed(settings.seed)
-    return RetrievalModel(config, tokenizer)
+    model = RetrievalModel(config, tokenizer)
+    windows = torch.from_numpy(np.concatenate(pairs.features).astype(np.float32))
+    # One deviation for all channels: a channel that hardly varies says little, and stays quiet.
+    model.video.standardise_input(windows.mean(dim=0), windows.std(dim=0).mean().expand(feature_dim))
+    return model
 
 
 def _details(state: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ def demo(
     ] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Go on to serve the search page.")] = False,
     port: Annotated[int, typer.Option("--port", help="Of the search page.")] = 8000,
+    small: Annotated[
+        bool, typer.Option("--small", help="Few clips, few epochs: how it goes in two minutes, not how well.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the corpus and of every training.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -34,7 +37,7 @@ def demo(
     from cico_platform.demo.run import STAGES, run_demo
     from cico_platform.demo.settings import DemoSettings
 
-    settings = DemoSettings(work_dir=work_dir, videos=videos, labels=labels, seed=seed)
+    settings = DemoSettings(work_dir=work_dir, videos=videos, labels=labels, seed=seed, small=small)
     with StageDisplay(console, STAGES + (videos is not None)) as display:
         result = run_demo(settings, display)
     show(result, console)

@@ -102,7 +102,8 @@ def _deal(
     sizes = {split: int(counts[split] * share) for split in SPLITS}
     order = rng.sample(sentences, len(sentences))
     covered: set[str] = set()
-    first, rest = [], []
+    first: list[tuple[str, ...]] = []
+    rest: list[tuple[str, ...]] = []
     for sentence in order:
         (rest if covered.issuperset(sentence) else first).append(sentence)
         covered.update(sentence)

@@ -39,10 +39,11 @@ def draw(settings: DemoSettings, places: Places) -> Summary:
 
 def draw_dictionary(settings: DemoSettings, places: Places) -> Summary:
     """Draw the synthetic dictionary alone (one sentence a split keeps the corpus whole)."""
-    small = SynthesisSettings(
-        seed=settings.seed, train=1, validation=1, test=1, signers=1, held_out_signers=1
+    few = {"train": 1, "validation": 1, "test": 1, "signers": 1, "held_out_signers": 1}
+    whole = (
+        SynthesisSettings.small(settings.seed) if settings.small else SynthesisSettings(seed=settings.seed)
     )
-    return synthesize(places.dictionary, small)
+    return synthesize(places.dictionary, whole.model_copy(update=few))
 
 
 def read(settings: DemoSettings, places: Places) -> Summary:
@@ -55,7 +56,8 @@ def read(settings: DemoSettings, places: Places) -> Summary:
 
 def compose(settings: DemoSettings, places: Places) -> Summary:
     """Compose sentences from isolated clips: some to train on, others, unseen, to test on."""
-    return compose_sentences(places.source, places.corpus, ComposeSettings(seed=settings.seed))
+    few = {"train": 24, "validation": 6, "test": 8, "takes": 1} if settings.small else {}
+    return compose_sentences(places.source, places.corpus, ComposeSettings(seed=settings.seed, **few))
 
 
 def kind_of(settings: DemoSettings, read_summary: Summary | None) -> CorpusKind:

@@ -1,6 +1,6 @@
 """How much the demo trains: enough for its corpora on two cores within a quarter of an hour."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cico_platform.demo.settings import CorpusKind, Variant
 from cico_platform.pipelines.mine import MineSettings
@@ -12,6 +12,7 @@ LEAST_SEGMENTS = 200
 LEAST_LABELS = 5
 # Signs of the demo's corpora are as short as a window: another of the same class opens half a window on.
 DROP_WITHIN = 8
+RETRIEVAL_EPOCHS = 60
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Recipe:
     adaptation: SignEncoderSettings
     alpha: float
     seed: int
+    retrieval_epochs: int
 
     def retrieval(self, variant: Variant, domain_aware: bool) -> RetrievalSettings:
         """Of one of the variants; `domain_aware` says whether there is a second encoder at all."""
@@ -30,14 +32,29 @@ class Recipe:
             pooling=variant.pooling,
             augment=0.5 if variant.augment else 0.0,
             alpha=self.alpha if variant.domain_aware and domain_aware else 1.0,
+            epochs=self.retrieval_epochs,
             seed=self.seed,
         )
 
 
-def recipe(kind: CorpusKind, seed: int) -> Recipe:
+def recipe(kind: CorpusKind, seed: int, small: bool = False) -> Recipe:
     """The recipe for a kind of corpus."""
     agnostic = SignEncoderSettings(seed=seed)
     adaptation = SignEncoderSettings(
         epochs=4, lr=2e-4, warmup=0.05, backdrop=0.0, seed=seed, with_dictionary=kind != "sentences"
     )
-    return Recipe(agnostic, MineSettings(drop_within=DROP_WITHIN), adaptation, alpha=0.8, seed=seed)
+    plan = Recipe(agnostic, MineSettings(drop_within=DROP_WITHIN), adaptation, 0.8, seed, RETRIEVAL_EPOCHS)
+    if not small:
+        return plan
+    return replace(
+        plan,
+        agnostic=agnostic.model_copy(update={"epochs": 3}),
+        mining=plan.mining.model_copy(update={"threshold": 0.1}),
+        adaptation=adaptation.model_copy(update={"epochs": 1}),
+        retrieval_epochs=4,
+    )
+
+
+def enough(segments: int, labels: int, small: bool) -> bool:
+    """Whether what was mined is enough to adapt the sign encoder to."""
+    return labels >= 2 if small else segments >= LEAST_SEGMENTS and labels >= LEAST_LABELS

@@ -10,7 +10,7 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.demo import corpora
 from cico_platform.demo.places import Places
 from cico_platform.demo.progress import OnProgress, StageDisplay
-from cico_platform.demo.recipes import LEAST_LABELS, LEAST_SEGMENTS, Recipe, recipe
+from cico_platform.demo.recipes import Recipe, enough, recipe
 from cico_platform.demo.settings import VARIANTS, CorpusKind, DemoSettings, Variant
 from cico_platform.index.search import Searcher
 from cico_platform.observability.memory import PeakMemory
@@ -89,7 +89,7 @@ class _Demo:
 
     @property
     def recipe(self) -> Recipe:
-        return recipe(self.result.kind, self.settings.seed)
+        return recipe(self.result.kind, self.settings.seed, self.settings.small)
 
     def stage(self, name: str, title: str, body: Body) -> Summary:
         """Run one stage under its title."""
@@ -136,7 +136,7 @@ class _Demo:
             lambda advance: mine(places.corpus, places.agnostic, places.segments, plan.mining, advance),
         )
         segments, labels = mined.details["segments"], mined.details["labels"]
-        self.adapted = segments >= LEAST_SEGMENTS and labels >= LEAST_LABELS
+        self.adapted = enough(segments, labels, self.settings.small)
         encoders: list[str | Path] = [places.agnostic]
         if self.adapted:
             self.note(f"{segments} pseudo-labels of {labels} signs were mined and the sign encoder adapted")

@@ -21,12 +21,15 @@ class DemoSettings(BaseModel):
         A person's own labelled clips; without them the synthetic corpus is made.
     seed
         Decides the synthetic corpus, the splits and every training.
+    small
+        A few clips and a few epochs: shows in some two minutes how it goes, not how well.
     """
 
     work_dir: Path = Path("demo")
     videos: Path | None = None
     labels: Path | None = None
     seed: int = 0
+    small: bool = False
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _optimizer(encoder: SignEncoder, settings: Any, steps: int) -> tuple[Any, An
             return float(0.1 ** sum(step >= epoch * steps for epoch in STEP_EPOCHS))
         progress = (step + 1) / total
         if progress < settings.warmup:
-            return progress / float(settings.warmup)
+            return float(progress / settings.warmup)
         left = (progress - float(settings.warmup)) / (1 - float(settings.warmup))
         return 0.5 * (1 + math.cos(math.pi * left))
 
@@ -112,7 +112,9 @@ def _epoch(
     settings, total, count = config["settings"], 0.0, 0
     model.train()
     bfloat16 = fast_bfloat16(place.device)
-    for clips, targets in _ahead(_batches(*data, config, place, epoch)):
+    batches = _batches(*data, config, place, epoch)
+    # On a CPU the network has all cores already: preparing beside it would only be in its way.
+    for clips, targets in batches if place.device.type == "cpu" else _ahead(batches):
         clips = clips.to(place.device, memory_format=torch.channels_last_3d)
         targets = targets.to(place.device)
         with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):

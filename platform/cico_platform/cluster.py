@@ -15,6 +15,7 @@ def connect(address: str | None = None, **options: Any) -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     # A small machine that is still busy with a training needs more than the usual 5 s to start Serve.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # workers log to files; this is the driver's
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 

@@ -90,7 +90,8 @@ def _optimizer(encoder: SignEncoder, settings: Any, steps: int) -> tuple[Any, An
 
     def factor(step: int) -> float:
         if settings.schedule == "steps":
-            return float(0.1 ** sum(step >= epoch * steps for epoch in STEP_EPOCHS))
+            passed = sum(step >= epoch * steps for epoch in STEP_EPOCHS)
+            return math.pow(0.1, passed)
         progress = (step + 1) / total
         if progress < settings.warmup:
             return float(progress / settings.warmup)

@@ -1,0 +1,78 @@
+"""Indexing makes every clip with features searchable, once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_corpus import MICRO, write_encoder
+
+from cico_model.config import TOWERS
+from cico_model.model import RetrievalModel
+from cico_model.retrieval_checkpoint import save_retrieval_model
+from cico_model.text import CorpusTokenizer
+from cico_platform.corpus.manifest import Corpus
+from cico_platform.errors import InputError
+from cico_platform.index.base import open_index
+from cico_platform.pipelines.features import extract_features, load_features, pad_features
+from cico_platform.pipelines.indexing import build_index
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture(scope="module")
+def made(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, RetrievalModel]:
+    folder = tmp_path_factory.mktemp("indexing")
+    encoders = [write_encoder(folder / f"encoder-{seed}", seed) for seed in (0, 1)]
+    extract_features(tiny_corpus, list(encoders), 0.8, folder / "features")
+    return folder / "features", folder / "model", save_model(folder / "model", MICRO.feature_dim)
+
+
+def save_model(folder: Path, feature_dim: int) -> RetrievalModel:
+    torch.manual_seed(0)
+    config = TOWERS["tiny"].__class__(**{**vars(TOWERS["tiny"]), "feature_dim": feature_dim})
+    model = RetrievalModel(config, CorpusTokenizer.train(["red green blue white"])).eval()
+    save_retrieval_model(folder, model, {"alpha": 0.25})
+    return model
+
+
+def test_every_clip_is_a_point_with_the_models_tokens_and_its_manifest_row(
+    tiny_corpus: Path, made: tuple[Path, Path, RetrievalModel], tmp_path: Path
+) -> None:
+    features, model_folder, model = made
+    reported: list[tuple[int, int]] = []
+    summary = build_index(
+        tiny_corpus, features, model_folder, tmp_path / "index", on_progress=lambda *p: reported.append(p)
+    )
+    loaded = load_features(features, 0.25)  # the share that the model was trained with, not the features' own
+    assert (summary.done, summary.quarantined) == (len(loaded.video_ids), 2)
+    assert reported[-1] == (summary.done, summary.done + 2)
+    with open_index(str(tmp_path / "index"), must_exist=True) as index:
+        collection = index.alias("clips")
+        assert collection == summary.details["collection"]
+        hits = {hit.video_id: hit for hit in index.fetch(collection, loaded.video_ids, tokens=True)}
+    clip = next(c for c in Corpus(tiny_corpus).clips("test", labelled=False))
+    hit, place = hits[clip.video_id], loaded.video_ids.index(clip.video_id)
+    assert len(hits) == summary.done
+    assert hit.payload["text"] == clip.text
+    assert hit.payload["licence"] == "CC0"
+    assert hit.payload["path"] == Corpus(tiny_corpus).resolve(clip)
+    assert hit.payload["window_starts"] == loaded.window_starts[place].tolist()
+    assert hit.payload["duration"] == pytest.approx((clip.frames or 0) / 25)
+    with torch.inference_mode():
+        wanted = model.encode_video(*pad_features([loaded.values[place]]))[0, 1:].numpy()
+    assert hit.tokens is not None
+    np.testing.assert_allclose(np.asarray(hit.tokens, np.float32), wanted, rtol=2e-2, atol=2e-3)
+
+    again = build_index(tiny_corpus, features, model_folder, tmp_path / "index")
+    assert (again.done, again.skipped) == (0, summary.done)
+
+
+def test_a_model_for_other_features_is_refused(
+    tiny_corpus: Path, made: tuple[Path, Path, RetrievalModel], tmp_path: Path
+) -> None:
+    save_model(tmp_path / "wide", 256)
+    with pytest.raises(InputError, match=f"width 256.*{MICRO.feature_dim}"):
+        build_index(tiny_corpus, made[0], tmp_path / "wide", tmp_path / "index")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        build_index(tiny_corpus, made[0], tmp_path, tmp_path / "index")

@@ -1,0 +1,42 @@
+"""Batches hold each video once and no text twice; workers share them whole."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cico_platform.training.pairs import epoch_batches
+from cico_platform.training.runs import Worker, read_history
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 99))
+@settings(deadline=None)
+def test_an_epoch_shows_every_video_once_and_no_text_twice_in_a_batch(
+    owners: list[int], size: int, seed: int
+) -> None:
+    batches = epoch_batches(owners, size, np.random.default_rng(seed))
+    assert sorted(video for batch in batches for video in batch) == list(range(len(owners)))
+    for batch in batches:
+        assert 1 <= len(batch) <= size
+        assert len({owners[video] for video in batch}) == len(batch)
+
+
+def test_batches_follow_from_the_seed_alone() -> None:
+    owners = list(range(30))
+    first, again, other = (epoch_batches(owners, 8, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@given(st.integers(0, 40), st.integers(1, 7))
+def test_workers_share_a_batch_in_order_and_evenly(size: int, count: int) -> None:
+    shares = [Worker(rank, count, torch.device("cpu")).share(list(range(size))) for rank in range(count)]
+    assert [video for share in shares for video in share] == list(range(size))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_the_history_of_a_run_that_was_cut_counts_a_repeated_epoch_once(tmp_path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"epoch": 1, "loss": 3}\n{"epoch": 2, "loss": 2}\n{"epoch": 2, "loss": 1.5}\n{"epo')
+    assert read_history(path) == [{"epoch": 1, "loss": 3}, {"epoch": 2, "loss": 1.5}]
+    assert read_history(tmp_path / "none") == []

@@ -1,0 +1,160 @@
+"""The retrieval model learns to find; a run that was killed ends as the undisturbed one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from cico_model.retrieval_checkpoint import load_retrieval_model
+from cico_platform.corpus.manifest import Corpus
+from cico_platform.errors import CicoError, InputError
+from cico_platform.pipelines.features import FEATURES_SCHEMA, INFO_FILE
+from cico_platform.steps import write_json
+from cico_platform.training.evaluate import evaluate
+from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
+
+DIM = 16
+QUICK = {"epochs": 40, "batch_size": 8, "evaluate_every": 20, "lr": 1e-3, "augment": 0.0, "threads": 1}
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture(scope="session")
+def sign_features(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features as a perfect sign encoder gives them: each sign has its own direction."""
+    folder = tmp_path_factory.mktemp("sign_features")
+    rng = np.random.default_rng(0)
+    signs = {sign: rng.normal(size=DIM) for sign in ("blue", "green", "red", "white")}
+    rows = []
+    for clip in Corpus(tiny_corpus).clips(labelled=False):
+        words = clip.text.split()
+        values = np.concatenate([signs[word] + 0.1 * rng.normal(size=(3, DIM)) for word in words])
+        rows.append(
+            {
+                "video_id": clip.video_id,
+                "encoder_id": "perfect",
+                "window_starts": list(range(0, 6 * len(values), 6)),
+                "dim": DIM,
+                "features": values.astype(np.float16).ravel(),
+            }
+        )
+    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES_SCHEMA), folder / "part-00000.parquet")
+    info = {"encoders": [{"id": "perfect", "path": "none"}], "alpha": 1.0, "dim": DIM, "corpus": "tiny"}
+    write_json(folder / INFO_FILE, info)
+    return folder
+
+
+def epochs_of(folder: Path) -> int:
+    """Epochs that the unfinished training has written down."""
+    return sum(len(path.read_text().splitlines()) for path in folder.glob(".killed.building-*/history.jsonl"))
+
+
+def history_of(out: Path) -> list[dict[str, float]]:
+    history: list[dict[str, float]] = json.loads((out / "metrics.json").read_text())["history"]
+    return history
+
+
+def test_it_finds_the_sentences_that_it_has_learned_and_is_scored_on_a_split(
+    tiny_corpus: Path, sign_features: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    seen: list[tuple[int, int]] = []
+    summary = train_retrieval(
+        tiny_corpus, sign_features, out, RetrievalSettings(**QUICK), on_progress=lambda *p: seen.append(p)
+    )
+    assert (summary.done, summary.skipped) == (14, 0)
+    history = history_of(out)
+    assert [row["epoch"] for row in history] == list(range(1, 41))
+    assert [row["epoch"] for row in history if "t2v_R@1" in row] == [20, 40]
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert summary.details["best_epoch"] in (20, 40)
+    assert seen[-1] == (40, 40)
+    model = load_retrieval_model(out)
+    assert model.config.feature_dim == DIM
+
+    scored = evaluate(tiny_corpus, sign_features, out, "train", tmp_path / "report")
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report == scored.details
+    assert set(report) == {"split", "texts", "videos", "t2v", "v2t", "intervals", "hubness"}
+    assert report["videos"] == 14
+    for way in ("t2v", "v2t"):
+        assert report[way]["R@1"] >= 60  # chance is below 10
+        for name, (low, high) in report["intervals"][way].items():
+            assert low <= report[way][name] <= high
+
+
+def test_the_same_seed_gives_the_same_weights(tiny_corpus: Path, sign_features: Path, tmp_path: Path) -> None:
+    settings = RetrievalSettings(**{**QUICK, "epochs": 2})
+    for name in ("first", "again"):
+        train_retrieval(tiny_corpus, sign_features, tmp_path / name, settings)
+    first, again = (load_retrieval_model(tmp_path / name).state_dict() for name in ("first", "again"))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_features_and_split_must_fit(tiny_corpus: Path, sign_features: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no features"):
+        train_retrieval(tiny_corpus, tmp_path, tmp_path / "a")
+    with pytest.raises(InputError, match="--init takes a retrieval model"):
+        train_retrieval(tiny_corpus, sign_features, tmp_path / "b", init=tmp_path)
+    with pytest.raises(InputError, match="not 'dev'"):
+        evaluate(tiny_corpus, sign_features, tmp_path, "dev", tmp_path / "c")
+    with pytest.raises(InputError, match="cico train retrieval"):
+        evaluate(tiny_corpus, sign_features, tmp_path, "test", tmp_path / "c")
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_ends_the_training_with_advice(
+    tiny_corpus: Path, sign_features: Path, tmp_path: Path
+) -> None:
+    settings = RetrievalSettings(**{**QUICK, "lr": 1e30, "warmup": 0.0})
+    with pytest.raises(CicoError, match="lower the learning rate"):
+        train_retrieval(tiny_corpus, sign_features, tmp_path / "model", settings)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_does(tiny_corpus: Path, sign_features: Path, tmp_path: Path) -> None:
+    losses = []
+    for workers in (1, 2):
+        settings = RetrievalSettings(**{**QUICK, "epochs": 10, "dropout": 0.0, "workers": workers})
+        train_retrieval(tiny_corpus, sign_features, tmp_path / f"{workers}", settings)
+        losses.append([row["loss"] for row in history_of(tmp_path / f"{workers}")])
+    np.testing.assert_allclose(losses[0], losses[1], atol=2e-4)
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_ends_with_the_weights_of_an_undisturbed_run(
+    tiny_corpus: Path, sign_features: Path, tmp_path: Path
+) -> None:
+    program = textwrap.dedent(
+        """
+        import sys
+        from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
+        settings = RetrievalSettings(epochs=60, batch_size=8, evaluate_every=20, threads=1)
+        train_retrieval(*sys.argv[1:], settings)
+        """
+    )
+    command = [sys.executable, "-c", program, str(tiny_corpus), str(sign_features)]
+    for wanted in (5, 30):
+        run = subprocess.Popen([*command, str(tmp_path / "killed")], start_new_session=True)
+        while epochs_of(tmp_path) < wanted:
+            assert run.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.05)
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True)
+    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True)
+    killed, undisturbed = (
+        load_retrieval_model(tmp_path / name).state_dict() for name in ("killed", "undisturbed")
+    )
+    assert all(torch.equal(killed[name], undisturbed[name]) for name in undisturbed)
+    assert history_of(tmp_path / "killed") == history_of(tmp_path / "undisturbed")

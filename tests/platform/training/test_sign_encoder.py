@@ -1,0 +1,116 @@
+"""A sign encoder learns the dictionary, and goes on with pseudo-labels."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tiny_corpus import LABELS, MICRO, SIGN_FRAMES, write_encoder
+
+from cico_model.checkpoint import load_sign_encoder
+from cico_platform.corpus.manifest import Corpus
+from cico_platform.errors import InputError
+from cico_platform.pipelines.mine import SEGMENTS_FILE, SEGMENTS_SCHEMA
+from cico_platform.steps import Summary
+from cico_platform.training.samples import Cut, decode_samples
+from cico_platform.training.sign_encoder import SignEncoderSettings, train_sign_encoder
+
+MICRO_SETTINGS = {"width": MICRO.width, "frame_size": MICRO.frame_size, "threads": 1, "batch_size": 8}
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    out = tmp_path_factory.mktemp("trained") / "encoder"
+    settings = SignEncoderSettings(epochs=12, lr=2e-3, windows_per_sample=3, backdrop=0.0, **MICRO_SETTINGS)
+    return out, train_sign_encoder(tiny_corpus, out, settings)
+
+
+def test_it_knows_the_signs_of_a_signer_it_has_not_seen(trained: tuple[Path, Summary]) -> None:
+    out, summary = trained
+    assert (summary.done, summary.quarantined) == (20, 0)
+    assert (summary.details["labels"], summary.details["samples"]) == (4, 16)
+    assert summary.details["accuracy"] == 100.0
+    history = json.loads((out / "history.json").read_text())
+    assert [row["epoch"] for row in history] == list(range(1, 13))
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    encoder, labels = load_sign_encoder(out)
+    assert labels == LABELS
+    assert encoder.config == MICRO
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config.json", "history.json", "labels.json", "model.safetensors", "step.json",
+    ]  # fmt: skip
+
+
+def test_it_adapts_to_mined_segments_and_keeps_its_classifier(
+    tiny_corpus: Path, trained: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    rows = [
+        {
+            "video_id": clip.video_id,
+            "label": sign,
+            "start": place * SIGN_FRAMES,
+            "end": (place + 1) * SIGN_FRAMES,
+            "confidence": 0.9,
+        }
+        for clip in Corpus(tiny_corpus).clips("train", labelled=False)
+        for place, sign in enumerate(clip.text.split())
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=SEGMENTS_SCHEMA), tmp_path / SEGMENTS_FILE)
+    settings = SignEncoderSettings(
+        epochs=1, lr=1e-6, warmup=0.0, weight_decay=0.0, with_dictionary=False, **MICRO_SETTINGS
+    )
+    out = tmp_path / "adapted"
+    summary = train_sign_encoder(tiny_corpus, out, settings, segments=tmp_path, init=trained[0])
+    assert summary.quarantined == 2  # both damaged sentences
+    assert summary.details["samples"] == len(rows) - 2
+    (before, labels), (after, labels_after) = load_sign_encoder(trained[0]), load_sign_encoder(out)
+    assert labels_after == labels
+    old, new = before.logits.conv3d.weight, after.logits.conv3d.weight
+    assert not torch.equal(old, new)
+    torch.testing.assert_close(old, new, rtol=0, atol=1e-3)
+
+
+def test_each_sample_holds_the_frames_of_its_cut(tiny_corpus: Path) -> None:
+    clip = next(c for c in Corpus(tiny_corpus).clips("test", labelled=False) if len(c.text.split()) == 3)
+    cuts = [Cut(clip.video_id, sign, place * 18, place * 18 + 18) for place, sign in enumerate("abc")]
+    samples, bad = decode_samples(Corpus(tiny_corpus), [*cuts, Cut("text", "d")], 37, 1)
+    assert samples.labels == ["a", "b", "c"]
+    assert [row["video_id"] for row in bad] == ["text"]
+    reader = samples.reader()
+    assert [reader[i].shape for i in range(3)] == [(18, 37, 37, 3)] * 3
+    # The squares of two different signs do not look alike; the same cut read twice does.
+    assert (reader[1] == reader[1]).all()
+    words = clip.text.split()
+    for place, sign in enumerate(words):
+        bright = reader[place].reshape(-1, 3)[reader[place].reshape(-1, 3).max(axis=1) > 180].mean(axis=0)
+        wanted = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (1, 1, 1)}[sign]
+        assert tuple(int(v > 140) for v in bright) == wanted
+
+
+def test_there_must_be_something_to_train_on(tiny_corpus: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([], schema=SEGMENTS_SCHEMA), tmp_path / SEGMENTS_FILE)
+    with pytest.raises(InputError, match="no segments to train on"):
+        train_sign_encoder(tiny_corpus, tmp_path / "a", segments=tmp_path)
+    with pytest.raises(InputError, match="--init takes a sign encoder"):
+        train_sign_encoder(tiny_corpus, tmp_path / "b", init=tmp_path)
+    with pytest.raises(InputError, match="workers can't share"):
+        train_sign_encoder(tiny_corpus, tmp_path / "c", SignEncoderSettings(batch_size=2, workers=3))
+
+
+def test_a_fresh_classifier_is_made_for_other_signs(tmp_path: Path) -> None:
+    from cico_platform.training.sign_encoder_loop import _network
+
+    start, _ = load_sign_encoder(write_encoder(tmp_path / "encoder"))
+    config = {
+        "labels": ["one", "two"],
+        "config": MICRO,
+        "settings": SignEncoderSettings(),
+        "weights": dict(start.state_dict()),
+        "same_signs": False,
+    }
+    network = _network(config)
+    assert network.num_classes == 2
+    torch.testing.assert_close(network.Conv3d_1a_7x7.conv3d.weight, start.Conv3d_1a_7x7.conv3d.weight)

@@ -1,0 +1,79 @@
+"""The demo's smaller parts: what it refuses, what it plans, what it shows."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cico_platform.demo.corpora import check_inputs
+from cico_platform.demo.progress import StageDisplay, describe
+from cico_platform.demo.recipes import enough, recipe
+from cico_platform.demo.settings import VARIANTS, DemoSettings
+from cico_platform.errors import InputError
+from cico_platform.observability.memory import PeakMemory, tree_memory_bytes
+from cico_platform.steps import Summary
+
+
+def test_videos_and_labels_belong_together(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,text\n")
+    check_inputs(DemoSettings())
+    check_inputs(DemoSettings(videos=tmp_path, labels=labels))
+    for wrong in (
+        DemoSettings(videos=tmp_path),
+        DemoSettings(labels=labels),
+        DemoSettings(videos=tmp_path / "nowhere", labels=labels),
+        DemoSettings(videos=tmp_path, labels=tmp_path / "nowhere.csv"),
+    ):
+        with pytest.raises(InputError):
+            check_inputs(wrong)
+
+
+def test_each_variant_adds_one_part_of_the_method() -> None:
+    plan = recipe("synthetic", seed=3)
+    settings = [plan.retrieval(variant, domain_aware=True) for variant in VARIANTS]
+    assert [s.alpha for s in settings] == [1.0, plan.alpha, plan.alpha, plan.alpha]
+    assert [s.pooling for s in settings] == ["mean", "mean", "fine", "fine"]
+    assert [s.augment > 0 for s in settings] == [False, False, False, True]
+    assert {s.seed for s in settings} == {3}
+
+
+def test_without_a_second_encoder_every_variant_takes_the_first_alone() -> None:
+    plan = recipe("sentences", seed=0)
+    assert all(plan.retrieval(variant, domain_aware=False).alpha == 1.0 for variant in VARIANTS)
+    assert not plan.adaptation.with_dictionary
+
+
+def test_too_few_pseudo_labels_are_not_adapted_to() -> None:
+    assert not enough(10, 3, small=False)
+    assert not enough(1000, 1, small=False)
+    assert enough(1000, 50, small=False)
+
+
+def test_without_a_terminal_stages_are_plain_lines() -> None:
+    text = io.StringIO()
+    with StageDisplay(Console(file=text, width=80), total=2) as display:
+        with display.stage("First") as (advance, finish):
+            advance(1, 2)
+            finish(Summary(done=2, quarantined=1, seconds=3.2))
+        with display.stage("Second") as (_, finish):
+            finish(Summary(skipped=2))
+    assert text.getvalue().split("\n")[:4] == [
+        "[1/2] First",
+        "      2 done in 3 s, 1 quarantined",
+        "[2/2] Second",
+        "      already finished, not repeated",
+    ]
+    assert describe(Summary(done=1, skipped=1, seconds=1)) == "1 done in 1 s, 1 skipped"
+
+
+def test_peak_memory_sees_what_was_held_for_a_while() -> None:
+    before = tree_memory_bytes()
+    with PeakMemory() as peak:
+        held = bytearray(b"x") * (300 << 20)
+        import time
+
+        time.sleep(2.5)
+        assert len(held) == 300 << 20
+    assert peak.gib * (1 << 30) > before + (200 << 20)

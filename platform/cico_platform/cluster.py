@@ -1,7 +1,10 @@
 """Ray: join the cluster at an address, or start a small quiet one on this machine."""
 
+import contextlib
 import logging
 import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 # Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
@@ -24,17 +27,31 @@ def connect(address: str | None = None, **options: Any) -> None:
     address = address or os.environ.get("RAY_ADDRESS")
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
-        ray.init(address=address, **common, **options)
+        common["address"] = address
     else:
-        ray.init(
-            num_cpus=max(os.cpu_count() or 1, MINIMUM_LOGICAL_CPUS),
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            **common,
-            **options,
-        )
+        common |= {
+            "num_cpus": max(os.cpu_count() or 1, MINIMUM_LOGICAL_CPUS),
+            "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
+    with _quiet_native_start():
+        ray.init(**common, **options)
     from ray.data import DataContext
 
     data = DataContext.get_current()
     data.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _quiet_native_start() -> Iterator[None]:
+    """Keep what Ray's native part tells of its log level off the terminal; errors still come as exceptions."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -41,7 +41,13 @@ def recipe(kind: CorpusKind, seed: int, small: bool = False) -> Recipe:
     """The recipe for a kind of corpus."""
     agnostic = SignEncoderSettings(seed=seed)
     adaptation = SignEncoderSettings(
-        epochs=4, lr=2e-4, warmup=0.05, backdrop=0.0, seed=seed, with_dictionary=kind != "sentences"
+        epochs=4,
+        lr=3e-4,
+        warmup=0.05,
+        backdrop=0.0,
+        min_confidence=0.7,
+        seed=seed,
+        with_dictionary=kind != "sentences",
     )
     plan = Recipe(agnostic, MineSettings(drop_within=DROP_WITHIN), adaptation, 0.8, seed, RETRIEVAL_EPOCHS)
     if not small:

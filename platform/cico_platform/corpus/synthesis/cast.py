@@ -119,7 +119,7 @@ def _look(domain: Domain, rng: np.random.Generator) -> Look:
     target = domain == "target"
     wide = 1.35 if target else 1.0
     # Signers are asked to wear what their hands stand out against; at home not all do.
-    cloth = _apart(skin, 35.0 if target else 70.0, 0.85 if target else 0.7, rng)
+    cloth = _apart(skin, 50.0 if target else 70.0, 0.85 if target else 0.7, rng)
     return Look(
         skin=skin,
         cloth=cloth,
@@ -139,7 +139,7 @@ def _look(domain: Domain, rng: np.random.Generator) -> Look:
 def _scene(domain: Domain, skin: Colour, wide: float, rng: np.random.Generator) -> Scene:
     sizes = _SIZES[domain]
     target = domain == "target"
-    least, saturation = (0.0, 0.6) if target else (45.0, 0.4)
+    least, saturation = (25.0, 0.5) if target else (45.0, 0.4)
     colours = (
         _apart(skin, least, saturation, rng),
         _apart(skin, least, saturation, rng),
@@ -156,14 +156,14 @@ def _scene(domain: Domain, skin: Colour, wide: float, rng: np.random.Generator) 
             float(rng.normal(0, 0.03 + 0.04 * target * wide)),
         ),
         tilt=float(rng.normal(0, 1.0 + 2.0 * target * wide)),
-        gain=float(rng.uniform(0.80, 1.12) if target else rng.uniform(0.88, 1.12)),
-        contrast=float(rng.uniform(0.78, 1.06) if target else rng.uniform(0.88, 1.10)),
+        gain=float(rng.uniform(0.84, 1.12) if target else rng.uniform(0.88, 1.12)),
+        contrast=float(rng.uniform(0.84, 1.08) if target else rng.uniform(0.88, 1.10)),
         cast=(float(cast[0]), float(cast[1]), float(cast[2])),
-        noise=float(rng.uniform(2.0, 6.0) if target else rng.uniform(0.0, 3.0)),
+        noise=float(rng.uniform(1.0, 4.5) if target else rng.uniform(0.0, 3.0)),
         blur=float(rng.uniform(0.0, 0.75) if target else rng.uniform(0.0, 0.6)),
-        shutter=float(rng.uniform(0.3, 0.75) if target else rng.uniform(0.0, 0.3)),
+        shutter=float(rng.uniform(0.15, 0.5) if target else rng.uniform(0.0, 0.3)),
         shake=float(rng.uniform(0.0, 0.9)) if target and rng.random() < 0.5 else 0.0,
-        quality=int(rng.integers(28, 36) if target else rng.integers(20, 28)),
+        quality=int(rng.integers(26, 34) if target else rng.integers(20, 28)),
     )
 
 
@@ -173,12 +173,12 @@ def signer(name: str, domain: Domain, split: Split, rng: np.random.Generator) ->
     wide = 1.0 if split == "train" else 1.4
     spread = 1.35 if target else 1.0
     style = Style(
-        reach=float(rng.uniform(0.76, 1.05) if target else rng.uniform(0.88, 1.18)),
+        reach=float(rng.uniform(0.82, 1.08) if target else rng.uniform(0.88, 1.18)),
         shift=(float(rng.normal(0, 0.05 * spread)), float(rng.normal(0, 0.05 * spread))),
         turn=float(rng.normal(0, 6 * spread)),
         facing=float(rng.normal(0, 8 * spread)),
-        lax=float(rng.uniform(0.04, 0.17) if target else rng.uniform(0.0, 0.10)),
-        drop=float(rng.uniform(0.0, 0.15) if target else rng.uniform(0.0, 0.05)),
+        lax=float(rng.uniform(0.02, 0.12) if target else rng.uniform(0.0, 0.10)),
+        drop=float(rng.uniform(0.0, 0.10) if target else rng.uniform(0.0, 0.05)),
     )
     look = _look(domain, rng)
     return Signer(
@@ -200,5 +200,5 @@ def tempo(who: Signer, rng: np.random.Generator) -> Tempo:
     if alone:
         return Tempo(stroke=9.7 * pace, transition=0, spread=0.12, lead=4.5, blend=0.5, linger=0.0, ready=0.6)
     return Tempo(
-        stroke=7.5 * pace, transition=3.7 * pace, spread=0.14, lead=3.5, blend=0.75, linger=0.5, ready=0.0
+        stroke=8.4 * pace, transition=3.7 * pace, spread=0.14, lead=3.5, blend=0.6, linger=0.8, ready=0.0
     )

@@ -15,7 +15,7 @@ from cico_platform.corpus.synthesis.screenplay import Shot, SynthesisSettings, s
 from cico_platform.steps import Summary, content_key, run_step, write_json
 
 # Raise when the drawing changes, so that a corpus made by older code is made anew.
-EDITION = 2
+EDITION = 3
 GLOSSES_FILE = "glosses.json"
 _CLIPS_PER_TASK = 32
 

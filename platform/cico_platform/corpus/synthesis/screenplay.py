@@ -38,7 +38,7 @@ class SynthesisSettings(BaseModel):
     dictionary_signs: int = Field(len(GLOSSES), ge=1, le=len(GLOSSES))
     dictionary_signers: int = Field(16, ge=2)
     dictionary_validation_signers: int = Field(2, ge=1)
-    train: int = Field(700, ge=1)
+    train: int = Field(800, ge=1)
     validation: int = Field(100, ge=1)
     test: int = Field(200, ge=1)
     signers: int = Field(10, ge=1)
@@ -82,7 +82,7 @@ def _hard_set(count: int, chooser: Chooser, taken: set[tuple[str, ...]], texts: 
     sentences: list[_Sentence] = []
     family: list[Meaning] = []
     while len(sentences) < count:
-        if family and len(family) < 5:
+        if family and len(family) < 3:
             meaning = neighbour(family[int(chooser.rng.integers(len(family)))], chooser)
         else:
             meaning, family = random_meaning(chooser), []

@@ -5,7 +5,19 @@ from typing import NoReturn
 
 import typer
 
-from cico_platform.cli import corpus, demo, doctor, evaluate, features, index, mine, search, serve, train
+from cico_platform.cli import (
+    bench,
+    corpus,
+    demo,
+    doctor,
+    evaluate,
+    features,
+    index,
+    mine,
+    search,
+    serve,
+    train,
+)
 from cico_platform.errors import CicoError
 
 app = typer.Typer(
@@ -25,6 +37,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
+app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 
 

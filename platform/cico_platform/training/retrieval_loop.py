@@ -13,7 +13,7 @@ from cico_model.optimizer import PublishedAdam, parameter_groups, warmup_cosine
 from cico_model.text import augment_text
 from cico_platform.pipelines.features import pad_features
 from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
-from cico_platform.training.runs import State, Worker, load_state, save_state, worker, wrap
+from cico_platform.training.runs import Saver, State, Worker, load_state, worker, wrap
 
 MAX_GRAD_NORM = 1.0
 
@@ -34,6 +34,7 @@ def train_loop(config: dict[str, Any]) -> None:
         optimizer.load_state_dict(state["optimizer"])
         if schedule:
             schedule.load_state_dict(state["schedule"])
+    saver = Saver(place, config["folder"])
     for epoch in range(state["epoch"], settings.epochs):
         torch.manual_seed(settings.seed * 10007 + epoch * 101 + place.rank)
         losses = []
@@ -54,7 +55,7 @@ def train_loop(config: dict[str, Any]) -> None:
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict() if schedule else {},
         }
-        save_state(state, metrics, place, config["folder"])
+        saver.save(state, metrics, last=last)
 
 
 def _plan(train: Pairs, settings: Any, epoch: int) -> list[list[int]]:

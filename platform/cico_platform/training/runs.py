@@ -1,9 +1,11 @@
 """Runs of Ray Train: quiet, resumed from their last checkpoint, with progress that the driver can show."""
 
 import json
+import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,9 @@ RUN_NAME = "run"
 STATE_FILE = "state.pt"
 HISTORY_FILE = "history.jsonl"
 POLL_SECONDS = 0.5
+SECONDS_BETWEEN_CHECKPOINTS = 5.0
+# How often Ray Train's controller looks for a report, of which it takes one at a time; its 2 s cost more.
+CONTROLLER_SECONDS = "0.25"
 WORKER_CPUS = 0.5
 State = dict[str, Any]
 
@@ -57,7 +62,7 @@ def run_training(
     Parameters
     ----------
     loop
-        Runs on each worker; saves with `save_state` after each epoch and starts from `load_state`.
+        Runs on each worker; hands each epoch to a `Saver` and starts from `load_state`.
     config
         What the loop gets; `folder` is added.
     folder
@@ -72,6 +77,7 @@ def run_training(
     CicoError
         If the training failed for good; the message is that of the worker.
     """
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_SECONDS)
     connect()
     gpu = ray.cluster_resources().get("GPU", 0) >= workers
     trainer = TorchTrainer(
@@ -131,16 +137,33 @@ def load_state(place: Worker) -> State | None:
         return _read(Path(folder), place.device)
 
 
-def save_state(state: State, metrics: dict[str, Any], place: Worker, folder: str) -> None:
-    """Keep a checkpoint, written by the first worker, and report metrics; all workers call it."""
-    if place.rank != 0:
-        ray.train.report(metrics)
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        torch.save(state, Path(temporary) / STATE_FILE)
-        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(temporary))
-    with (Path(folder) / HISTORY_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(metrics) + "\n")
+class Saver:
+    """Writes down every epoch's metrics, and checkpoints as often as is worth while: every few seconds.
+
+    A report to Ray Train takes longer than an epoch of a small model.
+    """
+
+    def __init__(self, place: Worker, folder: str) -> None:
+        self.place, self.history = place, Path(folder) / HISTORY_FILE
+        self._since = time.monotonic()
+
+    def save(self, state: State, metrics: dict[str, Any], *, last: bool) -> None:
+        """Note an epoch; all workers call it. The last epoch is always a checkpoint."""
+        if self.place.rank == 0:
+            with self.history.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(metrics) + "\n")
+        due = last or time.monotonic() - self._since >= SECONDS_BETWEEN_CHECKPOINTS
+        if agree(due, self.place):
+            self._checkpoint(state, metrics)
+            self._since = time.monotonic()
+
+    def _checkpoint(self, state: State, metrics: dict[str, Any]) -> None:
+        if self.place.rank != 0:
+            ray.train.report(metrics)
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            torch.save(state, Path(temporary) / STATE_FILE)
+            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(temporary))
 
 
 def agree(value: Any, place: Worker) -> Any:

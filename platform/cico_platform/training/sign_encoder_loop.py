@@ -15,7 +15,7 @@ from cico_model.augmentation import augment_clip, backdrop_of, fade_backdrop, fa
 from cico_model.clips import centre_crop, normalise
 from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
-from cico_platform.training.runs import Worker, fast_bfloat16, load_state, save_state, worker, wrap
+from cico_platform.training.runs import Saver, Worker, fast_bfloat16, load_state, worker, wrap
 from cico_platform.training.samples import Reader, Samples, middle_window
 
 EVALUATION_BATCH = 32
@@ -43,6 +43,7 @@ def train_loop(config: dict[str, Any]) -> None:
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         first = int(state["epoch"])
+    saver = Saver(place, config["folder"])
     for epoch in range(first, settings.epochs):
         torch.manual_seed(settings.seed * 10007 + epoch)
         loss = _epoch(model, optimizer, schedule, (samples, numbers), config, place, epoch)
@@ -55,7 +56,7 @@ def train_loop(config: dict[str, Any]) -> None:
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
         }
-        save_state(saved, metrics, place, config["folder"])
+        saver.save(saved, metrics, last=epoch + 1 == settings.epochs)
 
 
 def _network(config: dict[str, Any]) -> SignEncoder:

@@ -2,9 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -171,19 +169,3 @@ def _degrade(frames: Image, scene: Scene, rng: np.random.Generator) -> Image:
             image = np.clip(image.astype(np.int16) + grain[int(rng.integers(8))], 0, 255)
         frames[index] = image
     return frames
-
-
-def write_mp4(path: Path, frames: Image, quality: int) -> None:
-    """Encode frames as H.264 (yuv420p, one thread, `quality` = CRF)."""
-    partial = path.with_name(f".{path.name}.partial")
-    with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FPS)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1
-        # With its macroblock tree x264 writes now and then other bytes for the same frames.
-        stream.options = {"crf": str(quality), "preset": "superfast", "g": "50", "x264-params": "mbtree=0"}
-        for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    partial.replace(path)

@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 
 from cico_platform.cluster import connect
+from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.manifest import Clip, write_manifest
-from cico_platform.corpus.synthesis.filming import FPS, rehearse, shoot, write_mp4
+from cico_platform.corpus.synthesis.filming import FPS, rehearse, shoot
 from cico_platform.corpus.synthesis.lexicon import LEXICON
 from cico_platform.corpus.synthesis.screenplay import Shot, SynthesisSettings, screenplay
 from cico_platform.steps import Summary, content_key, run_step, write_json
@@ -86,7 +87,7 @@ def film_shot(shot: Shot, videos: Path) -> dict[str, Any]:
     path = videos / f"{take.video_id}.mp4"
     drawn = not path.is_file()
     if drawn:
-        write_mp4(path, shoot(take, rehearsal), take.who.scene.quality)
+        write_video(path, shoot(take, rehearsal), FPS, take.who.scene.quality, preset="superfast")
     return {
         "video_id": take.video_id,
         "frames": rehearsal.frames,

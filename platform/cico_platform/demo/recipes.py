@@ -13,7 +13,7 @@ LEAST_LABELS = 5
 # Signs of the demo's corpora are as short as a window: another of the same class opens half a window on.
 DROP_WITHIN = 8
 RETRIEVAL_EPOCHS = 28
-# On the validation split 0.5 did as well as 0.2 and better than 0.8, which the paper takes for larger encoders.
+# On the validation split as good as 0.2 and better than 0.8, which the paper takes for larger encoders.
 ALPHA = 0.5
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -34,34 +35,42 @@ def show(result: DemoResult, console: Console) -> None:
 
 
 def _variants(result: DemoResult) -> Table:
-    table = Table(title=f"{result.test_sentences} unseen test sentences", title_justify="left")
-    table.add_column("variant")
-    for way in ("text → video", "video → text"):
+    table = _table(f"{result.test_sentences} unseen test sentences", box=SIMPLE_HEAD)
+    table.add_column("variant", no_wrap=True)
+    for way in ("T2V", "V2T"):
         for figure in FIGURES:
-            table.add_column(f"{way}\n{figure}" if figure == "R@1" else f"\n{figure}", justify="right")
+            table.add_column(f"{way}\n{figure}", justify="right", no_wrap=True)
     for variant in VARIANTS:
         scores = result.variants[variant.name]
         figures = [f"{scores[way][figure]:.1f}" for way in ("t2v", "v2t") for figure in FIGURES]
-        best = variant.name == result.chosen
-        name = f"{variant.title} (chosen on validation)" if best else variant.title
-        table.add_row(name, *figures, style="bold" if best else None)
+        chosen = variant.name == result.chosen
+        table.add_row(variant.title + " *" * chosen, *figures, style="bold" if chosen else None)
+    table.caption = (
+        "T2V: a text finds its video. V2T: a video finds its text. * chosen on the validation split"
+    )
+    table.caption_justify = "left"
     return table
 
 
 def _query(query: dict[str, Any]) -> Table:
-    table = Table(title=f"“{escape(query['text'])}”", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = _table(f"“{escape(query['text'])}”", box=None)
     table.add_column("found", overflow="fold")
-    table.add_column("score", justify="right")
-    table.add_column("words and when they are signed (s)", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
     for row in query["found"]:
-        words = "  ".join(f"{w['word']} {w['start']:.1f}-{w['end']:.1f}" for w in row["words"])
         right = row["video_id"] == query["signed"]
-        table.add_row(f"{'✓' if right else ' '} {escape(row['text'])}", f"{row['score']:.3f}", escape(words))
+        table.add_row(f"{'✓' if right else ' '} {escape(row['text'])}", f"{row['score']:.3f}")
+    spans = [f"{w['word']} {w['start']:.1f}-{w['end']:.1f}" for w in query["found"][0]["words"]]
+    table.caption = f"  in the first, signed at (s): {escape('  '.join(spans))}\n"
+    table.caption_justify = "left"
     return table
 
 
+def _table(title: str, box: Box | None) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box, padding=(0, 1, 0, 0))
+
+
 def _stages(result: DemoResult) -> Table:
-    table = Table(title="Stages", title_justify="left")
+    table = _table("Stages", box=SIMPLE_HEAD)
     table.add_column("stage")
     for column in ("seconds", "done", "skipped", "quarantined"):
         table.add_column(column, justify="right")

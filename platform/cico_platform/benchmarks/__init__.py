@@ -1,0 +1,1 @@
+"""Our way beside the plain way, in one run: what `cico bench` measures."""

@@ -1,0 +1,108 @@
+"""`cico bench`: our way beside the plain way, in one run on this machine."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Measure our way beside the plain way, in turns, on this machine.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Small sizes, two repeats: shows that it runs.")]
+Repeats = Annotated[int, typer.Option(min=0, help="Repeats of each side; 0 takes each row's own number.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn at random.")]
+# Real sign videos that may lie beside a checkout.
+BESIDE = Path("shared") / "corpus" / "isl_avatar"
+
+
+@app.command("sign-encoder")
+def sign_encoder(
+    videos: Annotated[
+        Path | None,
+        typer.Option("--videos", help="A folder of sign videos to cut the windows from; else drawn ones."),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option("--encoder", help="A sign encoder's checkpoint; else the paper's size, weights drawn."),
+    ] = None,
+    quick: Quick = False,
+    repeats: Repeats = 0,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Windows, features and mining, beside the published network run eagerly in float32."""
+    from cico_platform.benchmarks.plain import checkout
+    from cico_platform.benchmarks.sign_encoder import bench_sign_encoder
+    from cico_platform.cli.output import say
+    from cico_platform.errors import InputError
+
+    beside = checkout().parent / BESIDE
+    if videos is None and beside.is_dir():
+        videos = beside
+    if videos is not None and not videos.is_dir():
+        raise InputError(f"'{videos}' is not a folder of videos")
+    settings = _settings(
+        quick=quick, repeats=repeats, threads=threads, seed=seed, videos=videos, encoder=encoder
+    )
+    _finish("bench sign-encoder", bench_sign_encoder(settings, say), json)
+
+
+@app.command("similarity")
+def similarity(
+    quick: Quick = False, repeats: Repeats = 0, threads: Threads = 0, seed: Seed = 0, json: Json = False
+) -> None:
+    """Similarity and loss: forward and backward at two batch sizes, and scoring a whole test set."""
+    from cico_platform.benchmarks.similarity import bench_similarity
+    from cico_platform.cli.output import say
+
+    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    _finish("bench similarity", bench_similarity(settings, say), json)
+
+
+def _settings(threads: int, **values: Any) -> Any:
+    from cico_platform.benchmarks.settings import BenchSettings
+
+    return BenchSettings(**values, **({"threads": threads} if threads else {}))
+
+
+def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
+    """The table for people, then the JSON object."""
+    from rich.table import Table
+
+    from cico_platform.cli.output import console, emit, say
+
+    machine = report["machine"]
+    table = Table(title=f"{title}: {machine['processor']}, {machine['threads']} threads")
+    for heading in ("", "plain", "ours", "ratio", "extra memory, MiB", "largest difference", "least cosine"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for row in report["rows"]:
+        memory, apart = row["memory_mib"], row.get("difference", {})
+        table.add_row(
+            row["name"],
+            *(_figure(row.get(side)) for side in ("plain", "ours")),
+            f"{row['ratio']:.2f}" if "ratio" in row else "-",
+            " / ".join(f"{memory[side]:.0f}" if side in memory else "-" for side in ("plain", "ours")),
+            *(f"{apart[name]:.7g}" if name in apart else "-" for name in ("max_abs", "cosine")),
+        )
+    console.print(table)
+    for row in report["rows"]:
+        for side, reason in row.get("skipped", {}).items():
+            say(f"  {row['name']}, {side}: {reason}")
+        if "roofline" in row:
+            line = row["roofline"]
+            say(
+                f"  {row['name']}: {line['ours']['median']:.3g} s, {line['times_bare_products']:.2f} times "
+                f"the bare products of all padded tokens ({line['machine_gflops']:.0f} GFLOP/s here)"
+            )
+    if report["quick"]:
+        say("  a quick run: the sizes are small, the ratios mean little")
+    emit(as_json, dict(report))
+
+
+def _figure(side: Mapping[str, Any] | None) -> str:
+    return f"{side['median']:.4g} {side['unit']}" if side else "-"

@@ -45,7 +45,7 @@ def connect(address: str | None = None, **options: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet_native_start() -> Iterator[None]:
-    """Keep what Ray's native part tells of its log level off the terminal; errors still come as exceptions."""
+    """Keep Ray's native part from telling its log level on the terminal; errors still come as exceptions."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -154,7 +154,9 @@ def _trace(encoder: SignEncoder, batch_size: int) -> Any:
     example = torch.zeros(batch_size, 3, 16, encoder.config.frame_size, encoder.config.frame_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of the shapes that are meant to be constants
-        return openvino.convert_model(encoder, example_input=example, input=list(example.shape))
+        # Tracing runs the network once; its check would do so again and again: minutes on a busy machine.
+        traced = torch.jit.trace(encoder, example, check_trace=False)
+        return openvino.convert_model(traced, example_input=example, input=list(example.shape))
 
 
 def _quantise(model: Any, calibration: Tensor, batch_size: int) -> Any:

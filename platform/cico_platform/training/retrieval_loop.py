@@ -16,6 +16,7 @@ from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
 from cico_platform.training.runs import Saver, State, Worker, load_state, worker, wrap
 
 MAX_GRAD_NORM = 1.0
+DIVERGED = "the loss is no longer a number; lower the learning rate"
 
 
 def train_loop(config: dict[str, Any]) -> None:
@@ -110,7 +111,12 @@ def _inputs(
 def _step(
     wrapped: nn.Module, model: RetrievalModel, optimizer: torch.optim.Optimizer, inputs: tuple[Tensor, ...]
 ) -> float:
-    loss = wrapped(*inputs)
+    try:
+        loss = wrapped(*inputs)
+    except ValueError:
+        if all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
+            raise
+        raise FloatingPointError(DIVERGED) from None
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
@@ -118,7 +124,7 @@ def _step(
     model.clamp_logit_scale()
     value = float(loss.detach())
     if not np.isfinite(value):
-        raise FloatingPointError(f"the loss became {value}; lower the learning rate")
+        raise FloatingPointError(DIVERGED)
     return value
 
 

@@ -22,6 +22,7 @@ EVALUATION_BATCH = 32
 STEP_EPOCHS = (20, 40)
 SGD_MOMENTUM = 0.9
 MAX_GRAD_NORM = 5.0
+DIVERGED = "the loss is no longer a number; lower the learning rate"
 FRESH_BATCH_NORM_MOMENTUM = 0.1
 
 
@@ -127,7 +128,10 @@ def _epoch(
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
         optimizer.step()
         schedule.step()
-        total, count = total + float(loss.detach()), count + 1
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(DIVERGED)
+        total, count = total + value, count + 1
     return total / max(count, 1)
 
 

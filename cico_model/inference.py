@@ -155,7 +155,7 @@ def _trace(encoder: SignEncoder, batch_size: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of the shapes that are meant to be constants
         # Tracing runs the network once; its check would do so again and again: minutes on a busy machine.
-        traced = torch.jit.trace(encoder, example, check_trace=False)
+        traced = torch.jit.trace(encoder, example, check_trace=False)  # type: ignore[no-untyped-call]
         return openvino.convert_model(traced, example_input=example, input=list(example.shape))
 
 

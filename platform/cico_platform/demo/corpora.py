@@ -34,16 +34,17 @@ def check_inputs(settings: DemoSettings) -> None:
 
 def draw(settings: DemoSettings, places: Places) -> Summary:
     """Draw the synthetic corpus: a dictionary of isolated signs, and sentences by other signers."""
-    return synthesize(places.corpus, SynthesisSettings(seed=settings.seed))
+    return synthesize(places.corpus, _size(settings))
 
 
 def draw_dictionary(settings: DemoSettings, places: Places) -> Summary:
     """Draw the synthetic dictionary alone (one sentence a split keeps the corpus whole)."""
     few = {"train": 1, "validation": 1, "test": 1, "signers": 1, "held_out_signers": 1}
-    whole = (
-        SynthesisSettings.small(settings.seed) if settings.small else SynthesisSettings(seed=settings.seed)
-    )
-    return synthesize(places.dictionary, whole.model_copy(update=few))
+    return synthesize(places.dictionary, _size(settings).model_copy(update=few))
+
+
+def _size(settings: DemoSettings) -> SynthesisSettings:
+    return SynthesisSettings.small(settings.seed) if settings.small else SynthesisSettings(seed=settings.seed)
 
 
 def read(settings: DemoSettings, places: Places) -> Summary:

@@ -64,8 +64,8 @@ def recipe(kind: CorpusKind, seed: int, small: bool = False) -> Recipe:
     return replace(
         plan,
         agnostic=agnostic.model_copy(update={"epochs": 3}),
-        mining=plan.mining.model_copy(update={"threshold": 0.1}),
-        adaptation=adaptation.model_copy(update={"epochs": 1}),
+        mining=plan.mining.model_copy(update={"threshold": 0.05}),
+        adaptation=adaptation.model_copy(update={"epochs": 1, "min_confidence": 0.0}),
         retrieval_epochs=4,
     )
 

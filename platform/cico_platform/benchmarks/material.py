@@ -53,7 +53,7 @@ class Material:
 def prepare_material(folder: Path, settings: BenchSettings) -> Material:
     """Write network, windows and video into the work folder.
 
-    Calibration and measurement never see the same video: half of the videos are for each.
+    Calibration and measurement never see the same video: the first eight are measured, six calibrate.
 
     Raises
     ------

@@ -78,8 +78,9 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
 
     machine = report["machine"]
     table = Table(title=f"{title}: {machine['processor']}, {machine['threads']} threads")
-    for heading in ("", "plain", "ours", "ratio", "extra memory, MiB", "largest difference", "least cosine"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_column(no_wrap=True)
+    for heading in ("plain", "ours", "ratio", "extra MiB", "max apart", "cosine"):
+        table.add_column(heading, justify="right")
     for row in report["rows"]:
         memory, apart = row["memory_mib"], row.get("difference", {})
         table.add_row(

@@ -77,18 +77,22 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
     from cico_platform.cli.output import console, emit, say
 
     machine = report["machine"]
-    table = Table(title=f"{title}: {machine['processor']}, {machine['threads']} threads")
-    table.add_column(no_wrap=True)
-    for heading in ("plain", "ours", "ratio", "extra MiB", "max apart", "cosine"):
-        table.add_column(heading, justify="right")
+    title = f"{title}: {machine['processor']}, {machine['threads']} threads"
+    table = Table(title=title, box=None, padding=(0, 1))
+    for heading in ("", "unit"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("plain", "ours", "ratio", "extra MiB", "apart", "cosine"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in report["rows"]:
         memory, apart = row["memory_mib"], row.get("difference", {})
         table.add_row(
             row["name"],
-            *(_figure(row.get(side)) for side in ("plain", "ours")),
+            row.get("ours", row.get("plain", {})).get("unit", ""),
+            *(f"{row[side]['median']:.4g}" if side in row else "-" for side in ("plain", "ours")),
             f"{row['ratio']:.2f}" if "ratio" in row else "-",
-            " / ".join(f"{memory[side]:.0f}" if side in memory else "-" for side in ("plain", "ours")),
-            *(f"{apart[name]:.7g}" if name in apart else "-" for name in ("max_abs", "cosine")),
+            "/".join(f"{memory[side]:.0f}" if side in memory else "-" for side in ("plain", "ours")),
+            f"{apart['max_abs']:.1g}" if apart else "-",
+            f"{apart['cosine']:.6f}" if apart else "-",
         )
     console.print(table)
     for row in report["rows"]:
@@ -103,7 +107,3 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
     if report["quick"]:
         say("  a quick run: the sizes are small, the ratios mean little")
     emit(as_json, dict(report))
-
-
-def _figure(side: Mapping[str, Any] | None) -> str:
-    return f"{side['median']:.4g} {side['unit']}" if side else "-"

@@ -72,4 +72,4 @@ def recipe(kind: CorpusKind, seed: int, small: bool = False) -> Recipe:
 
 def enough(segments: int, labels: int, small: bool) -> bool:
     """Whether what was mined is enough to adapt the sign encoder to."""
-    return labels >= 2 if small else segments >= LEAST_SEGMENTS and labels >= LEAST_LABELS
+    return segments > 0 if small else segments >= LEAST_SEGMENTS and labels >= LEAST_LABELS

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         load_sign_encoder,
         save_sign_encoder,
     )
+    from cico_model.clip_import import import_clip
     from cico_model.clips import select_windows, window_starts
     from cico_model.inference import optimize_for_inference
     from cico_model.loss import distributed_retrieval_loss, pooled_loss, retrieval_loss
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 HOMES = {
     "alignment": ("align", "word_spans"),
     "checkpoint": ("import_sign_encoder", "load_sign_encoder", "save_sign_encoder"),
+    "clip_import": ("import_clip",),
     "clips": ("select_windows", "window_starts"),
     "inference": ("optimize_for_inference",),
     "loss": ("distributed_retrieval_loss", "pooled_loss", "retrieval_loss"),
@@ -69,6 +71,7 @@ __all__ = [
     "align",
     "augment_text",
     "distributed_retrieval_loss",
+    "import_clip",
     "import_retrieval_model",
     "import_sign_encoder",
     "import_towers",

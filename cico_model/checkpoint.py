@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
+from cico_model.weights import check_weights, unwrap
 
 log = logging.getLogger(__name__)
 CONFIG_FILE, WEIGHTS_FILE, LABELS_FILE = "config.json", "model.safetensors", "labels.json"
@@ -52,7 +52,9 @@ def load_sign_encoder(folder: str | Path) -> tuple[SignEncoder, list[str]]:
         raise ValueError(f"'{folder}' holds a {description.get('kind')}, not a sign encoder")
     labels: list[str] = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
     encoder = SignEncoder(len(labels), SignEncoderConfig(**description["config"]))
-    encoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    weights = load_file(folder / WEIGHTS_FILE)
+    check_weights(encoder.state_dict(), weights)
+    encoder.load_state_dict(weights)
     return encoder.eval(), labels
 
 
@@ -85,14 +87,15 @@ def import_sign_encoder(state_dict: Mapping[str, Any], num_classes: int | None =
     Raises
     ------
     ValueError
-        If weights are missing or have the wrong shape.
+        If a weight is missing, unknown, of a wrong shape or not finite: the key is named, nothing is loaded.
     """
-    nested = state_dict.get("state_dict")
-    tensors: Mapping[str, Tensor] = nested if isinstance(nested, Mapping) else state_dict
-    weights = {k.removeprefix("module."): v for k, v in tensors.items()}
+    weights = unwrap(state_dict, ("module.",))
     first, classifier = weights.get("Conv3d_1a_7x7.conv3d.weight"), weights.get("logits.conv3d.weight")
     if first is None:
         raise ValueError("these are not I3D weights: 'Conv3d_1a_7x7.conv3d.weight' is missing")
+    for key in ("Conv3d_1a_7x7.conv3d.weight", "logits.conv3d.weight"):
+        if key in weights and weights[key].ndim != 5:
+            raise ValueError(f"'{key}' has shape {tuple(weights[key].shape)}: not that of a 3D convolution")
     found = None if classifier is None else classifier.shape[0]
     config = next((c for c in SIGN_ENCODERS.values() if c.channels(64) == first.shape[0]), None)
     if config is None:
@@ -101,8 +104,12 @@ def import_sign_encoder(state_dict: Mapping[str, Any], num_classes: int | None =
     if found != encoder.num_classes:
         log.warning("the classifier of %s classes was dropped; %d wanted", found, encoder.num_classes)
         weights = {k: v for k, v in weights.items() if not k.startswith("logits.")}
-    missing, unexpected = encoder.load_state_dict(weights, strict=False)
-    missing = [k for k in missing if not k.startswith("logits.") and not k.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise ValueError(f"I3D weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}")
+    wanted = encoder.state_dict()
+    no_classifier = not any(k.startswith("logits.") for k in weights)
+    optional = [
+        k for k in wanted if k.endswith("num_batches_tracked") or (no_classifier and k.startswith("logits."))
+    ]
+    weights = {**{k: wanted[k] for k in optional}, **weights}
+    check_weights(wanted, weights)
+    encoder.load_state_dict(weights)
     return encoder

@@ -14,7 +14,8 @@ from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.sign_encoder import SignEncoder
 from cico_model.text import ClipTokenizer, load_tokenizer
-from cico_model.tower_import import build_towers, check_weights, published_weights
+from cico_model.tower_import import build_towers
+from cico_model.weights import check_weights, unwrap
 
 KIND = "retrieval"
 PUBLISHED_CONTEXT = 32  # tokens of a text, even where the text tower has positions for more
@@ -73,7 +74,7 @@ def import_retrieval_model(state_dict: Mapping[str, Any]) -> RetrievalModel:
     ValueError
         As `import_towers` does, or if the scale is missing.
     """
-    weights = published_weights(state_dict)
+    weights = unwrap(state_dict)
     if "logit_scale" not in weights:
         raise ValueError("the checkpoint lacks the weight 'logit_scale'")
     positions = weights.get("positional_embedding")

@@ -56,11 +56,9 @@ def max_pool_same(x: Tensor, kernel: Size3, stride: Size3) -> Tensor:
         x = planes.view(batch, channels, frames, *planes.shape[2:])
     if kernel[0] == 1:
         return x
-    count = (frames - kernel[0]) // stride[0] + 1
-    pooled = x[:, :, : (count - 1) * stride[0] + 1 : stride[0]]
-    for offset in range(1, kernel[0]):
-        pooled = torch.maximum(pooled, x[:, :, offset : offset + (count - 1) * stride[0] + 1 : stride[0]])
-    return pooled
+    # A frame's pixels in one row: pooling over time is pooling over the rows, in either memory layout.
+    rows = functional.max_pool2d(x.flatten(3), (kernel[0], 1), (stride[0], 1))
+    return rows.unflatten(3, x.shape[3:])
 
 
 class Unit(nn.Module):

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from cico_model.config import TowerConfig
 from cico_model.towers import TextTower, VideoTower
+from cico_model.weights import check_weights, unwrap
 
 HEAD_WIDTH = 64  # of every CLIP tower
-PREFIXES = ("module.", "clip.")
 # Parts of a block: published name, our name.
 BLOCK_PARTS = {
     "attn.in_proj_weight": "qkv.weight",
@@ -73,34 +72,15 @@ def import_towers(state_dict: Mapping[str, Any]) -> tuple[VideoTower, TextTower]
     ValueError
         If a key is missing, unknown or of a wrong shape: the key is named, and nothing is loaded.
     """
-    return build_towers(published_weights(state_dict))
+    return build_towers(unwrap(state_dict))
 
 
 def import_logit_scale(state_dict: Mapping[str, Any]) -> float:
     """The learned scale of a published checkpoint, as the logarithm that `retrieval_loss` takes."""
-    weights = published_weights(state_dict)
+    weights = unwrap(state_dict)
     if "logit_scale" not in weights:
         raise ValueError("the checkpoint has no 'logit_scale'")
     return float(weights["logit_scale"])
-
-
-def published_weights(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Tensors by published name, without wrappers' prefixes."""
-    for wrapper in ("state_dict", "model_state_dict"):
-        inner = state_dict.get(wrapper)
-        if isinstance(inner, Mapping):
-            state_dict = inner
-    weights: dict[str, Tensor] = {}
-    for key, value in state_dict.items():
-        name = key
-        while name.startswith(PREFIXES):
-            name = name.split(".", 1)[1]
-        if not isinstance(value, Tensor):
-            raise ValueError(f"'{key}' of the checkpoint is a {type(value).__name__}, not a tensor")
-        if name in weights:
-            raise ValueError(f"'{key}' is in the checkpoint twice, with and without a prefix")
-        weights[name] = value
-    return weights
 
 
 def build_towers(weights: Mapping[str, Tensor]) -> tuple[VideoTower, TextTower]:
@@ -148,7 +128,7 @@ def published_name(video: bool, name: str) -> str:
 def read_sizes(video: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> TowerConfig:
     """The towers' sizes, from the shapes of their weights."""
 
-    def shape(found: Mapping[str, Tensor], name: str, dimensions: int) -> torch.Size:
+    def shape(found: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
         key = published_name(found is video, name)
         if name not in found:
             raise ValueError(f"the checkpoint has no '{key}'")
@@ -176,32 +156,3 @@ def read_sizes(video: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> Tower
         context_length=shape(text, "positions", 2)[0],
         streams=2 if "mix.weight" in video else 1,
     )
-
-
-def check_weights(
-    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str] | None = None
-) -> None:
-    """Refuse weights that don't fit, before any is loaded.
-
-    Parameters
-    ----------
-    wanted, found
-        State dicts.
-    names
-        For the messages: what a weight is called in the file that it came from.
-
-    Raises
-    ------
-    ValueError
-        Naming the first key that is missing, unknown or of another shape.
-    """
-    names = names or {}
-    for name, value in wanted.items():
-        if name not in found:
-            raise ValueError(f"the checkpoint lacks the weight '{names.get(name, name)}'")
-        if found[name].shape != value.shape:
-            shapes = f"{tuple(found[name].shape)} instead of {tuple(value.shape)}"
-            raise ValueError(f"'{names.get(name, name)}' of the checkpoint has shape {shapes}")
-    for name in found:
-        if name not in wanted:
-            raise ValueError(f"'{names.get(name, name)}' of the checkpoint has no place in the model")

@@ -36,11 +36,24 @@ def connect(address: str | None = None, **options: Any) -> None:
         }
     with _quiet_native_start():
         ray.init(**common, **options)
+    if not address:
+        _hide_notices_of_the_raylet()
     from ray.data import DataContext
 
     data = DataContext.get_current()
     data.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _hide_notices_of_the_raylet() -> None:
+    """Keep the node's notices ("8 worker processes have been started") off standard output.
+
+    `log_to_driver=False` does not, and nothing public does (Ray issue 63800): this is the switch that Ray's
+    own debugger uses. What really fails is still raised.
+    """
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False
 
 
 @contextlib.contextmanager

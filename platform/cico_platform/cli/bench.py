@@ -64,6 +64,23 @@ def similarity(
     _finish("bench similarity", bench_similarity(settings, say), json)
 
 
+@app.command("precision")
+def precision(
+    work_dir: Annotated[
+        Path, typer.Option("--work-dir", help="Work folder of a finished 'cico demo'.")
+    ] = Path("demo"),
+    quick: Quick = False,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """What bfloat16 and int8 change: features, pseudo-labels, and R@1 on the demo's test sentences."""
+    from cico_platform.benchmarks.precision import bench_precision
+    from cico_platform.cli.output import say
+
+    settings = _settings(quick=quick, threads=threads)
+    _finish("bench precision", bench_precision(work_dir, settings, say), json)
+
+
 def _settings(threads: int, **values: Any) -> Any:
     from cico_platform.benchmarks.settings import BenchSettings
 
@@ -84,7 +101,7 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
     for heading in ("plain", "ours", "ratio", "extra MiB", "apart", "cosine"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report["rows"]:
-        memory, apart = row["memory_mib"], row.get("difference", {})
+        memory, apart = row.get("memory_mib", {}), row.get("difference", {})
         table.add_row(
             row["name"],
             row.get("ours", row.get("plain", {})).get("unit", ""),
@@ -98,6 +115,13 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
     for row in report["rows"]:
         for side, reason in row.get("skipped", {}).items():
             say(f"  {row['name']}, {side}: {reason}")
+        if "retrieval" in row:
+            labels, found = row["labels"], row["retrieval"]
+            say(
+                f"  {row['name']}: the same best class in {labels['agreement']}% of the {labels['kept']} "
+                f"windows above the mining threshold; R@1 {found['t2v_R@1']} / {found['v2t_R@1']} "
+                f"({found['change']['t2v_R@1']:+} / {found['change']['v2t_R@1']:+})"
+            )
         if "roofline" in row:
             line = row["roofline"]
             say(

@@ -12,6 +12,7 @@ from cico_platform.cli import (
     doctor,
     evaluate,
     features,
+    import_weights,
     index,
     mine,
     search,
@@ -32,6 +33,7 @@ app.command("demo")(demo.demo)
 app.add_typer(corpus.app, name="corpus")
 app.command("mine")(mine.mine)
 app.command("features")(features.features)
+app.command("import-weights")(import_weights.import_weights)
 app.add_typer(train.app, name="train")
 app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)

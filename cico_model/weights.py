@@ -1,0 +1,112 @@
+"""Weights from outside: read without running anything, unwrapped, and checked before any is loaded."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "clip.")
+
+
+def read_weights(file: str | Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, by name, without wrappers' prefixes.
+
+    Parameters
+    ----------
+    file
+        `.safetensors`, or what `torch.save` wrote. Nothing but tensors and plain containers is unpickled.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or holds something else.
+    FileNotFoundError
+        If there is no such file.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file '{file}'")
+    try:
+        if file.suffix == ".safetensors":
+            return unwrap(load_file(file))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they say of odd files is said below
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, SafetensorError, EOFError, KeyError, OSError) as error:
+        if "TorchScript" in str(error):
+            raise ValueError(
+                f"'{file}' is a TorchScript archive, which holds code; save its state dict, "
+                "or take the same weights as .safetensors"
+            ) from error
+        raise ValueError(f"'{file}' holds no weights that can be read safely: {_first(error)}") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"'{file}' holds a {type(content).__name__}, not a dictionary of tensors")
+    return unwrap(content)
+
+
+def unwrap(state_dict: Mapping[str, Any], prefixes: tuple[str, ...] = PREFIXES) -> dict[str, Tensor]:
+    """Tensors by name, without the dictionary and the prefixes that training wrapped around them.
+
+    Raises
+    ------
+    ValueError
+        If a value is no tensor, or two names are the same without their prefixes.
+    """
+    for wrapper in WRAPPERS:
+        inner = state_dict.get(wrapper)
+        if isinstance(inner, Mapping):
+            state_dict = inner
+    weights: dict[str, Tensor] = {}
+    for key, value in state_dict.items():
+        name = key
+        while name.startswith(prefixes):
+            name = name.split(".", 1)[1]
+        if not isinstance(value, Tensor):
+            raise ValueError(f"'{key}' of the checkpoint is a {type(value).__name__}, not a tensor")
+        if name in weights:
+            raise ValueError(f"'{key}' is in the checkpoint twice, with and without a prefix")
+        weights[name] = value
+    return weights
+
+
+def check_weights(
+    wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> None:
+    """Refuse weights that don't fit, before any is loaded.
+
+    Parameters
+    ----------
+    wanted, found
+        State dicts.
+    names
+        For the messages: what a weight is called in the file that it came from.
+
+    Raises
+    ------
+    ValueError
+        Naming the first key that is missing, unknown, of another shape, or not finite.
+    """
+    names = names or {}
+    for name, value in wanted.items():
+        if name not in found:
+            raise ValueError(f"the checkpoint lacks the weight '{names.get(name, name)}'")
+        if found[name].shape != value.shape:
+            shapes = f"{tuple(found[name].shape)} instead of {tuple(value.shape)}"
+            raise ValueError(f"'{names.get(name, name)}' of the checkpoint has shape {shapes}")
+    for name, value in found.items():
+        if name not in wanted:
+            raise ValueError(f"'{names.get(name, name)}' of the checkpoint has no place in the model")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"'{names.get(name, name)}' of the checkpoint holds values that are not finite")
+
+
+def _first(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -80,12 +80,18 @@ def windows(frames: NDArray[np.uint8], starts: Sequence[int], config: SignEncode
         normalised once, however many windows share it; then whole planes are copied.
     """
     first, last = min(starts), max(starts)
-    span = centre_crop(pad_frames(frames)[first : last + WINDOW_FRAMES], config.frame_size)
-    planes = np.ascontiguousarray(span.transpose(3, 0, 1, 2)).astype(np.float32)
-    planes /= 255.0
-    planes -= 0.5
+    values = planes(pad_frames(frames)[first : last + WINDOW_FRAMES], config)
     # NumPy's allocation, not torch's: it asks for huge pages, which halves the time of a batch this large.
-    clips = np.empty((len(starts), 3, WINDOW_FRAMES, *span.shape[1:3]), dtype=np.float32)
+    clips = np.empty((len(starts), 3, WINDOW_FRAMES, *values.shape[2:]), dtype=np.float32)
     for row, start in enumerate(starts):
-        clips[row] = planes[:, start - first : start - first + WINDOW_FRAMES]
+        clips[row] = values[:, start - first : start - first + WINDOW_FRAMES]
     return torch.from_numpy(clips)
+
+
+def planes(frames: NDArray[np.uint8], config: SignEncoderConfig) -> NDArray[np.float32]:
+    """Decoded frames uint8 [N, R, R, 3] as the sign encoder takes them: float32 [3, N, S, S], normalised."""
+    cropped = centre_crop(frames, config.frame_size)
+    values = np.ascontiguousarray(cropped.transpose(3, 0, 1, 2)).astype(np.float32)
+    values /= 255.0
+    values -= 0.5
+    return values

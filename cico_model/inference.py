@@ -1,4 +1,4 @@
-"""The sign encoder made fast without changing what it says: folded, re-laid, or run by an engine."""
+"""The sign encoder made fast without changing what it says: folded, shared, re-laid, or run by an engine."""
 
 import contextlib
 import copy
@@ -7,20 +7,31 @@ import io
 import logging
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cico_model.config import SignEncoderConfig
+from cico_model.clips import pad_frames, planes, windows
+from cico_model.config import WINDOW_FRAMES
+from cico_model.shared_stem import SHARED_FRAMES, SHARED_WINDOWS, Body, SharedStem
 from cico_model.sign_encoder import SignEncoder, SignOutput, Unit
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
-InferenceEncoder = Callable[[Tensor], SignOutput]
+Network = Callable[[Tensor], tuple[Tensor, ...]]
+# Makes a network fast for inputs of one shape.
+Compile = Callable[[nn.Module, tuple[int, ...]], Network]
 SMALL_FRAME = 128
+# Sharing the first layers pays while so many windows of the stretch are computed for each one that is wanted.
+MOST_COMPUTED = 1.6
+# Windows of large frames that are cut out at once where nothing is shared: some 40 MiB.
+CUT_AT_ONCE = 4
 
 
 def supports_bfloat16() -> bool:
@@ -37,7 +48,7 @@ def optimize_for_inference(
     calibration: Tensor | None = None,
     *,
     threads: int | None = None,
-) -> InferenceEncoder:
+) -> "InferenceEncoder":
     """Make a sign encoder fast on the hardware at hand.
 
     Parameters
@@ -55,9 +66,10 @@ def optimize_for_inference(
 
     Returns
     -------
-    callable
-        `clips [B, 3, 16, S, S]` to `SignOutput`, as the network itself in evaluation mode. On CUDA: bfloat16,
-        channels-last, compiled. On a CPU: OpenVINO where it is installed, else the folded network.
+    InferenceEncoder
+        Called with clips [B, 3, 16, S, S], it gives what the network gives in evaluation mode; its `encode`
+        takes whole videos. On CUDA: bfloat16, channels-last, compiled. On a CPU: OpenVINO where it is
+        installed, else the folded network.
 
     Raises
     ------
@@ -67,20 +79,22 @@ def optimize_for_inference(
     device = next(encoder.parameters()).device
     folded = fold_batch_norm(copy.deepcopy(encoder).eval()).requires_grad_(False)
     has_engine = device.type == "cpu" and importlib.util.find_spec("openvino") is not None
+    small = folded.config.frame_size <= SMALL_FRAME
+    bfloat16 = precision == "bfloat16" or (precision != "float32" and supports_bfloat16())
     if precision == "int8":
         if calibration is None or not len(calibration):
             raise ValueError("int8 needs calibration clips [N, 3, 16, S, S]: a few real ones, not noise")
         if not has_engine:
             raise ValueError("int8 runs on a CPU with openvino and nncf installed; use bfloat16 here")
-        return _OpenVinoEncoder(
-            folded, bfloat16=supports_bfloat16(), threads=threads, calibration=calibration
-        )
     if device.type == "cuda":
-        return _TorchEncoder(folded, bfloat16=precision != "float32", compiled=True)
-    bfloat16 = precision == "bfloat16" or (precision == "auto" and supports_bfloat16())
+        compiled = _torch(device, bfloat16=precision != "float32", compiled=True)
+        return InferenceEncoder(folded, compiled, 64 if small else 16)
     if has_engine:
-        return _OpenVinoEncoder(folded, bfloat16=bfloat16, threads=threads)
-    return _TorchEncoder(folded, bfloat16=bfloat16, compiled=False)
+        # Small frames need company to keep the cores busy; large ones do alone, and waste no padding.
+        ranges = calibration if precision == "int8" else None
+        run = _openvino(bfloat16=bfloat16, threads=threads, calibration=ranges)
+        return InferenceEncoder(folded, run, 32 if small else 1, share=precision != "int8")
+    return InferenceEncoder(folded, _torch(device, bfloat16=bfloat16, compiled=False), 32 if small else 4)
 
 
 def fold_batch_norm(encoder: SignEncoder) -> SignEncoder:
@@ -91,72 +105,203 @@ def fold_batch_norm(encoder: SignEncoder) -> SignEncoder:
     return encoder
 
 
-class _TorchEncoder:
-    """The folded network in channels-last layout, under autocast for bfloat16."""
+class InferenceEncoder:
+    """A sign encoder that is run in batches of one size, so that what it says of a window is always the same.
 
-    def __init__(self, encoder: SignEncoder, *, bfloat16: bool, compiled: bool) -> None:
-        self.device = next(encoder.parameters()).device
-        self.bfloat16 = bfloat16
-        encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.run: Callable[[Tensor], SignOutput] = torch.compile(encoder) if compiled else encoder
-
-    @torch.inference_mode()
-    def __call__(self, clips: Tensor) -> SignOutput:
-        clips = clips.to(self.device, memory_format=torch.channels_last_3d, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return self.run(clips)
-
-
-class _OpenVinoEncoder:
-    """The folded network compiled by OpenVINO for one batch size, so that rows never depend on company."""
+    Parameters
+    ----------
+    encoder
+        Folded, in evaluation mode.
+    compile_network
+        Makes each part of it fast.
+    batch_size
+        Windows that are run together; a smaller batch is filled up with zeros.
+    share
+        Whether `encode` may compute the first layers of overlapping windows together.
+    """
 
     def __init__(
-        self,
-        encoder: SignEncoder,
-        *,
-        bfloat16: bool,
-        threads: int | None,
-        calibration: Tensor | None = None,
+        self, encoder: SignEncoder, compile_network: Compile, batch_size: int, *, share: bool = True
     ) -> None:
-        import openvino
-
-        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
-        self.config: SignEncoderConfig = encoder.config
-        # Small frames need company to keep the cores busy; large ones do alone, and waste no padding.
-        self.batch_size = 1 if self.config.frame_size > SMALL_FRAME else 32
-        model = _trace(encoder, self.batch_size)
-        if calibration is not None:
-            model = _quantise(model, calibration, self.batch_size)
-        self.request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        self.config, self.batch_size = encoder.config, batch_size
+        self.share = share and encoder.config.frame_size % 2 == 0
+        self._encoder, self._compile = encoder, compile_network
 
     def __call__(self, clips: Tensor) -> SignOutput:
-        rows: list[list[Tensor]] = [[], []]
-        for chunk in torch.split(clips.float(), self.batch_size):
-            count = len(chunk)
-            results = self.request.infer([_fill(chunk, self.batch_size).numpy()])
-            for index in (0, 1):
-                rows[index].append(torch.from_numpy(results[index][:count].copy()))
-        return SignOutput(torch.cat(rows[0]), torch.cat(rows[1]))
+        """Class scores and features of windows [B, 3, 16, S, S] in [-0.5, 0.5]."""
+        return _in_batches([clips.float()], self._whole, self.batch_size)
+
+    def encode(
+        self, videos: Sequence[NDArray[np.uint8]], starts: Sequence[Sequence[int]]
+    ) -> list[SignOutput]:
+        """Class scores and features of the windows of whole videos, each frame read once.
+
+        Where the wanted windows lie close together their first layers are computed on the stretch of video,
+        not on each window (see `cico_model.shared_stem`); windows of all videos share the batches.
+
+        Parameters
+        ----------
+        videos
+            Decoded frames, uint8 [N, R, R, 3], R being `config.resize`; fewer than 16 repeat the last one.
+        starts
+            First frames of each video's windows, from `window_starts`; there may be none.
+
+        Returns
+        -------
+        list of SignOutput
+            [W, C] and [W, F] a video, in the order of its `starts`.
+        """
+        wanted = [sorted(set(chosen)) for chosen in starts]
+        dense = [self.share and _is_dense(chosen) for chosen in wanted]
+        found: dict[int, SignOutput] = {}
+        for shared in (True, False):
+            mine = [index for index, own in enumerate(dense) if own == shared and wanted[index]]
+            if not mine:
+                continue
+            parts = (
+                part
+                for index in mine
+                for part in (self._stretches if shared else self._cuts)(videos[index], wanted[index])
+            )
+            output = _in_batches(parts, self._body if shared else self._whole, self.batch_size)
+            counts = [len(wanted[index]) for index in mine]
+            by_video = zip(*(torch.split(values, counts) for values in output), strict=True)
+            found |= {index: SignOutput(*pair) for index, pair in zip(mine, by_video, strict=True)}
+        return [
+            self._in_order(found[index], wanted[index], chosen) if chosen else self._nothing()
+            for index, chosen in enumerate(starts)
+        ]
+
+    @cached_property
+    def _whole(self) -> Network:
+        size = self.config.frame_size
+        return self._compile(self._encoder, (self.batch_size, 3, WINDOW_FRAMES, size, size))
+
+    @cached_property
+    def _stem(self) -> Network:
+        size = self.config.frame_size
+        return self._compile(SharedStem(self._encoder), (1, 3, SHARED_FRAMES, size, size))
+
+    @cached_property
+    def _body(self) -> Network:
+        size = -(-self.config.frame_size // 4)
+        shape = (self.batch_size, self.config.channels(64), WINDOW_FRAMES // 2, size, size)
+        return self._compile(Body(self._encoder), shape)
+
+    def _stretches(self, frames: NDArray[np.uint8], starts: Sequence[int]) -> Iterator[Tensor]:
+        """Rows for the body of the windows at these starts, ascending, a stretch of the video at a time."""
+        frames = pad_frames(frames)
+        for first in range(starts[0], starts[-1] + 1, SHARED_WINDOWS):
+            rows = [start - first for start in starts if first <= start < first + SHARED_WINDOWS]
+            if not rows:
+                continue
+            values = planes(frames[first : first + SHARED_FRAMES], self.config)
+            missing = SHARED_FRAMES - values.shape[1]
+            if missing:
+                values = np.concatenate(
+                    [values, np.zeros_like(values[:, :1]).repeat(missing, axis=1)], axis=1
+                )
+            (shared,) = self._stem(torch.from_numpy(values)[None])
+            yield shared if len(rows) == SHARED_WINDOWS else shared[rows]
+
+    def _cuts(self, frames: NDArray[np.uint8], starts: Sequence[int]) -> Iterator[Tensor]:
+        """The windows at these starts, a few at a time."""
+        size = max(CUT_AT_ONCE, self.batch_size)
+        for first in range(0, len(starts), size):
+            yield windows(frames, starts[first : first + size], self.config)
+
+    def _in_order(self, output: SignOutput, wanted: list[int], chosen: Sequence[int]) -> SignOutput:
+        if wanted == list(chosen):
+            return output
+        place = {start: row for row, start in enumerate(wanted)}
+        rows = [place[start] for start in chosen]
+        return SignOutput(output.logits[rows], output.embedding[rows])
+
+    def _nothing(self) -> SignOutput:
+        return SignOutput(torch.empty(0, self._encoder.num_classes), torch.empty(0, self.config.feature_dim))
 
 
-def _fill(clips: Tensor, batch_size: int) -> Tensor:
-    """Clips with zero rows behind, up to the batch size."""
-    missing = clips.new_zeros(batch_size - len(clips), *clips.shape[1:])
-    return torch.cat([clips, missing]) if len(missing) else clips.contiguous()
+def _is_dense(starts: Sequence[int]) -> bool:
+    """Whether these windows, ascending, lie close enough together for their first layers to be shared."""
+    if not starts:
+        return False
+    stretches = -(-(starts[-1] - starts[0] + 1) // SHARED_WINDOWS)
+    return stretches * SHARED_WINDOWS <= MOST_COMPUTED * len(starts)
 
 
-def _trace(encoder: SignEncoder, batch_size: int) -> Any:
+def _in_batches(parts: Iterable[Tensor], network: Network, batch_size: int) -> SignOutput:
+    """Run rows that come in parts through a network in batches of one size; float32 on the CPU."""
+    outputs: list[tuple[Tensor, ...]] = []
+    held: list[Tensor] = []
+    count = 0
+    for part in parts:
+        held.append(part)
+        count += len(part)
+        while count >= batch_size:
+            rows = held[0] if len(held) == 1 else torch.cat(held)
+            outputs.append(network(rows[:batch_size]))
+            held, count = [rows[batch_size:]], count - batch_size
+    if count:
+        rows = torch.cat(held)
+        missing = rows.new_zeros(batch_size - count, *rows.shape[1:])
+        outputs.append(tuple(value[:count] for value in network(torch.cat([rows, missing]))))
+    logits, embedding = (torch.cat(values) for values in zip(*outputs, strict=True))
+    return SignOutput(logits.float().cpu(), embedding.float().cpu())
+
+
+def _torch(device: torch.device, *, bfloat16: bool, compiled: bool) -> Compile:
+    """Networks in channels-last layout, under autocast for bfloat16."""
+
+    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        run = torch.compile(network) if compiled else network
+
+        @torch.inference_mode()
+        def infer(rows: Tensor) -> tuple[Tensor, ...]:
+            rows = rows.to(device, memory_format=torch.channels_last_3d, non_blocking=True)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                found = run(rows)
+            return (found,) if isinstance(found, Tensor) else tuple(found)
+
+        return infer
+
+    return compile_network
+
+
+def _openvino(*, bfloat16: bool, threads: int | None, calibration: Tensor | None) -> Compile:
+    """Networks compiled by OpenVINO for one shape; quantised where there are calibration clips."""
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+
+    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
+        import openvino
+
+        model = _trace(network, shape)
+        if calibration is not None:
+            model = _quantise(model, calibration, shape[0])
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+        request, outputs = compiled.create_infer_request(), len(compiled.outputs)
+
+        def infer(rows: Tensor) -> tuple[Tensor, ...]:
+            results = request.infer([rows.contiguous().numpy()])
+            return tuple(torch.from_numpy(results[index].copy()) for index in range(outputs))
+
+        return infer
+
+    return compile_network
+
+
+def _trace(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """The network as an OpenVINO model of fixed input shape; padding is a constant of that shape."""
     import openvino
 
-    example = torch.zeros(batch_size, 3, 16, encoder.config.frame_size, encoder.config.frame_size)
+    example = torch.zeros(shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of the shapes that are meant to be constants
         # Tracing runs the network once; its check would do so again and again: minutes on a busy machine.
-        traced = torch.jit.trace(encoder, example, check_trace=False)  # type: ignore[no-untyped-call]
-        return openvino.convert_model(traced, example_input=example, input=list(example.shape))
+        traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        return openvino.convert_model(traced, example_input=example, input=list(shape))
 
 
 def _quantise(model: Any, calibration: Tensor, batch_size: int) -> Any:
@@ -164,6 +309,9 @@ def _quantise(model: Any, calibration: Tensor, batch_size: int) -> Any:
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    batches = [_fill(chunk, batch_size).numpy() for chunk in torch.split(calibration.float(), batch_size)]
+    batches = []
+    for chunk in torch.split(calibration.float(), batch_size):
+        missing = chunk.new_zeros(batch_size - len(chunk), *chunk.shape[1:])
+        batches.append(torch.cat([chunk, missing]).numpy())
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))

@@ -58,7 +58,7 @@ def max_pool_same(x: Tensor, kernel: Size3, stride: Size3) -> Tensor:
         return x
     # A frame's pixels in one row: pooling over time is pooling over the rows, in either memory layout.
     rows = functional.max_pool2d(x.flatten(3), (kernel[0], 1), (stride[0], 1))
-    return rows.unflatten(3, x.shape[3:])
+    return rows.view(*rows.shape[:3], *x.shape[3:])
 
 
 class Unit(nn.Module):
@@ -143,12 +143,14 @@ class SignEncoder(nn.Module):
         self.dropout = nn.Dropout(0.5)
         self.logits = Classifier(width, num_classes)
 
-    def features(self, clips: Tensor) -> Tensor:
-        """Windows [B, 3, 16, S, S] in [-0.5, 0.5] to pooled features [B, F, 1, 1, 1]."""
-        x = self.Conv3d_1a_7x7(clips)
-        x = max_pool_same(x, (1, 3, 3), (1, 2, 2))
-        x = self.Conv3d_2c_3x3(self.Conv3d_2b_1x1(x))
-        x = max_pool_same(x, (1, 3, 3), (1, 2, 2))
+    def stem(self, clips: Tensor) -> Tensor:
+        """The layers before the first that looks beyond seven frames: [B, 3, 16, S, S] to [B, C, 8, h, w]."""
+        x: Tensor = self.Conv3d_2b_1x1(max_pool_same(self.Conv3d_1a_7x7(clips), (1, 3, 3), (1, 2, 2)))
+        return x
+
+    def body(self, x: Tensor) -> Tensor:
+        """What the stem gives to pooled features [B, F, 1, 1, 1]."""
+        x = max_pool_same(self.Conv3d_2c_3x3(x), (1, 3, 3), (1, 2, 2))
         for name in BLOCKS:
             if name == "Mixed_4b":
                 x = max_pool_same(x, (3, 3, 3), (2, 2, 2))
@@ -159,6 +161,10 @@ class SignEncoder(nn.Module):
         pooled: Tensor = x.mean(dim=(2, 3, 4), keepdim=True)
         return pooled
 
+    def head(self, pooled: Tensor) -> SignOutput:
+        """Pooled features to class scores and features, float32."""
+        return SignOutput(self.logits(self.dropout(pooled)).float(), pooled.flatten(1).float())
+
     def forward(self, clips: Tensor) -> SignOutput:
         """Score windows.
 
@@ -167,5 +173,4 @@ class SignEncoder(nn.Module):
         clips
             float [B, 3, 16, S, S], RGB in [-0.5, 0.5]; S is the size's frame size (224 in the paper).
         """
-        pooled = self.features(clips)
-        return SignOutput(self.logits(self.dropout(pooled)).float(), pooled.flatten(1).float())
+        return self.head(self.body(self.stem(clips)))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cico_model.checkpoint import import_sign_encoder, load_sign_encoder, save_sign_encoder
+from cico_model.clips import window_starts, windows
 from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
 from cico_model.inference import fold_batch_norm, optimize_for_inference, supports_bfloat16
 from cico_model.sign_encoder import SignEncoder, max_pool_same, pad_same
@@ -113,6 +114,34 @@ def test_float32_inference_is_exact_and_batches_of_any_size_agree(trained_encode
     torch.testing.assert_close(output.embedding, expected.embedding, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=1e-4)
     assert torch.equal(fast(clips[34:]).embedding, output.embedding[34:])
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_windows_of_videos_share_layers_and_come_out_as_each_by_itself(
+    trained_encoder: SignEncoder, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine == "torch":
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    fast = optimize_for_inference(trained_encoder, "float32", threads=1)
+    rng = np.random.default_rng(0)
+    lengths = (57, 16, 40, 3, 90, 20)
+    videos = [rng.integers(0, 256, (n, MICRO.resize, MICRO.resize, 3), dtype=np.uint8) for n in lengths]
+    starts = [window_starts(n) for n in lengths]
+    starts[2] = [24, 3, 3, 0]  # any order, few of many
+    starts[4] = starts[4][:3] + starts[4][7:70:2] + starts[4][:1]
+    starts[5] = []
+    found = fast.encode(videos, starts)
+    assert [len(output.embedding) for output in found] == [len(chosen) for chosen in starts]
+    for video, chosen, output in zip(videos, starts, found, strict=True):
+        if not chosen:
+            assert output.logits.shape == (0, 7)
+            continue
+        clips = torch.cat([windows(video, [start], MICRO) for start in chosen])
+        with torch.inference_mode():
+            expected = trained_encoder(clips)
+        torch.testing.assert_close(output.embedding, expected.embedding, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=1e-4)
+    assert torch.equal(fast.encode(videos[4:5], starts[4:5])[0].logits, found[4].logits)
 
 
 @pytest.mark.skipif(not supports_bfloat16(), reason="this CPU has no bfloat16 arithmetic")

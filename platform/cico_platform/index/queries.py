@@ -1,6 +1,6 @@
 """What people ask with, as tokens: a typed sentence, or a sign video."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cico_model.checkpoint import load_sign_encoder
-from cico_model.clips import select_windows, window_starts, windows
-from cico_model.config import SignEncoderConfig
-from cico_model.inference import optimize_for_inference
+from cico_model.clips import select_windows, window_starts
+from cico_model.inference import InferenceEncoder, optimize_for_inference
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
 from cico_platform.corpus.video import ClipError, DecodeLimits, decode_clip
@@ -37,13 +36,6 @@ class VideoQuery(NamedTuple):
     tokens: NDArray[np.float32]
     start: float
     end: float
-
-
-class FastEncoder(NamedTuple):
-    """A sign encoder made fast, and the frames it takes."""
-
-    run: Callable[[Tensor], NamedTuple]
-    config: SignEncoderConfig
 
 
 def check_text(text: str) -> str:
@@ -73,17 +65,15 @@ def encode_texts(model: RetrievalModel, texts: Sequence[str]) -> list[TextQuery]
     ]
 
 
-def load_encoders(info: ServingInfo, threads: int | None = None) -> list[FastEncoder]:
+def load_encoders(info: ServingInfo, threads: int | None = None) -> list[InferenceEncoder]:
     """The sign encoders of a collection, ready to run."""
     loaded = [load_sign_encoder(folder)[0] for folder in info.encoders]
-    return [
-        FastEncoder(optimize_for_inference(encoder, threads=threads), encoder.config) for encoder in loaded
-    ]
+    return [optimize_for_inference(encoder, threads=threads) for encoder in loaded]
 
 
 def encode_video(
     path: str | Path,
-    encoders: Sequence[FastEncoder],
+    encoders: Sequence[InferenceEncoder],
     alpha: float,
     model: RetrievalModel,
     limits: DecodeLimits = QUERY_LIMITS,
@@ -140,14 +130,13 @@ def locate_signer(path: str | Path, limits: DecodeLimits = QUERY_LIMITS) -> Plac
     return Place(float(clip.times[box.first_frame]), end, crop)
 
 
-def _sign_features(frames: NDArray[np.uint8], encoder: FastEncoder, max_windows: int) -> Tensor:
+def _sign_features(frames: NDArray[np.uint8], encoder: InferenceEncoder, max_windows: int) -> Tensor:
     """Sign features of the windows that retrieval uses, float32 [T, F]."""
     starts = window_starts(len(frames))
     chosen = [starts[i] for i in select_windows(len(starts), max_windows)]
-    output = encoder.run(windows(frames, chosen, encoder.config))
-    embedding: Tensor = output[1]
+    (output,) = encoder.encode([frames], [chosen])
     # Features are stored in half precision: a query's are rounded alike.
-    return embedding.detach().cpu().half().float()
+    return output.embedding.half().float()
 
 
 @torch.inference_mode()

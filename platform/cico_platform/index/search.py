@@ -5,11 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cico_model.inference import InferenceEncoder
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import Filters
-from cico_platform.index.queries import FastEncoder, check_text, encode_texts, encode_video, load_encoders
+from cico_platform.index.queries import check_text, encode_texts, encode_video, load_encoders
 from cico_platform.index.ranking import Ranked, Ranking, Stages
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
 from cico_platform.index.text_bank import TextBank, open_text_bank
@@ -30,7 +31,7 @@ class Searcher:
         self.index, self.info = index, info
         self.model = load_retrieval_model(info.model)
         self.ranking = Ranking(index, info.collection, self.model.config, stages)
-        self._encoders: list[FastEncoder] | None = None
+        self._encoders: list[InferenceEncoder] | None = None
         self._bank: TextBank | None = None
         self._loading = threading.Lock()
 

@@ -24,8 +24,6 @@ from cico_platform.pipelines.decode import decode_row, decoded, frames_of, sourc
 from cico_platform.settings import Settings
 
 Row = dict[str, Any]
-# About as many pixels of windows as a CPU's encoder needs to be busy.
-CHUNK_VALUES = 64 * 3 * 16 * 64 * 64
 CALIBRATION_CLIPS = 6
 TASKS_IN_FLIGHT = 2
 
@@ -125,43 +123,9 @@ class SignEncoders:
     def encode(
         self, videos: Sequence[NDArray[np.uint8]], starts: Sequence[Sequence[int]]
     ) -> list[list[SignOutput]]:
-        """Outputs by video and encoder; windows of all videos are encoded together, in chunks."""
-        todo = [(video, start) for video, chosen in enumerate(starts) for start in chosen]
-        results: list[list[SignOutput]] = [[] for _ in self.encoders]
-        size = chunk_windows(self.config)
-        for first in range(0, len(todo), size):
-            clips = torch.cat(list(_cut(videos, todo[first : first + size], self.config)))
-            count = len(clips)
-            if self.cuda and count < size:  # a compiled network keeps one shape
-                clips = torch.cat([clips, clips.new_zeros(size - count, *clips.shape[1:])])
-            for index, encoder in enumerate(self.encoders):
-                output = encoder(clips)
-                results[index].append(SignOutput(output.logits[:count].cpu(), output.embedding[:count].cpu()))
-        return _by_video(results, [len(chosen) for chosen in starts])
-
-
-def chunk_windows(config: SignEncoderConfig) -> int:
-    """Windows that are cut and encoded together: as many as fit into some 50 MiB."""
-    return max(4, min(64, CHUNK_VALUES // (3 * 16 * config.frame_size**2)))
-
-
-def _cut(
-    videos: Sequence[NDArray[np.uint8]], todo: Sequence[tuple[int, int]], config: SignEncoderConfig
-) -> Iterator[torch.Tensor]:
-    for video in sorted({video for video, _ in todo}):
-        yield windows(videos[video], [start for owner, start in todo if owner == video], config)
-
-
-def _by_video(results: list[list[SignOutput]], counts: Sequence[int]) -> list[list[SignOutput]]:
-    by_encoder = []
-    for chunks in results:
-        if not chunks:
-            by_encoder.append([SignOutput(torch.empty(0), torch.empty(0))] * len(counts))
-            continue
-        logits = torch.split(torch.cat([chunk.logits for chunk in chunks]), list(counts))
-        embeddings = torch.split(torch.cat([chunk.embedding for chunk in chunks]), list(counts))
-        by_encoder.append([SignOutput(*pair) for pair in zip(logits, embeddings, strict=True)])
-    return [list(outputs) for outputs in zip(*by_encoder, strict=True)]
+        """Outputs by video and encoder; windows of all videos share the encoders' batches."""
+        results = [encoder.encode(videos, starts) for encoder in self.encoders]
+        return [list(outputs) for outputs in zip(*results, strict=True)]
 
 
 def read_encoders(folders: Sequence[str | Path]) -> tuple[SignEncoderConfig, list[list[str]]]:

@@ -16,7 +16,7 @@ from cico_platform.index.search import Searcher
 from cico_platform.observability.memory import PeakMemory
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
-from cico_platform.pipelines.mine import mine
+from cico_platform.pipelines.mine import mine, read_segments
 from cico_platform.steps import Summary, replace_folder, write_json
 from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import train_retrieval
@@ -135,11 +135,19 @@ class _Demo:
             "Mine pseudo-labels in the sentences",
             lambda advance: mine(places.corpus, places.agnostic, places.segments, plan.mining, advance),
         )
-        segments, labels = mined.details["segments"], mined.details["labels"]
+        kept = [
+            row["label"]
+            for row in read_segments(places.segments)
+            if row["support"] >= plan.adaptation.min_support
+        ]
+        segments, labels = len(kept), len(set(kept))
         self.adapted = enough(segments, labels, self.settings.small)
         encoders: list[str | Path] = [places.agnostic]
         if self.adapted:
-            self.note(f"{segments} pseudo-labels of {labels} signs were mined and the sign encoder adapted")
+            self.note(
+                f"{mined.details['segments']} pseudo-labels were mined; the sign encoder was adapted to "
+                f"the {segments}, of {labels} signs, that the sentences bear out"
+            )
             self.stage(
                 "domain_aware",
                 "Adapt the sign encoder to them",
@@ -154,7 +162,10 @@ class _Demo:
             )
             encoders.append(places.domain_aware)
         else:
-            self.note(f"mining found only {segments} pseudo-labels of {labels} signs: nothing was adapted")
+            self.note(
+                f"of {mined.details['segments']} mined pseudo-labels the sentences bear out only {segments}, "
+                f"of {labels} signs: nothing was adapted"
+            )
         self.stage(
             "features",
             "Extract sign features",

@@ -1,7 +1,6 @@
 """Mining: confident windows of the unlabelled training videos become labelled segments (method 3)."""
 
 import shutil
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from cico_model.pseudo_labels import CONFIDENCE_THRESHOLD, DROP_WITHIN, merge_windows
 from cico_model.sign_encoder import SignOutput
+from cico_model.text_support import Detection, text_support
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
@@ -29,6 +29,8 @@ from cico_platform.steps import Summary, content_key, fingerprint, run_step
 
 Row = dict[str, Any]
 STAGE = "mine"
+# Of what is written; another one is mined anew.
+EDITION = 2
 SEGMENTS_FILE = "segments.parquet"
 SEGMENTS_SCHEMA = pa.schema(
     [
@@ -37,6 +39,7 @@ SEGMENTS_SCHEMA = pa.schema(
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
         pa.field("confidence", pa.float32(), nullable=False),
+        pa.field("support", pa.float32(), nullable=False),
     ]
 )
 PARTS_SCHEMA = pa.schema(
@@ -44,7 +47,7 @@ PARTS_SCHEMA = pa.schema(
         pa.field("video_id", pa.string()),
         pa.field("windows", pa.int32()),
         pa.field("kept", pa.int32()),
-        pa.field("segments", pa.list_(pa.struct(list(SEGMENTS_SCHEMA)[1:]))),
+        pa.field("segments", pa.list_(pa.struct(list(SEGMENTS_SCHEMA)[1:5]))),
     ]
 )
 
@@ -79,7 +82,8 @@ def mine(
 ) -> Summary:
     """Find signs in the training sentences with a sign encoder that knows them from elsewhere.
 
-    Writes `segments.parquet`: `video_id, label, start, end, confidence`; frames, end exclusive.
+    Writes `segments.parquet`: `video_id, label, start, end, confidence, support`; frames, end exclusive. The
+    support says how well the sentences bear a segment out (see `cico_model.text_support`).
 
     Parameters
     ----------
@@ -107,6 +111,7 @@ def mine(
     config, (labels,) = read_encoders([encoder])
     key = content_key(
         step=STAGE,
+        edition=EDITION,
         manifest=fingerprint(source.path / MANIFEST_FILE),
         encoder=fingerprint(encoder),
         settings=settings.decisive(),
@@ -126,7 +131,7 @@ def mine(
         )
         collect(found, len(clips), parts, lambda row: [row], on_progress)
         done, quarantined = settle(parts, source, STAGE, len(clips))
-        details = _write_segments(folder, parts)
+        details = _write_segments(folder, parts, {clip.video_id: clip.text for clip in clips})
         shutil.rmtree(parts.folder)
         return Summary(done, 0, quarantined, 0.0, details)
 
@@ -172,22 +177,30 @@ def read_segments(folder: str | Path) -> list[Row]:
     path = Path(folder) / SEGMENTS_FILE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no {SEGMENTS_FILE}; make it with 'cico mine'")
-    rows: list[Row] = pq.read_table(path, columns=SEGMENTS_SCHEMA.names).to_pylist()
+    table = pq.read_table(path)
+    if table.schema.names != SEGMENTS_SCHEMA.names:
+        raise InputError(f"'{path}' was written by another version; run 'cico mine' again")
+    rows: list[Row] = table.to_pylist()
     return rows
 
 
-def _write_segments(folder: Path, parts: Parts) -> dict[str, Any]:
+def _write_segments(folder: Path, parts: Parts, texts: dict[str, str]) -> dict[str, Any]:
     table = pa.concat_tables([pq.read_table(shard) for shard in parts.shards()])
     rows = [
         {"video_id": row["video_id"], **segment}
         for row in sorted(table.to_pylist(), key=lambda row: str(row["video_id"]))
         for segment in row["segments"]
     ]
+    signs = {name: number for number, name in enumerate(sorted({row["label"] for row in rows}))}
+    places = {name: number for number, name in enumerate(texts)}
+    detections = [Detection(places[row["video_id"]], signs[row["label"]], row["confidence"]) for row in rows]
+    for row, support in zip(rows, text_support(detections, list(texts.values())), strict=True):
+        row["support"] = support
     pq.write_table(pa.Table.from_pylist(rows, schema=SEGMENTS_SCHEMA), folder / SEGMENTS_FILE)
     windows, kept = (int(pc.sum(table[name]).as_py()) for name in ("windows", "kept"))
     return {
         "segments": len(rows),
-        "labels": len(Counter(row["label"] for row in rows)),
+        "labels": len(signs),
         "windows": windows,
         "kept_share": round(kept / max(windows, 1), 4),
     }

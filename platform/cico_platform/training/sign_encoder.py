@@ -50,8 +50,8 @@ class SignEncoderSettings(Settings):
         Before the classifier.
     with_dictionary
         Beside mined segments, train on the dictionary too.
-    min_confidence
-        Segments below it are left out.
+    min_confidence, min_support
+        Segments below one of them are left out; `cico mine` gives each segment both.
     """
 
     size: Literal["paper", "small", "tiny"] = "tiny"
@@ -72,6 +72,7 @@ class SignEncoderSettings(Settings):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     with_dictionary: bool = True
     min_confidence: float = Field(default=0.0, ge=0, le=1)
+    min_support: float = Field(default=0.0, ge=0)
     seed: int = 0
     workers: int = Field(default=1, ge=1)
     threads: int = Field(default=0, ge=0)
@@ -156,10 +157,12 @@ def _cuts(
     mined = [
         Cut(row["video_id"], row["label"], row["start"], row["end"])
         for row in read_segments(segments)
-        if row["confidence"] >= settings.min_confidence
+        if row["confidence"] >= settings.min_confidence and row["support"] >= settings.min_support
     ]
     if not mined:
-        raise InputError(f"'{segments}' holds no segments to train on; lower the threshold of 'cico mine'")
+        raise InputError(
+            f"'{segments}' holds no segments to train on; lower min_support or the threshold of 'cico mine'"
+        )
     return mined + (cuts["train"] if settings.with_dictionary else []), cuts["validation"]
 
 

@@ -54,13 +54,24 @@ def test_it_adapts_to_mined_segments_and_keeps_its_classifier(
             "start": place * SIGN_FRAMES,
             "end": (place + 1) * SIGN_FRAMES,
             "confidence": 0.9,
+            "support": 5.0,
         }
         for clip in Corpus(tiny_corpus).clips("train", labelled=False)
         for place, sign in enumerate(clip.text.split())
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SEGMENTS_SCHEMA), tmp_path / SEGMENTS_FILE)
+    doubtful = [{**row, "support": 1.0} for row in rows[:3]] + [
+        {**row, "confidence": 0.1} for row in rows[:3]
+    ]
+    pq.write_table(pa.Table.from_pylist(rows + doubtful, schema=SEGMENTS_SCHEMA), tmp_path / SEGMENTS_FILE)
     settings = SignEncoderSettings(
-        epochs=1, lr=1e-6, warmup=0.0, weight_decay=0.0, with_dictionary=False, **MICRO_SETTINGS
+        min_confidence=0.5,
+        min_support=2.0,
+        epochs=1,
+        lr=1e-6,
+        warmup=0.0,
+        weight_decay=0.0,
+        with_dictionary=False,
+        **MICRO_SETTINGS,
     )
     out = tmp_path / "adapted"
     summary = train_sign_encoder(tiny_corpus, out, settings, segments=tmp_path, init=trained[0])

@@ -110,4 +110,4 @@ def augment_clip(
         pixels = pixels.flip(-1)
     jitter = torch.from_numpy(rng.uniform(0.8, 1.2, 3).astype(np.float32)).view(1, 3, 1, 1)
     x = (pixels.float() * (jitter / 255.0)).clamp_(max=1.0).sub_(0.5)
-    return x.permute(1, 0, 2, 3).contiguous()
+    return x.permute(1, 0, 2, 3)

@@ -12,9 +12,11 @@ LEAST_SEGMENTS = 200
 LEAST_LABELS = 5
 # Signs of the demo's corpora are as short as a window: another of the same class opens half a window on.
 DROP_WITHIN = 8
-# Of the segments above the paper's threshold 65% are right, of those that the sentences bear out 90%.
+# Of the segments above this threshold half are right, of those among them that the sentences bear out 87%;
+# the paper, which does not ask the sentences, takes 0.6.
+THRESHOLD = 0.5
 MIN_SUPPORT = 4.0
-RETRIEVAL_EPOCHS = 28
+RETRIEVAL_EPOCHS = 20
 # On the validation split as good as 0.2 and better than 0.8, which the paper takes for larger encoders.
 ALPHA = 0.5
 
@@ -37,7 +39,7 @@ class Recipe:
             augment=0.5 if variant.augment else 0.0,
             alpha=self.alpha if variant.domain_aware and domain_aware else 1.0,
             epochs=self.retrieval_epochs,
-            evaluate_every=7,
+            evaluate_every=5,
             lr=1e-3,
             weight_decay=0.1,
             dropout=0.2,
@@ -52,15 +54,21 @@ def recipe(kind: CorpusKind, seed: int, small: bool = False) -> Recipe:
     # A person's words come in few takes: more passes over them cost the same.
     agnostic = SignEncoderSettings(epochs=40 if kind == "words" else 22, seed=seed)
     adaptation = SignEncoderSettings(
-        epochs=4,
-        lr=3e-4,
+        epochs=3,
         warmup=0.05,
         backdrop=0.0,
         min_support=MIN_SUPPORT,
         seed=seed,
         with_dictionary=kind != "sentences",
     )
-    plan = Recipe(agnostic, MineSettings(drop_within=DROP_WITHIN), adaptation, ALPHA, seed, RETRIEVAL_EPOCHS)
+    plan = Recipe(
+        agnostic,
+        MineSettings(threshold=THRESHOLD, drop_within=DROP_WITHIN),
+        adaptation,
+        ALPHA,
+        seed,
+        RETRIEVAL_EPOCHS,
+    )
     if not small:
         return plan
     return replace(

@@ -71,7 +71,7 @@ def _optimizer(model: RetrievalModel, settings: Any, steps: int) -> tuple[torch.
     groups = parameter_groups(model, settings.lr, settings.weight_decay)
     if settings.optimizer == "published":
         return PublishedAdam(groups, settings.lr, total_steps=steps, warmup=settings.warmup), None
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), fused=True)
 
     def factor(step: int) -> float:
         return warmup_cosine((step + 1) / (steps + 1), settings.warmup)
@@ -93,7 +93,7 @@ def _inputs(
         valid[row, :count] &= torch.from_numpy(kept)
         if settings.noise:
             own = features[row, :count]
-            noise = torch.from_numpy(rng.standard_normal(own.shape).astype(np.float32))
+            noise = torch.from_numpy(rng.standard_normal(own.shape, dtype=np.float32))
             features[row, :count] += settings.noise * own.std() * noise
     texts = [train.texts[train.owners[video]] for video in share]
     tokens = model.tokenise(texts)

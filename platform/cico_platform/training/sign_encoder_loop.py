@@ -24,6 +24,8 @@ SGD_MOMENTUM = 0.9
 MAX_GRAD_NORM = 5.0
 DIVERGED = "the loss is no longer a number; lower the learning rate"
 FRESH_BATCH_NORM_MOMENTUM = 0.1
+# Backdrops that a worker remembers; others are found anew each time.
+BACKDROP_BYTES = 1 << 28
 
 
 def train_loop(config: dict[str, Any]) -> None:
@@ -87,7 +89,7 @@ def _optimizer(encoder: SignEncoder, settings: Any, steps: int) -> tuple[Any, An
     if settings.optimizer == "sgd":
         optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=SGD_MOMENTUM)
     else:
-        optimizer = torch.optim.AdamW(groups, lr=settings.lr)
+        optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=True)
     total = max(1, steps * settings.epochs)
 
     def factor(step: int) -> float:
@@ -143,7 +145,7 @@ def _batches(
     order = np.random.default_rng([settings.seed, epoch]).permutation(
         len(samples) * settings.windows_per_sample
     )
-    reader, backdrops = samples.reader(), dict[int, NDArray[np.uint8]]()
+    reader, backdrops = samples.reader(), config.setdefault("backdrops", {})
     for first in range(0, len(order), settings.batch_size):
         batch = order[first : first + settings.batch_size].tolist()
         share = place.share(batch)
@@ -156,7 +158,9 @@ def _batches(
             frames = _window(reader, backdrops, draw % len(samples), settings, progress, rng)
             clips.append(augment_clip(frames, size, rng, flip=settings.flip))
         targets = [numbers[samples.labels[draw % len(samples)]] for draw in share]
-        yield torch.stack(clips), torch.tensor(targets)
+        # Pixels last in memory, as they were cut: the layout in which the network is fast.
+        together = torch.stack([clip.permute(1, 2, 3, 0) for clip in clips]).permute(0, 4, 1, 2, 3)
+        yield together, torch.tensor(targets)
 
 
 def _window(
@@ -173,9 +177,12 @@ def _window(
     share = fading(progress, settings.backdrop, rng)
     if share <= 0:
         return window
-    if sample not in backdrops:
-        backdrops[sample] = backdrop_of(frames)
-    return fade_backdrop(window, backdrops[sample], share)
+    backdrop = backdrops.get(sample)
+    if backdrop is None:
+        backdrop = backdrop_of(frames)
+        if len(backdrops) * backdrop.nbytes < BACKDROP_BYTES:
+            backdrops[sample] = backdrop
+    return fade_backdrop(window, backdrop, share)
 
 
 def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:

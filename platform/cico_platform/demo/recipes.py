@@ -16,9 +16,10 @@ DROP_WITHIN = 8
 # the paper, which does not ask the sentences, takes 0.6.
 THRESHOLD = 0.5
 MIN_SUPPORT = 4.0
-RETRIEVAL_EPOCHS = 20
-# On the validation split as good as 0.2 and better than 0.8, which the paper takes for larger encoders.
-ALPHA = 0.5
+RETRIEVAL_EPOCHS = 14
+# The adapted encoder is much the better one here: on the validation split 0.2 beats 0.5. The paper's, whose
+# encoders differ less, take 0.8.
+ALPHA = 0.2
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Recipe:
             augment=0.5 if variant.augment else 0.0,
             alpha=self.alpha if variant.domain_aware and domain_aware else 1.0,
             epochs=self.retrieval_epochs,
-            evaluate_every=5,
-            lr=1e-3,
+            evaluate_every=4,
+            batch_size=32,
+            lr=2e-3,
             weight_decay=0.1,
             dropout=0.2,
             drop_windows=0.3,

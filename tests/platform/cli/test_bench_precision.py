@@ -1,0 +1,55 @@
+"""`cico bench precision` tells what a lower precision changes, on a finished demo."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_corpus import write_encoder
+
+from cico_model import CorpusTokenizer, RetrievalModel, load_sign_encoder, save_retrieval_model
+from cico_model.config import TOWERS
+from cico_platform.benchmarks.precision import PRECISIONS, bench_precision
+from cico_platform.benchmarks.settings import BenchSettings
+from cico_platform.corpus.manifest import Corpus
+from cico_platform.errors import InputError
+
+
+@pytest.fixture
+def finished_demo(tiny_corpus: Path, tmp_path: Path) -> Path:
+    """The folders of a demo that `bench precision` reads."""
+    work = tmp_path / "demo"
+    work.mkdir()
+    (work / "corpus").symlink_to(tiny_corpus)
+    for name, seed in (("agnostic", 1), ("domain_aware", 2)):
+        encoder = write_encoder(work / "encoders" / name, seed=seed)
+    width = load_sign_encoder(encoder)[0].config.feature_dim
+    texts = [clip.text for clip in Corpus(tiny_corpus).clips(labelled=False)]
+    torch.manual_seed(0)
+    config = replace(TOWERS["tiny"], feature_dim=width)
+    model = RetrievalModel(config, CorpusTokenizer.train(texts, 600))
+    save_retrieval_model(work / "model", model, {"alpha": 0.5})
+    return work
+
+
+def test_each_precision_is_compared_with_float32(finished_demo: Path) -> None:
+    said: list[str] = []
+    report = bench_precision(finished_demo, BenchSettings(threads=1), said.append)
+    rows = {row["name"]: row for row in report["rows"]}
+    assert tuple(rows) == PRECISIONS
+    exact, lower = rows["float32"], rows["int8"]
+    assert exact["difference"]["max_abs"] == 0
+    assert exact["labels"]["agreement"] in (100.0, None)
+    assert exact["retrieval"]["change"] == {"t2v_R@1": 0.0, "v2t_R@1": 0.0}
+    assert 0.9 < lower["difference"]["cosine"] < 1
+    assert lower["difference"]["max_abs"] > rows["bfloat16"]["difference"]["max_abs"] > 0
+    for row in rows.values():
+        change = row["retrieval"]["t2v_R@1"] - exact["retrieval"]["t2v_R@1"]
+        assert row["retrieval"]["change"]["t2v_R@1"] == pytest.approx(change)
+        assert row["ours"]["unit"] == "windows/s"
+    assert said
+
+
+def test_a_folder_without_a_demo_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished demo"):
+        bench_precision(tmp_path, BenchSettings(), print)

@@ -140,7 +140,7 @@ def build_tiny_index(folder: Path, *extra: VectorIndex) -> str:
         frames = decode_clip(path, size=encoder.config.resize, **place).frames
         starts = window_starts(len(frames))
         chosen = [starts[i] for i in select_windows(len(starts))]
-        features.append(encoder.run(windows(frames, chosen, encoder.config))[1])
+        features.append(encoder.encode([frames], [chosen])[0].embedding)
         payloads.append(
             {
                 **place,

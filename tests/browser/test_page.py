@@ -175,9 +175,9 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     expect(page.locator(".card").first).to_have_attribute("data-clip", "clip-4", timeout=PATIENCE_MS)
     for _ in range(12):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.className") == "word":
+        if page.evaluate("document.activeElement.classList.contains('word')"):
             break
-    assert page.evaluate("document.activeElement.className") == "word"
+    expect(page.locator(".word").first).to_be_focused()
     expect(page.locator(".span").first).to_have_class("span lit")
 
 

@@ -1,16 +1,10 @@
 """The sign encoder made fast without changing what it says: folded, shared, re-laid, or run by an engine."""
 
-import contextlib
 import copy
 import importlib.util
-import io
-import logging
-import platform
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,26 +14,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cico_model.clips import pad_frames, planes, windows
 from cico_model.config import WINDOW_FRAMES
+from cico_model.engines import Compile, Network, openvino_engine, supports_bfloat16, torch_engine
 from cico_model.shared_stem import SHARED_FRAMES, SHARED_WINDOWS, Body, SharedStem
 from cico_model.sign_encoder import SignEncoder, SignOutput, Unit
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
-Network = Callable[[Tensor], tuple[Tensor, ...]]
-# Makes a network fast for inputs of one shape.
-Compile = Callable[[nn.Module, tuple[int, ...]], Network]
 SMALL_FRAME = 128
 # Sharing the first layers pays while so many windows of the stretch are computed for each one that is wanted.
 MOST_COMPUTED = 1.6
 # Windows of large frames that are cut out at once where nothing is shared: some 40 MiB.
 CUT_AT_ONCE = 4
-
-
-def supports_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (avx512_bf16 or AMX)."""
-    if platform.machine() in {"x86_64", "AMD64"} and Path("/proc/cpuinfo").is_file():
-        flags = set(Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split())
-        return bool(flags & {"avx512_bf16", "amx_bf16"})
-    return False
 
 
 def optimize_for_inference(
@@ -87,14 +71,16 @@ def optimize_for_inference(
         if not has_engine:
             raise ValueError("int8 runs on a CPU with openvino and nncf installed; use bfloat16 here")
     if device.type == "cuda":
-        compiled = _torch(device, bfloat16=precision != "float32", compiled=True)
+        compiled = torch_engine(device, bfloat16=precision != "float32", compiled=True)
         return InferenceEncoder(folded, compiled, 64 if small else 16)
     if has_engine:
         # Small frames need company to keep the cores busy; large ones do alone, and waste no padding.
         ranges = calibration if precision == "int8" else None
-        run = _openvino(bfloat16=bfloat16, threads=threads, calibration=ranges)
+        run = openvino_engine(bfloat16=bfloat16, threads=threads, calibration=ranges)
         return InferenceEncoder(folded, run, 32 if small else 1, share=precision != "int8")
-    return InferenceEncoder(folded, _torch(device, bfloat16=bfloat16, compiled=False), 32 if small else 4)
+    return InferenceEncoder(
+        folded, torch_engine(device, bfloat16=bfloat16, compiled=False), 32 if small else 4
+    )
 
 
 def fold_batch_norm(encoder: SignEncoder) -> SignEncoder:
@@ -247,71 +233,3 @@ def _in_batches(parts: Iterable[Tensor], network: Network, batch_size: int) -> S
         outputs.append(tuple(value[:count] for value in network(torch.cat([rows, missing]))))
     logits, embedding = (torch.cat(values) for values in zip(*outputs, strict=True))
     return SignOutput(logits.float().cpu(), embedding.float().cpu())
-
-
-def _torch(device: torch.device, *, bfloat16: bool, compiled: bool) -> Compile:
-    """Networks in channels-last layout, under autocast for bfloat16."""
-
-    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
-        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        run = torch.compile(network) if compiled else network
-
-        @torch.inference_mode()
-        def infer(rows: Tensor) -> tuple[Tensor, ...]:
-            rows = rows.to(device, memory_format=torch.channels_last_3d, non_blocking=True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                found = run(rows)
-            return (found,) if isinstance(found, Tensor) else tuple(found)
-
-        return infer
-
-    return compile_network
-
-
-def _openvino(*, bfloat16: bool, threads: int | None, calibration: Tensor | None) -> Compile:
-    """Networks compiled by OpenVINO for one shape; quantised where there are calibration clips."""
-    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
-    if threads:
-        options["INFERENCE_NUM_THREADS"] = threads
-
-    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
-        import openvino
-
-        model = _trace(network, shape)
-        if calibration is not None:
-            model = _quantise(model, calibration, shape[0])
-        compiled = openvino.Core().compile_model(model, "CPU", options)
-        request, outputs = compiled.create_infer_request(), len(compiled.outputs)
-
-        def infer(rows: Tensor) -> tuple[Tensor, ...]:
-            results = request.infer([rows.contiguous().numpy()])
-            return tuple(torch.from_numpy(results[index].copy()) for index in range(outputs))
-
-        return infer
-
-    return compile_network
-
-
-def _trace(network: nn.Module, shape: tuple[int, ...]) -> Any:
-    """The network as an OpenVINO model of fixed input shape; padding is a constant of that shape."""
-    import openvino
-
-    example = torch.zeros(shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer warns of the shapes that are meant to be constants
-        # Tracing runs the network once; its check would do so again and again: minutes on a busy machine.
-        traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        return openvino.convert_model(traced, example_input=example, input=list(shape))
-
-
-def _quantise(model: Any, calibration: Tensor, batch_size: int) -> Any:
-    """The model in int8: ranges from the calibration clips, with bias correction (NNCF)."""
-    import nncf
-
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    batches = []
-    for chunk in torch.split(calibration.float(), batch_size):
-        missing = chunk.new_zeros(batch_size - len(chunk), *chunk.shape[1:])
-        batches.append(torch.cat([chunk, missing]).numpy())
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))

@@ -11,7 +11,8 @@ import torch
 from cico_model.checkpoint import import_sign_encoder, load_sign_encoder, save_sign_encoder
 from cico_model.clips import window_starts, windows
 from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
-from cico_model.inference import fold_batch_norm, optimize_for_inference, supports_bfloat16
+from cico_model.engines import supports_bfloat16
+from cico_model.inference import fold_batch_norm, optimize_for_inference
 from cico_model.sign_encoder import SignEncoder, max_pool_same, pad_same
 
 MICRO = SignEncoderConfig("micro", 0.125, 32)

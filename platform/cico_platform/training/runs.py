@@ -19,7 +19,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from ray.train.torch import TorchTrainer
 from torch import nn
 
-from cico_model.inference import supports_bfloat16
+from cico_model.engines import supports_bfloat16
 from cico_platform.cluster import connect
 from cico_platform.errors import CicoError, InputError
 from cico_platform.settings import OnProgress

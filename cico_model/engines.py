@@ -1,0 +1,93 @@
+"""What runs a network fast in one shape: torch, compiled on CUDA, or OpenVINO on a CPU."""
+
+import contextlib
+import io
+import logging
+import platform
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Network = Callable[[Tensor], tuple[Tensor, ...]]
+# Makes a network fast for inputs of one shape.
+Compile = Callable[[nn.Module, tuple[int, ...]], Network]
+
+
+def supports_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware (avx512_bf16 or AMX)."""
+    if platform.machine() in {"x86_64", "AMD64"} and Path("/proc/cpuinfo").is_file():
+        flags = set(Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split())
+        return bool(flags & {"avx512_bf16", "amx_bf16"})
+    return False
+
+
+def torch_engine(device: torch.device, *, bfloat16: bool, compiled: bool) -> Compile:
+    """Networks in channels-last layout, under autocast for bfloat16."""
+
+    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        run = torch.compile(network) if compiled else network
+
+        @torch.inference_mode()
+        def infer(rows: Tensor) -> tuple[Tensor, ...]:
+            rows = rows.to(device, memory_format=torch.channels_last_3d, non_blocking=True)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                found = run(rows)
+            return (found,) if isinstance(found, Tensor) else tuple(found)
+
+        return infer
+
+    return compile_network
+
+
+def openvino_engine(*, bfloat16: bool, threads: int | None, calibration: Tensor | None) -> Compile:
+    """Networks compiled by OpenVINO for one shape; quantised where there are calibration clips."""
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+
+    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
+        import openvino
+
+        model = _trace(network, shape)
+        if calibration is not None:
+            model = _quantise(model, calibration, shape[0])
+        compiled = openvino.Core().compile_model(model, "CPU", options)
+        request, outputs = compiled.create_infer_request(), len(compiled.outputs)
+
+        def infer(rows: Tensor) -> tuple[Tensor, ...]:
+            results = request.infer([rows.contiguous().numpy()])
+            return tuple(torch.from_numpy(results[index].copy()) for index in range(outputs))
+
+        return infer
+
+    return compile_network
+
+
+def _trace(network: nn.Module, shape: tuple[int, ...]) -> Any:
+    """The network as an OpenVINO model of fixed input shape; padding is a constant of that shape."""
+    import openvino
+
+    example = torch.zeros(shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of the shapes that are meant to be constants
+        # Tracing runs the network once; its check would do so again and again: minutes on a busy machine.
+        traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        return openvino.convert_model(traced, example_input=example, input=list(shape))
+
+
+def _quantise(model: Any, calibration: Tensor, batch_size: int) -> Any:
+    """The model in int8: ranges from the calibration clips, with bias correction (NNCF)."""
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    batches = []
+    for chunk in torch.split(calibration.float(), batch_size):
+        missing = chunk.new_zeros(batch_size - len(chunk), *chunk.shape[1:])
+        batches.append(torch.cat([chunk, missing]).numpy())
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))

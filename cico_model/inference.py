@@ -92,7 +92,7 @@ def fold_batch_norm(encoder: SignEncoder) -> SignEncoder:
 
 
 class InferenceEncoder:
-    """A sign encoder that is run in batches of one size, so that what it says of a window is always the same.
+    """A sign encoder that is run in batches of one size: what it says does not depend on a window's company.
 
     Parameters
     ----------
@@ -123,7 +123,8 @@ class InferenceEncoder:
         """Class scores and features of the windows of whole videos, each frame read once.
 
         Where the wanted windows lie close together their first layers are computed on the stretch of video,
-        not on each window (see `cico_model.shared_stem`); windows of all videos share the batches.
+        not on each window (see `cico_model.shared_stem`): the same values up to rounding. Windows of all
+        videos share the batches.
 
         Parameters
         ----------

@@ -10,6 +10,8 @@ from typing import Any
 # Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
 MINIMUM_LOGICAL_CPUS = 6
 LOCAL_OBJECT_STORE_BYTES = 1 << 30
+# Idle worker processes that Ray keeps, some 100 MB each; its own choice is one for every logical CPU.
+IDLE_WORKERS = "2"
 
 
 def connect(address: str | None = None, **options: Any) -> None:
@@ -29,6 +31,7 @@ def connect(address: str | None = None, **options: Any) -> None:
     if address:
         common["address"] = address
     else:
+        os.environ.setdefault("RAY_num_workers_soft_limit", IDLE_WORKERS)
         common |= {
             "num_cpus": max(os.cpu_count() or 1, MINIMUM_LOGICAL_CPUS),
             "object_store_memory": LOCAL_OBJECT_STORE_BYTES,

@@ -41,6 +41,7 @@ class DemoResult:
     queries: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     peak_memory_gib: float = 0.0
+    peak_memory_by: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     index: str = ""
 
@@ -73,7 +74,7 @@ def run_demo(settings: DemoSettings, display: StageDisplay) -> DemoResult:
         demo.make_models()
         demo.make_index()
     result = demo.result
-    result.peak_memory_gib = peak.gib
+    result.peak_memory_gib, result.peak_memory_by = peak.gib, peak.by_title
     result.seconds = round(time.monotonic() - began, 1)
     write_json(places.root / RESULT_FILE, result.as_json())
     return result

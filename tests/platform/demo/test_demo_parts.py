@@ -69,7 +69,7 @@ def test_without_a_terminal_stages_are_plain_lines() -> None:
 
 
 def test_peak_memory_sees_what_was_held_for_a_while() -> None:
-    before = tree_memory_bytes()
+    before = sum(tree_memory_bytes().values())
     with PeakMemory() as peak:
         held = bytearray(b"x") * (300 << 20)
         import time
@@ -77,3 +77,4 @@ def test_peak_memory_sees_what_was_held_for_a_while() -> None:
         time.sleep(2.5)
         assert len(held) == 300 << 20
     assert peak.gib * (1 << 30) > before + (200 << 20)
+    assert sum(peak.by_title.values()) == pytest.approx(peak.gib, abs=0.01)

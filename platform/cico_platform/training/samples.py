@@ -147,7 +147,7 @@ def _cut(frames: Frames, start: int, end: int) -> Frames:
 
 
 def _index(blocks: list[Any], size: int) -> tuple[Samples, list[Row]]:
-    describe = ray.remote(num_cpus=0.1)(_describe)
+    describe = ray.remote(num_cpus=1)(_describe)  # a fraction would start a process for every block
     described = ray.get([describe.remote(block) for block in blocks])
     found: list[tuple[str, int, int, int, str]] = []
     failed: dict[str, Row] = {}

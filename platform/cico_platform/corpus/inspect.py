@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from cico_platform.corpus.isolation import decode_isolated
+from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.manifest import Clip, Corpus
-from cico_platform.corpus.video import ClipError, decode_clip
 from cico_platform.errors import InputError
 
 SHEET_FILE = "contact_sheet.png"
@@ -101,7 +102,7 @@ def draw_sheet(source: Corpus, clips: list[Clip], picture: Path) -> bool:
 
 def _strip(source: Corpus, clip: Clip) -> NDArray[np.uint8] | None:
     try:
-        frames = decode_clip(
+        frames = decode_isolated(
             source.resolve(clip), start=clip.start, end=clip.end, crop=clip.crop, size=SHEET_SIDE
         ).frames
     except (ClipError, InputError):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from cico_platform.corpus.isolation import decode_isolated
+from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
-from cico_platform.corpus.video import ClipError, decode_clip
 
 
 def probe(row: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe(row: dict[str, Any]) -> dict[str, Any]:
-    clip = decode_clip(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
+    clip = decode_isolated(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
     found: dict[str, Any] = {
         "start": row["start"],
         "end": row["end"],

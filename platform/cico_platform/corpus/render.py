@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cico_platform.corpus.encode import write_video
+from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.video import ClipError, decode_clip
 
 FASTEST_FRAMES, SLOWEST_FRAMES = 8, 26
@@ -32,7 +33,7 @@ def make_tile(row: dict[str, Any]) -> dict[str, Any]:
         `{"video_id", "frames", "fps", "reason"}`.
     """
     try:
-        clip = decode_clip(
+        clip = decode_isolated(
             row["path"], start=row["start"], end=row["end"], crop=row["crop"], size=row["size"]
         )
         write_video(Path(row["tile"]), clip.frames, clip.fps, TILE_CRF)

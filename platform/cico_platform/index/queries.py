@@ -13,8 +13,9 @@ from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts
 from cico_model.inference import InferenceEncoder, optimize_for_inference
 from cico_model.model import RetrievalModel
+from cico_platform.corpus.isolation import decode_isolated
+from cico_platform.corpus.limits import ClipError, DecodeLimits
 from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
-from cico_platform.corpus.video import ClipError, DecodeLimits, decode_clip
 from cico_platform.errors import InputError
 from cico_platform.index.serving_info import ServingInfo
 
@@ -88,7 +89,7 @@ def encode_video(
     try:
         place = locate_signer(path, limits)
         clips = [
-            decode_clip(path, **place._asdict(), size=encoder.config.resize, limits=limits)
+            decode_isolated(path, **place._asdict(), size=encoder.config.resize, limits=limits)
             for encoder in encoders
         ]
     except ClipError as error:
@@ -120,7 +121,7 @@ def locate_signer(path: str | Path, limits: DecodeLimits = QUERY_LIMITS) -> Plac
     ClipError
         If the video can't be decoded within the limits.
     """
-    clip = decode_clip(path, longest=SEARCH_SIDE, limits=limits)
+    clip = decode_isolated(path, longest=SEARCH_SIDE, limits=limits)
     box = find_signer(clip.frames, clip.fps)
     crop = None if clip.source_size[0] == clip.source_size[1] else box.crop
     if box.last_frame - box.first_frame + 1 >= len(clip.frames):

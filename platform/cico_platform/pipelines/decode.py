@@ -12,8 +12,9 @@ import ray.data
 from numpy.typing import NDArray
 from ray.data import Dataset, TaskPoolStrategy
 
+from cico_platform.corpus.isolation import decode_isolated
+from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.manifest import Clip, Corpus
-from cico_platform.corpus.video import ClipError, decode_clip
 from cico_platform.errors import InputError
 
 Row = dict[str, Any]
@@ -85,7 +86,7 @@ def decode_row(row: Row, size: int) -> tuple[Frames | None, str]:
         return None, str(row["error"])
     crop = None if row["crop"] is None else [float(edge) for edge in row["crop"]]
     try:
-        clip = decode_clip(row["path"], start=row["start"], end=row["end"], crop=crop, size=size)
+        clip = decode_isolated(row["path"], start=row["start"], end=row["end"], crop=crop, size=size)
     except ClipError as error:
         return None, str(error)
     except Exception as error:  # one clip must not end the run, whatever is wrong with it

@@ -1,0 +1,65 @@
+"""The process that decodes for another: a crash, a hang or a hunger for memory ends it and nothing else.
+
+Started by `isolation.py` as `python -m cico_platform.corpus.decoder_process`. Each request is one line of
+JSON on standard input. Each answer is one line of JSON on standard output, and, if it gives a `shape`, the
+frames (uint8) and their times (float64) after it.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+from typing import BinaryIO
+
+import numpy as np
+
+from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
+from cico_platform.corpus.video import decode_clip
+
+# What the process may map beside the frames: libraries, and a codec's own buffers.
+MEMORY_BESIDE_FRAMES = 3 << 30
+GRACE_SECONDS = 5
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    while line := requests.readline():
+        request = json.loads(line)
+        _answer(request, DecodeLimits(**request.pop("limits")), answers)
+        answers.flush()
+
+
+def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO) -> None:
+    memory = 2 * limits.bytes + MEMORY_BESIDE_FRAMES
+    resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
+    signal.alarm(int(limits.seconds) + GRACE_SECONDS)  # the kernel ends this process, whatever holds it up
+    try:
+        clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # the keywords, as they were given
+    except ClipError as error:
+        return _write(answers, {"error": str(error)})
+    except Exception as error:  # one clip must not end the run, whatever is wrong with it
+        first = (str(error).splitlines() or [""])[0]
+        return _write(answers, {"error": f"{type(error).__name__}: {first}"})
+    finally:
+        signal.alarm(0)
+    _write_clip(answers, clip)
+
+
+def _write_clip(answers: BinaryIO, clip: DecodedClip) -> None:
+    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size}
+    _write(answers, {**about, "shape": clip.frames.shape})
+    answers.write(np.ascontiguousarray(clip.frames).data)
+    answers.write(np.ascontiguousarray(clip.times, dtype=np.float64).data)
+
+
+def _write(answers: BinaryIO, header: dict[str, object]) -> None:
+    answers.write(json.dumps(header).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cico_platform.errors import InputError
+from cico_platform.errors import CicoError, InputError
+from cico_platform.storage import (
+    Place,
+    copy_files,
+    files_under,
+    fresh,
+    is_remote,
+    place,
+    remove,
+    write_whole,
+)
 
 STEP_FILE = "step.json"
 
@@ -42,18 +52,26 @@ def content_key(**inputs: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def fingerprint(path: str | Path) -> str:
+def fingerprint(path: str | Place) -> str:
     """A hash that changes when the content of a file, or of any file under a folder, changes.
 
     A folder made by `run_step` is named by its key, which already covers its inputs.
+
+    Raises
+    ------
+    CicoError
+        If the folder is being replaced at this moment.
     """
-    path = Path(path)
+    path = place(path)
     if path.is_dir():
         step = path / STEP_FILE
         if step.is_file():
-            return str(json.loads(step.read_text())["key"])
-        names = sorted(p for p in path.rglob("*") if p.is_file())
-        return content_key(files=[(str(p.relative_to(path)), fingerprint(p)) for p in names])
+            key = str(json.loads(step.read_text())["key"])
+            if not key:
+                raise CicoError(f"'{path}' was being replaced when its step was cut; run that step again")
+            return key
+        files = files_under(path)
+        return content_key(files=[(str(p)[len(str(path)) + 1 :], fingerprint(p)) for p in files])
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -61,14 +79,12 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Place, value: object) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode())
 
 
-def finished(out: Path, key: str) -> Summary | None:
+def finished(out: Place, key: str) -> Summary | None:
     """The summary of the step that made `out`, if it was made from exactly these inputs."""
     step = out / STEP_FILE
     if not step.is_file():
@@ -77,7 +93,7 @@ def finished(out: Path, key: str) -> Summary | None:
     return Summary(**record["summary"]) if record["key"] == key else None
 
 
-def run_step(out: str | Path, name: str, key: str, body: Callable[[Path], Summary]) -> Summary:
+def run_step(out: str | Place, name: str, key: str, body: Callable[[Place], Summary]) -> Summary:
     """Run `body` on a folder beside `out` and move the folder into place when it is whole.
 
     Parameters
@@ -96,13 +112,17 @@ def run_step(out: str | Path, name: str, key: str, body: Callable[[Path], Summar
     InputError
         If `out` holds files that no step wrote.
     """
-    out = Path(out)
+    out = fresh(place(out))
     before = finished(out, key)
     if before is not None:
         return Summary(0, before.done + before.skipped, before.quarantined, 0.0, before.details)
     if out.is_dir() and any(out.iterdir()) and not (out / STEP_FILE).is_file():
         raise InputError(f"'{out}' is not empty and was not written by cico; name another folder")
     building = out.with_name(f".{out.name}.building-{key}")
+    whole = finished(building, key)  # a remote folder's move was cut
+    if whole is not None:
+        _swap(building, out)
+        return whole
     building.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     summary = body(building)
@@ -128,7 +148,25 @@ def replace_folder(source: Path, out: Path) -> None:
     _swap(building, out)
 
 
-def _swap(building: Path, out: Path) -> None:
+def _swap(building: Place, out: Place) -> None:
+    if is_remote(out):
+        _move_remote(building, out)
+    else:
+        _swap_local(Path(str(building)), Path(str(out)))
+
+
+def _move_remote(building: Place, out: Place) -> None:
+    """Objects have no folders that could be renamed: the old ones go, the new ones come, `step.json` last."""
+    write_json(out / STEP_FILE, {"name": "", "key": "", "summary": {}})
+    for path in files_under(fresh(out)):
+        if path.name != STEP_FILE:
+            path.unlink(missing_ok=True)
+    copy_files(building, out, last=STEP_FILE)
+    for stale in fresh(out.parent).glob(f".{out.name}.building-*"):
+        remove(stale)
+
+
+def _swap_local(building: Path, out: Path) -> None:
     old = out.with_name(f".{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():

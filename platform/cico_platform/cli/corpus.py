@@ -1,6 +1,5 @@
 """`cico corpus`: read, inspect, synthesize, compose."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Out = Annotated[Path, typer.Option("--out", help="The corpus folder to write.")]
+Out = Annotated[str, typer.Option("--out", help="The corpus folder to write.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn at random.")]
 FORMATS_HELP = (
     "Corpus format: auto, labels, how2sign, phoenix2014t, csl-daily, openasl, cico, subtitles, elan, folder."
@@ -19,10 +18,10 @@ FORMATS_HELP = (
 
 @app.command("read")
 def read(
-    source: Annotated[Path, typer.Argument(help="An annotation file, or a folder of videos.")],
+    source: Annotated[str, typer.Argument(help="An annotation file, or a folder of videos.")],
     out: Out,
     format: Annotated[str, typer.Option("--format", help=FORMATS_HELP)] = "auto",
-    videos: Annotated[Path | None, typer.Option("--videos", help="The folder the files are in.")] = None,
+    videos: Annotated[str | None, typer.Option("--videos", help="The folder the files are in.")] = None,
     language: Annotated[str | None, typer.Option(help="Of the texts, where the corpus does not say.")] = None,
     sign_language: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
     licence: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
@@ -47,8 +46,8 @@ def read(
 
 @app.command("inspect")
 def inspect(
-    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
-    sheet: Annotated[Path | None, typer.Option("--sheet", help="Where to write the contact sheet.")] = None,
+    corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
+    sheet: Annotated[str | None, typer.Option("--sheet", help="Where to write the contact sheet.")] = None,
     json: Json = False,
 ) -> None:
     """Show what a corpus holds, lacks, and how its clips look to the encoder."""
@@ -87,7 +86,7 @@ def synthesize(out: Out, seed: Seed = 0, json: Json = False) -> None:
 
 @app.command("compose")
 def compose(
-    corpus: Annotated[Path, typer.Argument(help="A corpus folder with isolated signs.")],
+    corpus: Annotated[str, typer.Argument(help="A corpus folder with isolated signs.")],
     out: Out,
     train: Annotated[int, typer.Option(help="Training sentences.")] = 600,
     validation: Annotated[int, typer.Option(help="Validation sentences.")] = 100,

@@ -1,16 +1,15 @@
 """`cico evaluate`: how well a retrieval model finds."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def evaluate(
-    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
-    features: Annotated[Path, typer.Option("--features", help="Folder that 'cico features' wrote.")],
-    model: Annotated[Path, typer.Option("--model", help="Checkpoint of a retrieval model.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write report.json into.")],
+    corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
+    features: Annotated[str, typer.Option("--features", help="Folder that 'cico features' wrote.")],
+    model: Annotated[str, typer.Option("--model", help="Checkpoint of a retrieval model.")],
+    out: Annotated[str, typer.Option("--out", help="Folder to write report.json into.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:

@@ -1,17 +1,16 @@
 """`cico features`: sign features of the windows that retrieval uses."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def features(
-    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
+    corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
     encoder: Annotated[
-        list[Path], typer.Option("--encoder", help="Checkpoint of a sign encoder; a second one is mixed in.")
+        list[str], typer.Option("--encoder", help="Checkpoint of a sign encoder; a second one is mixed in.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write the features into.")],
+    out: Annotated[str, typer.Option("--out", help="Folder to write the features into.")],
     alpha: Annotated[float, typer.Option(help="Share of the first encoder.")] = 0.8,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     actors: Annotated[int, typer.Option(help="Encoder processes; 0: one a GPU or node.")] = 0,

@@ -1,15 +1,14 @@
 """`cico index`: make a corpus searchable."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def index(
-    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
-    features: Annotated[Path, typer.Option("--features", help="Folder that 'cico features' wrote.")],
-    model: Annotated[Path, typer.Option("--model", help="Checkpoint of a retrieval model.")],
+    corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
+    features: Annotated[str, typer.Option("--features", help="Folder that 'cico features' wrote.")],
+    model: Annotated[str, typer.Option("--model", help="Checkpoint of a retrieval model.")],
     index: Annotated[str, typer.Option("--index", help="Folder of an index, or URL of a Qdrant server.")],
     collection: Annotated[str, typer.Option(help="Name that people search under.")] = "clips",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,

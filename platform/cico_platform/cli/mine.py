@@ -1,15 +1,14 @@
 """`cico mine`: pseudo-labels for the unlabelled training videos."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def mine(
-    corpus: Annotated[Path, typer.Argument(help="A corpus folder.")],
-    encoder: Annotated[Path, typer.Option("--encoder", help="Checkpoint of a sign encoder.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write segments.parquet into.")],
+    corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
+    encoder: Annotated[str, typer.Option("--encoder", help="Checkpoint of a sign encoder.")],
+    out: Annotated[str, typer.Option("--out", help="Folder to write segments.parquet into.")],
     threshold: Annotated[float, typer.Option(help="Least probability of a window's best sign.")] = 0.6,
     drop_within: Annotated[int, typer.Option(help="Frames in which a sign isn't found twice.")] = 24,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",

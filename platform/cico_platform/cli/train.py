@@ -1,15 +1,14 @@
 """`cico train`: the sign encoder, and the retrieval model."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 app = typer.Typer(help="Train the sign encoder or the retrieval model.", no_args_is_help=True)
 
-Corpus = Annotated[Path, typer.Argument(help="A corpus folder.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder that becomes the checkpoint.")]
-Init = Annotated[Path | None, typer.Option("--init", help="Checkpoint to start from.")]
+Corpus = Annotated[str, typer.Argument(help="A corpus folder.")]
+Out = Annotated[str, typer.Option("--out", help="Folder that becomes the checkpoint.")]
+Init = Annotated[str | None, typer.Option("--init", help="Checkpoint to start from.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting by name, as in --set lr=0.001; may be given again."),
@@ -27,7 +26,7 @@ def sign_encoder(
     corpus: Corpus,
     out: Out,
     segments: Annotated[
-        Path | None, typer.Option("--segments", help="Folder of mined pseudo-labels to train on.")
+        str | None, typer.Option("--segments", help="Folder of mined pseudo-labels to train on.")
     ] = None,
     init: Init = None,
     size: Size = "tiny",
@@ -55,7 +54,7 @@ def sign_encoder(
 @app.command("retrieval")
 def retrieval(
     corpus: Corpus,
-    features: Annotated[Path, typer.Option("--features", help="Folder that 'cico features' wrote.")],
+    features: Annotated[str, typer.Option("--features", help="Folder that 'cico features' wrote.")],
     out: Out,
     init: Init = None,
     size: Size = "tiny",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cico_platform.errors import CicoError, InputError
+from cico_platform.storage import Place, inside, place, read_table, write_table, write_whole
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -90,7 +90,7 @@ def to_table(clips: Sequence[Clip]) -> pa.Table:
     return pa.Table.from_pylist([asdict(clip) for clip in clips], schema=MANIFEST_SCHEMA)
 
 
-def write_manifest(corpus: str | Path, clips: Sequence[Clip]) -> None:
+def write_manifest(corpus: str | Place, clips: Sequence[Clip]) -> None:
     """Write the manifest of a corpus folder, whole or not at all.
 
     Raises
@@ -105,14 +105,12 @@ def write_manifest(corpus: str | Path, clips: Sequence[Clip]) -> None:
         if clip.split not in SPLITS:
             raise CicoError(f"clip '{clip.video_id}': split '{clip.split}' is none of {', '.join(SPLITS)}")
         seen.add(clip.video_id)
-    folder = Path(corpus)
+    folder = place(corpus)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{MANIFEST_FILE}.partial"
-    pq.write_table(to_table(clips), partial)
-    partial.replace(folder / MANIFEST_FILE)
+    write_table(folder / MANIFEST_FILE, to_table(clips))
 
 
-def read_manifest(corpus: str | Path) -> pa.Table:
+def read_manifest(corpus: str | Place) -> pa.Table:
     """Read the manifest of a corpus folder.
 
     Raises
@@ -120,11 +118,11 @@ def read_manifest(corpus: str | Path) -> pa.Table:
     InputError
         If the folder holds no manifest, or one with other columns.
     """
-    path = Path(corpus) / MANIFEST_FILE
+    path = place(corpus) / MANIFEST_FILE
     if not path.is_file():
         raise InputError(f"'{corpus}' holds no {MANIFEST_FILE}; make a corpus with 'cico corpus read'")
     try:
-        return pq.read_table(path, columns=MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
+        return read_table(path, MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"'{path}' is not a manifest: {_first_line(error)}; make the corpus again"
@@ -134,8 +132,8 @@ def read_manifest(corpus: str | Path) -> pa.Table:
 class Corpus:
     """A corpus folder: its clips, where their files are, and what was put into quarantine."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Place) -> None:
+        self.path = place(path)
 
     def clips(self, split: str | None = None, labelled: bool | None = None) -> list[Clip]:
         """The clips, in the manifest's order.
@@ -185,15 +183,13 @@ class Corpus:
         ]
         folder = self.path / QUARANTINE_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{stage}.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in listed)
-        partial.replace(folder / f"{stage}.jsonl")
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in listed)
+        write_whole(folder / f"{stage}.jsonl", lines.encode())
         return len(listed)
 
     def quarantined(self, stage: str | None = None) -> list[dict[str, Any]]:
         """What is in quarantine, of one stage or of all."""
-        files = sorted((self.path / QUARANTINE_FOLDER).glob(f"{stage or '*'}.jsonl"))
+        files = sorted((self.path / QUARANTINE_FOLDER).glob(f"{stage or '*'}.jsonl"), key=str)
         return [
             json.loads(line)
             for file in files
@@ -202,7 +198,7 @@ class Corpus:
         ]
 
 
-def resolve_inside(root: str | Path, path: str) -> str:
+def resolve_inside(root: str | Place, path: str) -> str:
     """An absolute path or URL as it is; a relative one made absolute inside `root`.
 
     Raises
@@ -212,12 +208,11 @@ def resolve_inside(root: str | Path, path: str) -> str:
     """
     if "://" in path or Path(path).is_absolute():
         return path
-    base = Path(root).resolve()
     try:
-        resolved = (base / path).resolve()
+        resolved = inside(place(root), path)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"'{path}' is not a usable path: {_first_line(error)}") from error
-    if not resolved.is_relative_to(base):
+    if resolved is None:
         raise InputError(f"'{path}' leads out of '{root}'; paths must stay inside")
     return str(resolved)
 

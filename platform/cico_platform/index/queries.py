@@ -18,6 +18,7 @@ from cico_platform.corpus.limits import ClipError, DecodeLimits
 from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
 from cico_platform.errors import InputError
 from cico_platform.index.serving_info import ServingInfo
+from cico_platform.storage import on_this_machine
 
 # What one query video may cost: less than a corpus' clip, for a person waits and others queue behind.
 QUERY_LIMITS = DecodeLimits(frames=3000, seconds=30.0, bytes=1 << 29)
@@ -68,7 +69,7 @@ def encode_texts(model: RetrievalModel, texts: Sequence[str]) -> list[TextQuery]
 
 def load_encoders(info: ServingInfo, threads: int | None = None) -> list[InferenceEncoder]:
     """The sign encoders of a collection, ready to run."""
-    loaded = [load_sign_encoder(folder)[0] for folder in info.encoders]
+    loaded = [load_sign_encoder(on_this_machine(folder))[0] for folder in info.encoders]
     return [optimize_for_inference(encoder, threads=threads) for encoder in loaded]
 
 

@@ -14,6 +14,7 @@ from cico_platform.index.queries import check_text, encode_texts, encode_video, 
 from cico_platform.index.ranking import Ranked, Ranking, Stages
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
 from cico_platform.index.text_bank import TextBank, open_text_bank
+from cico_platform.storage import on_this_machine
 
 MAX_LIMIT = 100
 
@@ -29,7 +30,7 @@ class Searcher:
 
     def __init__(self, index: VectorIndex, info: ServingInfo, stages: Stages | None = None) -> None:
         self.index, self.info = index, info
-        self.model = load_retrieval_model(info.model)
+        self.model = load_retrieval_model(on_this_machine(info.model))
         self.ranking = Ranking(index, info.collection, self.model.config, stages)
         self._encoders: list[InferenceEncoder] | None = None
         self._bank: TextBank | None = None

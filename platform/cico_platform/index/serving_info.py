@@ -13,6 +13,7 @@ from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.steps import write_json
+from cico_platform.storage import absolute, on_this_machine
 
 SERVING_FILE, MODELS = "serving.json", "models"
 # On a server, one point a collection carries it; its vector means nothing.
@@ -49,8 +50,8 @@ def write_serving(index: VectorIndex, info: ServingInfo) -> None:
     if not isinstance(index, EmbeddedIndex):
         paths = replace(
             info,
-            model=str(Path(info.model).absolute()),
-            encoders=tuple(str(Path(encoder).absolute()) for encoder in info.encoders),
+            model=absolute(info.model),
+            encoders=tuple(absolute(encoder) for encoder in info.encoders),
         )
         index.create(SERVING_COLLECTION, 1)
         point = IndexedClip(info.collection, np.ones((1, 1), np.float32), {"serving": asdict(paths)})
@@ -60,7 +61,7 @@ def write_serving(index: VectorIndex, info: ServingInfo) -> None:
     encoders = [str(home / f"encoder-{number}") for number in range(len(info.encoders))]
     sources = [info.model, *info.encoders]
     for source, target in zip(sources, [str(home / "retrieval"), *encoders], strict=True):
-        _copy_files(Path(source), index.path / target)
+        _copy_files(on_this_machine(source), index.path / target)
     kept = replace(info, model=str(home / "retrieval"), encoders=tuple(encoders))
     file = index.path / SERVING_FILE
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"collections": {}}
@@ -89,8 +90,10 @@ def read_serving(index: VectorIndex, collection: str) -> ServingInfo:
             f"the index '{index.location}' doesn't say which models '{collection}' needs; index it again"
         )
     info = ServingInfo(**{**found, "encoders": tuple(_texts(found["encoders"]))})
-    root = index.path if isinstance(index, EmbeddedIndex) else Path("/")
-    return replace(info, model=str(root / info.model), encoders=tuple(str(root / e) for e in info.encoders))
+    if not isinstance(index, EmbeddedIndex):
+        return info
+    home = index.path
+    return replace(info, model=str(home / info.model), encoders=tuple(str(home / e) for e in info.encoders))
 
 
 def live_serving(index: VectorIndex, alias: str = DEFAULT_ALIAS) -> ServingInfo:

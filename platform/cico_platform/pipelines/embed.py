@@ -1,7 +1,6 @@
 """Embedding: sign features to the tokens that an index holds, by the retrieval model's video tower."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,15 @@ from ray.data import ActorPoolStrategy
 from cico_model.checkpoint import read_config
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.pipelines.encoders import EncodingSettings, resources
-from cico_platform.pipelines.features import Features, Mix, pad_features, read_mix, read_shard
+from cico_platform.pipelines.features import (
+    Features,
+    Mix,
+    feature_shards,
+    pad_features,
+    read_mix,
+    read_shard,
+)
+from cico_platform.storage import Place, absolute, on_this_machine
 
 Row = dict[str, Any]
 ENCODE_BATCH = 64
@@ -27,15 +34,15 @@ TOKENS_SCHEMA = pa.schema(
 )
 
 
-def model_alpha(model: str | Path) -> float | None:
+def model_alpha(model: str | Place) -> float | None:
     """The share of the first encoder's features that a retrieval model was trained with, if it says."""
-    alpha = read_config(model).get("metadata", {}).get("alpha")
+    alpha = read_config(on_this_machine(model)).get("metadata", {}).get("alpha")
     return None if alpha is None else float(alpha)
 
 
 def embed_videos(
-    features: str | Path,
-    model: str | Path,
+    features: str | Place,
+    model: str | Place,
     alpha: float | None = None,
     settings: EncodingSettings | None = None,
 ) -> Iterator[Row]:
@@ -53,11 +60,11 @@ def embed_videos(
     """
     chosen = model_alpha(model) if alpha is None else alpha
     settings, per_actor = resources(settings or EncodingSettings())
-    shards = [{"shard": str(path)} for path in sorted(Path(features).resolve().glob("part-*.parquet"))]
+    shards = [{"shard": absolute(path)} for path in feature_shards(features)]
     embedded = ray.data.from_items(shards, override_num_blocks=max(1, len(shards))).map_batches(
         VideoEmbedder,
         fn_constructor_kwargs={
-            "model": str(Path(model).resolve()),
+            "model": absolute(model),
             "mix": read_mix(features, chosen),
             "threads": settings.threads,
         },
@@ -78,7 +85,7 @@ class VideoEmbedder:
     def __init__(self, model: str, mix: Mix, threads: int) -> None:
         torch.set_num_threads(threads)
         self.device = "cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu"
-        self.model = load_retrieval_model(model).to(self.device)
+        self.model = load_retrieval_model(on_this_machine(model)).to(self.device)
         self.mix = mix
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows
 from cico_platform.settings import Settings
+from cico_platform.storage import Place, on_this_machine
 
 Row = dict[str, Any]
 CALIBRATION_CLIPS = 6
@@ -91,7 +91,7 @@ class SignEncoders:
         self.cuda = torch.cuda.is_available() and bool(ray.get_gpu_ids())
         self.settings, self.limit = settings, limit
         self.describe, self.schema = describe, schema
-        loaded = [load_sign_encoder(folder)[0] for folder in folders]
+        loaded = [load_sign_encoder(on_this_machine(folder))[0] for folder in folders]
         self.config = loaded[0].config
         self.encoders = [
             optimize_for_inference(
@@ -128,7 +128,7 @@ class SignEncoders:
         return [list(outputs) for outputs in zip(*results, strict=True)]
 
 
-def read_encoders(folders: Sequence[str | Path]) -> tuple[SignEncoderConfig, list[list[str]]]:
+def read_encoders(folders: Sequence[str | Place]) -> tuple[SignEncoderConfig, list[list[str]]]:
     """The size that all these sign encoders share, and the labels of each.
 
     Raises
@@ -139,7 +139,7 @@ def read_encoders(folders: Sequence[str | Path]) -> tuple[SignEncoderConfig, lis
     if not folders:
         raise InputError("no sign encoder was given")
     try:
-        loaded = [load_sign_encoder(folder) for folder in folders]
+        loaded = [load_sign_encoder(on_this_machine(folder)) for folder in folders]
     except (ValueError, OSError, RuntimeError) as error:
         raise InputError(f"{error}; a sign encoder comes from 'cico train sign-encoder'") from error
     configs = [encoder.config for encoder, _ in loaded]

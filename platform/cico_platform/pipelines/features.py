@@ -2,12 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
@@ -28,6 +26,7 @@ from cico_platform.pipelines.encoders import (
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.storage import Place, absolute, place, read_table
 
 Row = dict[str, Any]
 Array = NDArray[np.float16]
@@ -119,10 +118,10 @@ class Mix:
 
 
 def extract_features(
-    corpus: str | Path,
-    encoders: list[str | Path],
+    corpus: str | Place,
+    encoders: list[str | Place],
     alpha: float | None,
-    out: str | Path,
+    out: str | Place,
     settings: FeatureSettings | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
@@ -163,14 +162,14 @@ def extract_features(
         settings=settings.decisive(),
     )
 
-    def body(folder: Path) -> Summary:
+    def body(folder: Place) -> Summary:
         connect()
         parts = Parts(folder, FEATURES_SCHEMA)
         encoded = encode_clips(
             parts.pending(source_rows(source, clips)),
             config,
             settings,
-            folders=[str(Path(path).resolve()) for path in encoders],
+            folders=[absolute(path) for path in encoders],
             describe=describe_features,
             schema=ENCODED_SCHEMA,
             limit=settings.windows,
@@ -178,7 +177,7 @@ def extract_features(
         )
         collect(encoded, len(clips), parts, lambda row: _rows(row, ids, config), on_progress)
         done, quarantined = settle(parts, source, STAGE, len(clips))
-        _write_info(folder, source, [str(Path(path).resolve()) for path in encoders], ids, alpha, config)
+        _write_info(folder, source, [absolute(path) for path in encoders], ids, alpha, config)
         return Summary(done, 0, quarantined, 0.0, {"encoders": len(ids), "dim": config.feature_dim})
 
     return run_step(out, STAGE, key, body)
@@ -191,7 +190,7 @@ def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
     return {**kept, "features": features}
 
 
-def load_features(folder: str | Path, alpha: float | None = None) -> Features:
+def load_features(folder: str | Place, alpha: float | None = None) -> Features:
     """Read features, those of two encoders mixed as `alpha * first + (1 - alpha) * second` (method 4).
 
     Parameters
@@ -205,7 +204,7 @@ def load_features(folder: str | Path, alpha: float | None = None) -> Features:
         If the folder holds no features.
     """
     mix = read_mix(folder, alpha)
-    shards = [read_shard(path, mix) for path in sorted(Path(folder).glob("part-*.parquet"))]
+    shards = [read_shard(path, mix) for path in feature_shards(folder)]
     rows = sorted(
         (
             row
@@ -217,7 +216,12 @@ def load_features(folder: str | Path, alpha: float | None = None) -> Features:
     return Features([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], mix.dim, mix.alpha)
 
 
-def read_mix(folder: str | Path, alpha: float | None = None) -> Mix:
+def feature_shards(folder: str | Place) -> list[Place]:
+    """The shards of a feature folder, in order."""
+    return sorted(place(folder).glob("part-*.parquet"), key=str)
+
+
+def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:
     """How the features of a folder are mixed; None takes the alpha that they were extracted with."""
     info = read_info(folder)
     ids = [encoder["id"] for encoder in info["encoders"]]
@@ -226,9 +230,9 @@ def read_mix(folder: str | Path, alpha: float | None = None) -> Mix:
     return Mix(shares, alpha, int(info["dim"]))
 
 
-def read_shard(path: str | Path, mix: Mix) -> Features:
+def read_shard(path: str | Place, mix: Mix) -> Features:
     """The mixed features of one shard; a video's encoders are always in the same."""
-    table = pq.read_table(path, columns=FEATURES_SCHEMA.names)
+    table = read_table(place(path), FEATURES_SCHEMA.names)
     starts: dict[str, NDArray[np.int32]] = {}
     mixed: dict[str, NDArray[np.float32]] = {}
     for row in range(table.num_rows):
@@ -242,7 +246,7 @@ def read_shard(path: str | Path, mix: Mix) -> Features:
     return Features(list(mixed), list(starts.values()), values_by_video, mix.dim, mix.alpha)
 
 
-def read_info(folder: str | Path) -> dict[str, Any]:
+def read_info(folder: str | Place) -> dict[str, Any]:
     """What `features.json` says: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `corpus`.
 
     Raises
@@ -250,7 +254,7 @@ def read_info(folder: str | Path) -> dict[str, Any]:
     InputError
         If the folder holds no features.
     """
-    path = Path(folder) / INFO_FILE
+    path = place(folder) / INFO_FILE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no features; make them with 'cico features'")
     info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -285,7 +289,7 @@ def _rows(row: Row, ids: list[str], config: SignEncoderConfig) -> list[Row]:
 
 
 def _write_info(
-    folder: Path, corpus: Corpus, paths: list[str], ids: list[str], alpha: float, config: SignEncoderConfig
+    folder: Place, corpus: Corpus, paths: list[str], ids: list[str], alpha: float, config: SignEncoderConfig
 ) -> None:
     encoders = [{"id": name, "path": path} for name, path in zip(ids, paths, strict=True)]
     info = {
@@ -293,6 +297,6 @@ def _write_info(
         "alpha": alpha,
         "dim": config.feature_dim,
         "size": config.size,
-        "corpus": str(corpus.path.resolve()),
+        "corpus": absolute(corpus.path),
     }
     write_json(folder / INFO_FILE, info)

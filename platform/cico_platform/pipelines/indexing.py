@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
@@ -17,16 +16,17 @@ from cico_platform.pipelines.embed import embed_videos, model_alpha
 from cico_platform.pipelines.features import read_info
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint
+from cico_platform.storage import Place, on_this_machine
 
 STAGE = "index"
 DEFAULT_FPS = 25.0
 
 
 def build_index(
-    corpus: str | Path,
-    features: str | Path,
-    model: str | Path,
-    index: str | Path,
+    corpus: str | Place,
+    features: str | Place,
+    model: str | Place,
+    index: str | Place,
     collection: str = DEFAULT_ALIAS,
     on_progress: OnProgress | None = None,
 ) -> Summary:
@@ -58,7 +58,7 @@ def build_index(
     began, source, info = time.monotonic(), Corpus(corpus), read_info(features)
     clips = {clip.video_id: clip for clip in source.clips(labelled=False)}
     try:
-        loaded = load_retrieval_model(model)
+        loaded = load_retrieval_model(on_this_machine(model))
     except (ValueError, OSError) as error:
         raise InputError(f"{error}; train one with 'cico train retrieval'") from error
     if loaded.config.feature_dim != info["dim"]:
@@ -92,7 +92,7 @@ def _fill(
     serving: ServingInfo,
     alias: str,
     corpus: tuple[Corpus, dict[str, Clip]],
-    inputs: tuple[str | Path, str | Path, str],
+    inputs: tuple[str | Place, str | Place, str],
     on_progress: OnProgress | None,
 ) -> tuple[int, int]:
     """Write what is missing; returns how many clips were written and how many were there."""

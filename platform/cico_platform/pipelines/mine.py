@@ -1,13 +1,10 @@
 """Mining: confident windows of the unlabelled training videos become labelled segments (method 3)."""
 
-import shutil
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from cico_model.pseudo_labels import CONFIDENCE_THRESHOLD, DROP_WITHIN, merge_windows
@@ -26,6 +23,7 @@ from cico_platform.pipelines.encoders import (
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step
+from cico_platform.storage import Place, absolute, place, read_table, remove, write_table
 
 Row = dict[str, Any]
 STAGE = "mine"
@@ -74,9 +72,9 @@ class MineSettings(EncodingSettings):
 
 
 def mine(
-    corpus: str | Path,
-    encoder: str | Path,
-    out: str | Path,
+    corpus: str | Place,
+    encoder: str | Place,
+    out: str | Place,
     settings: MineSettings | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
@@ -117,14 +115,14 @@ def mine(
         settings=settings.decisive(),
     )
 
-    def body(folder: Path) -> Summary:
+    def body(folder: Place) -> Summary:
         connect()
         parts = Parts(folder / "parts", PARTS_SCHEMA)
         found = encode_clips(
             parts.pending(source_rows(source, clips)),
             config,
             settings,
-            folders=[str(Path(encoder).resolve())],
+            folders=[absolute(encoder)],
             describe=partial(find_segments, labels=labels, settings=settings),
             schema=FOUND_SCHEMA,
             calibration=calibration_windows(source, clips, config, settings.precision),
@@ -132,7 +130,7 @@ def mine(
         collect(found, len(clips), parts, lambda row: [row], on_progress)
         done, quarantined = settle(parts, source, STAGE, len(clips))
         details = _write_segments(folder, parts, {clip.video_id: clip.text for clip in clips})
-        shutil.rmtree(parts.folder)
+        remove(parts.folder)
         return Summary(done, 0, quarantined, 0.0, details)
 
     return run_step(out, STAGE, key, body)
@@ -166,7 +164,7 @@ def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settin
     return result
 
 
-def read_segments(folder: str | Path) -> list[Row]:
+def read_segments(folder: str | Place) -> list[Row]:
     """The segments that `mine` wrote.
 
     Raises
@@ -174,18 +172,18 @@ def read_segments(folder: str | Path) -> list[Row]:
     InputError
         If there are none.
     """
-    path = Path(folder) / SEGMENTS_FILE
+    path = place(folder) / SEGMENTS_FILE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no {SEGMENTS_FILE}; make it with 'cico mine'")
-    table = pq.read_table(path)
+    table = read_table(path)
     if table.schema.names != SEGMENTS_SCHEMA.names:
         raise InputError(f"'{path}' was written by another version; run 'cico mine' again")
     rows: list[Row] = table.to_pylist()
     return rows
 
 
-def _write_segments(folder: Path, parts: Parts, texts: dict[str, str]) -> dict[str, Any]:
-    table = pa.concat_tables([pq.read_table(shard) for shard in parts.shards()])
+def _write_segments(folder: Place, parts: Parts, texts: dict[str, str]) -> dict[str, Any]:
+    table = pa.concat_tables([read_table(shard) for shard in parts.shards()])
     rows = [
         {"video_id": row["video_id"], **segment}
         for row in sorted(table.to_pylist(), key=lambda row: str(row["video_id"]))
@@ -196,7 +194,7 @@ def _write_segments(folder: Path, parts: Parts, texts: dict[str, str]) -> dict[s
     detections = [Detection(places[row["video_id"]], signs[row["label"]], row["confidence"]) for row in rows]
     for row, support in zip(rows, text_support(detections, list(texts.values())), strict=True):
         row["support"] = support
-    pq.write_table(pa.Table.from_pylist(rows, schema=SEGMENTS_SCHEMA), folder / SEGMENTS_FILE)
+    write_table(folder / SEGMENTS_FILE, pa.Table.from_pylist(rows, schema=SEGMENTS_SCHEMA))
     windows, kept = (int(pc.sum(table[name]).as_py()) for name in ("windows", "kept"))
     return {
         "segments": len(rows),

@@ -3,16 +3,15 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import write_json
+from cico_platform.storage import Place, read_table, write_table
 
 Row = dict[str, Any]
 QUARANTINE_FILE = "quarantine.json"
@@ -33,7 +32,7 @@ class Parts:
         Of the shards; it has a column `video_id`.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Place, schema: pa.Schema) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.schema = schema
@@ -41,14 +40,14 @@ class Parts:
         self.quarantined: list[Row] = json.loads(quarantine.read_text()) if quarantine.is_file() else []
         self.done: set[str] = set()
         for shard in self.shards():
-            self.done |= set(pq.read_table(shard, columns=["video_id"])["video_id"].to_pylist())
+            self.done |= set(read_table(shard, ["video_id"])["video_id"].to_pylist())
         self._rows: list[Row] = []
         self._waiting: set[str] = set()
         self._since = time.monotonic()
 
-    def shards(self) -> list[Path]:
+    def shards(self) -> list[Place]:
         """The shards so far, in the order in which they were written."""
-        return sorted(self.folder.glob("part-*.parquet"))
+        return sorted(self.folder.glob("part-*.parquet"), key=str)
 
     def pending(self, rows: Sequence[Row]) -> list[Row]:
         """The rows whose clips an earlier try has neither written nor quarantined."""
@@ -71,9 +70,8 @@ class Parts:
         """Write what was taken since the last shard."""
         if self._waiting:
             number = len(self.shards())
-            partial = self.folder / f".part-{number:05d}.partial"
-            pq.write_table(pa.Table.from_pylist(self._rows, schema=self.schema), partial, compression="zstd")
-            partial.replace(self.folder / f"part-{number:05d}.parquet")
+            table = pa.Table.from_pylist(self._rows, schema=self.schema)
+            write_table(self.folder / f"part-{number:05d}.parquet", table, compression="zstd")
             self.done |= self._waiting
         self._rows, self._waiting, self._since = [], set(), time.monotonic()
 

@@ -23,6 +23,7 @@ from cico_platform.serving.http import build_app
 from cico_platform.serving.problems import ProblemError
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.settings import ServiceSettings
+from cico_platform.storage import on_this_machine
 
 MAX_BATCH = 32
 BATCH_WAIT_SECONDS = 0.005
@@ -33,7 +34,7 @@ class TextEncoder:
 
     def __init__(self, info: ServingInfo) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-        self.model = load_retrieval_model(info.model)
+        self.model = load_retrieval_model(on_this_machine(info.model))
 
     @serve.batch(  # type: ignore[untyped-decorator]
         max_batch_size=MAX_BATCH, batch_wait_timeout_s=BATCH_WAIT_SECONDS
@@ -61,7 +62,7 @@ class VideoEncoder:
     def __init__(self, info: ServingInfo) -> None:
         threads = os.cpu_count() or 1
         torch.set_num_threads(threads)
-        self.model = load_retrieval_model(info.model)
+        self.model = load_retrieval_model(on_this_machine(info.model))
         self.encoders = load_encoders(info, threads=threads)
         self.alpha = info.alpha
 
@@ -96,7 +97,7 @@ class SearchApi:
     ) -> None:
         self.index = open_index(location, must_exist=True)
         info = live_serving(self.index, alias)
-        config = load_retrieval_model(info.model).config
+        config = load_retrieval_model(on_this_machine(info.model)).config
         self.texts, self.videos = texts, videos
         self.service = SearchService(
             self.index, info.collection, config, self._encode_texts, self._encode_video, settings

@@ -1,6 +1,5 @@
 """Evaluation: a split scored both ways, with bootstrap intervals and hubness, as `report.json`."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from cico_platform.pipelines.embed import model_alpha
 from cico_platform.pipelines.features import read_info
 from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.storage import Place, on_this_machine, place
 from cico_platform.training.pairs import Pairs, load_pairs, score_pairs
 
 Floats = NDArray[np.float64]
@@ -32,11 +32,11 @@ class EvaluationSettings(Settings):
 
 
 def evaluate(
-    corpus: str | Path,
-    features: str | Path,
-    model: str | Path,
+    corpus: str | Place,
+    features: str | Place,
+    model: str | Place,
     split: str,
-    out: str | Path,
+    out: str | Place,
     settings: EvaluationSettings | None = None,
 ) -> Summary:
     """Score a split and write `report.json`: R@k, MedR and MeanR both ways, 95% intervals, hubness.
@@ -56,7 +56,7 @@ def evaluate(
         raise InputError(f"the split is one of {', '.join(SPLITS)}, not '{split}'")
     info = read_info(features)
     try:
-        loaded = load_retrieval_model(model)
+        loaded = load_retrieval_model(on_this_machine(model))
     except (ValueError, OSError) as error:
         raise InputError(f"{error}; train one with 'cico train retrieval'") from error
     if loaded.config.feature_dim != info["dim"]:
@@ -64,14 +64,14 @@ def evaluate(
         raise InputError(f"'{model}' takes features of width {wanted}; '{features}' has {info['dim']}")
     key = content_key(
         step=STAGE,
-        manifest=fingerprint(Path(corpus) / MANIFEST_FILE),
+        manifest=fingerprint(place(corpus) / MANIFEST_FILE),
         features=fingerprint(features),
         model=fingerprint(model),
         split=split,
         settings=settings.model_dump(),
     )
 
-    def body(folder: Path) -> Summary:
+    def body(folder: Place) -> Summary:
         alpha = model_alpha(model) if settings.alpha is None else settings.alpha
         pairs = load_pairs(corpus, features, split, alpha)
         report = {"split": split, **report_of(score_pairs(loaded, pairs).numpy(), pairs, settings)}

@@ -11,13 +11,14 @@ from cico_model.retrieval_checkpoint import import_retrieval_model, save_retriev
 from cico_model.weights import read_weights
 from cico_platform.errors import InputError
 from cico_platform.steps import Summary, content_key, fingerprint, run_step
+from cico_platform.storage import Place, working_copy
 
 STAGE = "import-weights"
 SIGN_ENCODER_KEY = "Conv3d_1a_7x7.conv3d.weight"
 TOWERS_KEY = "visual.conv1.weight"
 
 
-def import_weights(file: str | Path, out: str | Path, labels: str | Path | None = None) -> Summary:
+def import_weights(file: str | Path, out: str | Place, labels: str | Path | None = None) -> Summary:
     """Read a weights file, find out what it holds, and write it as a checkpoint folder.
 
     Parameters
@@ -48,9 +49,10 @@ def import_weights(file: str | Path, out: str | Path, labels: str | Path | None 
         raise InputError(str(error)) from error
     key = content_key(step=STAGE, file=fingerprint(file), labels=labels and fingerprint(labels))
 
-    def body(folder: Path) -> Summary:
+    def body(folder: Place) -> Summary:
         try:
-            return _write(folder, weights, Path(file), labels)
+            with working_copy(folder) as local:
+                return _write(local, weights, Path(file), labels)
         except ValueError as error:
             raise InputError(f"'{file}': {error}") from error
 

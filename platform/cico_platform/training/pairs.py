@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.features import Features, load_features, pad_features
+from cico_platform.storage import Place
 
 ENCODE_BATCH = 64
 
@@ -44,7 +44,7 @@ class Pairs:
 
 
 def load_pairs(
-    corpus: str | Path, features: str | Path | Features, split: str, alpha: float | None = None
+    corpus: str | Place, features: str | Place | Features, split: str, alpha: float | None = None
 ) -> Pairs:
     """The pairs of one split, in the manifest's order; clips without features are left out.
 

@@ -20,6 +20,7 @@ from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.features import load_features, read_info
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.storage import Place, on_this_machine, working_copy
 from cico_platform.training.pairs import Pairs, load_pairs
 from cico_platform.training.retrieval_loop import train_loop
 from cico_platform.training.runs import HISTORY_FILE, check_workers, clean_up, read_history, run_training
@@ -89,11 +90,11 @@ class RetrievalSettings(Settings):
 
 
 def train_retrieval(
-    corpus: str | Path,
-    features: str | Path,
-    out: str | Path,
+    corpus: str | Place,
+    features: str | Place,
+    out: str | Place,
     settings: RetrievalSettings | None = None,
-    init: str | Path | None = None,
+    init: str | Place | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Train a retrieval model on Ray Train; `out` becomes its checkpoint, with `metrics.json`.
@@ -135,15 +136,16 @@ def train_retrieval(
         settings=settings.decisive(),
     )
 
-    def body(folder: Path) -> Summary:
-        return _train(folder, source, Path(features), settings, start, on_progress)
+    def body(folder: Place) -> Summary:
+        with working_copy(folder) as local:
+            return _train(local, source, features, settings, start, on_progress)
 
     return run_step(out, STAGE, key, body)
 
 
-def _load(folder: str | Path) -> RetrievalModel:
+def _load(folder: str | Place) -> RetrievalModel:
     try:
-        return load_retrieval_model(folder)
+        return load_retrieval_model(on_this_machine(folder))
     except (ValueError, OSError, RuntimeError) as error:
         raise InputError(f"{error}; --init takes a retrieval model") from error
 
@@ -151,7 +153,7 @@ def _load(folder: str | Path) -> RetrievalModel:
 def _train(
     folder: Path,
     corpus: Corpus,
-    features: Path,
+    features: str | Place,
     settings: RetrievalSettings,
     start: RetrievalModel | None,
     on_progress: OnProgress | None,

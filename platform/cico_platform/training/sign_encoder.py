@@ -15,6 +15,7 @@ from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.mine import read_segments
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.storage import Place, on_this_machine, working_copy
 from cico_platform.training.runs import HISTORY_FILE, check_workers, clean_up, read_history, run_training
 from cico_platform.training.samples import Cut, decode_samples
 from cico_platform.training.sign_encoder_loop import train_loop
@@ -96,11 +97,11 @@ class SignEncoderSettings(Settings):
 
 
 def train_sign_encoder(
-    corpus: str | Path,
-    out: str | Path,
+    corpus: str | Place,
+    out: str | Place,
     settings: SignEncoderSettings | None = None,
-    segments: str | Path | None = None,
-    init: str | Path | None = None,
+    segments: str | Place | None = None,
+    init: str | Place | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Train a sign encoder on Ray Train; `out` becomes its checkpoint, with `history.json`.
@@ -136,14 +137,15 @@ def train_sign_encoder(
         settings=settings.decisive(),
     )
 
-    def body(folder: Path) -> Summary:
-        return _train(folder, source, (train, validation), settings, start, on_progress)
+    def body(folder: Place) -> Summary:
+        with working_copy(folder) as local:
+            return _train(local, source, (train, validation), settings, start, on_progress)
 
     return run_step(out, STAGE, key, body)
 
 
 def _cuts(
-    corpus: Corpus, segments: str | Path | None, settings: SignEncoderSettings
+    corpus: Corpus, segments: str | Place | None, settings: SignEncoderSettings
 ) -> tuple[list[Cut], list[Cut]]:
     clips = corpus.clips(labelled=True)
     cuts = {
@@ -166,9 +168,9 @@ def _cuts(
     return mined + (cuts["train"] if settings.with_dictionary else []), cuts["validation"]
 
 
-def _load(folder: str | Path) -> tuple[SignEncoder, list[str]]:
+def _load(folder: str | Place) -> tuple[SignEncoder, list[str]]:
     try:
-        return load_sign_encoder(folder)
+        return load_sign_encoder(on_this_machine(folder))
     except (ValueError, OSError, RuntimeError) as error:
         raise InputError(f"{error}; --init takes a sign encoder") from error
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 from cico_platform.corpus.readers import (
@@ -18,6 +17,7 @@ from cico_platform.corpus.readers import (
 )
 from cico_platform.corpus.readers.rows import BadRow, Row, Rows
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 __all__ = ["FORMATS", "BadRow", "Reader", "Row", "Rows", "find_reader"]
 
@@ -27,8 +27,8 @@ class Reader:
     """A format: whether a source is of it, and how it is read."""
 
     name: str
-    sniff: Callable[[Path], bool]
-    read: Callable[[Path, Path | None], Rows]
+    sniff: Callable[[Place], bool]
+    read: Callable[[Place, Place | None], Rows]
 
 
 def _reader(module: ModuleType) -> Reader:
@@ -41,7 +41,7 @@ READERS: tuple[Reader, ...] = tuple(_reader(module) for module in MODULES)
 FORMATS: tuple[str, ...] = ("auto", *(reader.name for reader in READERS))
 
 
-def find_reader(source: Path, name: str = "auto") -> Reader:
+def find_reader(source: Place, name: str = "auto") -> Reader:
     """The reader of a format, or of the first format that recognises the source.
 
     Raises

@@ -1,16 +1,16 @@
 """CiCo's own pickles: a dictionary of sentences, each with one video or several."""
 
-from pathlib import Path
 from typing import Any
 
 from cico_platform.corpus.readers.restricted_pickle import load_data
 from cico_platform.corpus.readers.rows import BadRow, Rows, find_first, split_in_name
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "cico"
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a pickle of sentences with `video_name` and `text`."""
     if source.suffix.lower() not in (".pkl", ".pickle") or not source.is_file():
         return False
@@ -21,7 +21,7 @@ def sniff(source: Path) -> bool:
     return True
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a video; the split is told by the file's name.
 
     Raises
@@ -45,7 +45,7 @@ def read(source: Path, videos: Path | None = None) -> Rows:
     return rows
 
 
-def _sentences(source: Path) -> dict[Any, Any]:
+def _sentences(source: Place) -> dict[Any, Any]:
     data = load_data(source)
     if not isinstance(data, dict) or not data:
         raise InputError(f"'{source}' is not a dictionary of sentences")

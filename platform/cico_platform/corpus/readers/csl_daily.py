@@ -1,17 +1,17 @@
 """CSL-Daily: a pickle of records, a table of splits beside it, one folder of JPEG frames a sentence."""
 
-from pathlib import Path
 from typing import Any
 
 from cico_platform.corpus.readers.restricted_pickle import load_data
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "csl-daily"
 FRAMES = "sentence_frames-512x512"
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a pickle of CSL-Daily's records."""
     if source.suffix.lower() not in (".pkl", ".pickle") or not source.is_file():
         return False
@@ -22,7 +22,7 @@ def sniff(source: Path) -> bool:
     return True
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a video; the text is the sentence's characters. Splits come from `split_*.txt` beside it.
 
     Raises
@@ -54,7 +54,7 @@ def read(source: Path, videos: Path | None = None) -> Rows:
     return rows
 
 
-def _records(source: Path) -> list[Any]:
+def _records(source: Place) -> list[Any]:
     data = load_data(source)
     records = data.get("info") if isinstance(data, dict) else None
     if not isinstance(records, list) or not records or not isinstance(records[0], dict):
@@ -64,7 +64,7 @@ def _records(source: Path) -> list[Any]:
     return records
 
 
-def _splits(folder: Path) -> dict[str, str]:
+def _splits(folder: Place) -> dict[str, str]:
     splits = {}
     for path in sorted(folder.glob("split_*.txt")):
         for line in decode_text(read_bytes(path)).splitlines():

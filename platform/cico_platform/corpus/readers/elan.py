@@ -7,25 +7,26 @@ from xml.etree import ElementTree
 
 from cico_platform.corpus.readers.rows import BadRow, Rows, find_first, read_bytes
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "elan"
 # Tiers of these names hold sentences; where no tier has such a name, all are read.
 SENTENCE_TIER = re.compile(r"transl|sentence|text|caption|free|übersetzung|satz", re.IGNORECASE)
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is an ELAN file, or a folder that holds one."""
     return bool(elan_files(source))
 
 
-def elan_files(source: Path) -> list[Path]:
+def elan_files(source: Place) -> list[Place]:
     """The ELAN files under a folder, or the file itself."""
     if source.is_file():
         return [source] if source.suffix.lower() == ".eaf" else []
     return sorted(path for path in source.rglob("*.eaf") if path.is_file())
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row an annotation; a tier's participant is the signer.
 
     Raises
@@ -45,7 +46,7 @@ def read(source: Path, videos: Path | None = None) -> Rows:
     return rows
 
 
-def _parse(path: Path) -> ElementTree.Element:
+def _parse(path: Place) -> ElementTree.Element:
     data = read_bytes(path, 256 << 20)
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"'{path}' declares entities or is not UTF-8; ELAN files never do")
@@ -58,7 +59,7 @@ def _parse(path: Path) -> ElementTree.Element:
     return root
 
 
-def _annotations(rows: Rows, path: Path, root: ElementTree.Element, base: Path, videos: Path) -> None:
+def _annotations(rows: Rows, path: Place, root: ElementTree.Element, base: Place, videos: Place) -> None:
     slots = {s.get("TIME_SLOT_ID"): s.get("TIME_VALUE") for s in root.iter("TIME_SLOT")}
     file = _video(path, root, base, videos)
     spans = {
@@ -97,7 +98,7 @@ def _seconds(milliseconds: str) -> str:
     return f"{int(milliseconds) / 1000:.3f}" if re.fullmatch(r"\d{1,12}", milliseconds) else milliseconds
 
 
-def _video(path: Path, root: ElementTree.Element, base: Path, videos: Path) -> str:
+def _video(path: Place, root: ElementTree.Element, base: Place, videos: Place) -> str:
     """The video beside the file: of its own name, else of the name that its media descriptor gives."""
     stem = path.relative_to(base).with_suffix("")
     names = [str(stem)]

@@ -1,15 +1,15 @@
 """A bare folder of videos: the text is the file's name."""
 
 import re
-from pathlib import Path
 
 from cico_platform.corpus.readers.rows import VIDEO_SUFFIXES, Rows
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "folder"
 
 
-def video_files(folder: Path) -> list[Path]:
+def video_files(folder: Place) -> list[Place]:
     """The video files anywhere under a folder, hidden ones left out, in a fixed order."""
     return sorted(
         path
@@ -20,12 +20,12 @@ def video_files(folder: Path) -> list[Path]:
     )
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a folder with at least one video."""
     return source.is_dir() and bool(video_files(source))
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a video; `good_morning-2.mp4` says "good morning".
 
     Raises

@@ -4,19 +4,19 @@ The table's columns and the boxes' keys are those of https://how2sign.github.io 
 """
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from cico_platform.corpus.readers.restricted_pickle import load_data
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes, split_in_name
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "how2sign"
 COLUMNS = ("VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "SENTENCE")
 LICENCE = "CC BY-NC 4.0"
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a table with How2Sign's columns."""
     if not source.is_file():
         return False
@@ -27,7 +27,7 @@ def sniff(source: Path) -> bool:
     return set(COLUMNS) <= set(header.strip().split("\t"))
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a sentence; the split is told by the file's name.
 
     A sentence's own clip (`SENTENCE_NAME.mp4`, or CiCo's `VIDEO_NAME_clipN.mp4`) is preferred to its times in
@@ -60,7 +60,7 @@ def read(source: Path, videos: Path | None = None) -> Rows:
     return rows
 
 
-def _add(rows: Rows, where: str, entry: dict[str, str], cut: str, box: Any, videos: Path, split: str) -> None:
+def _add(rows: Rows, where: str, entry: dict[str, str], cut: str, box: Any, videos: Place, split: str) -> None:
     clip = find_first(videos, (entry["SENTENCE_NAME"].strip(), cut))
     whole = None if clip else find_first(videos, (entry["VIDEO_NAME"].strip(),))
     times = {}
@@ -85,7 +85,7 @@ def _add(rows: Rows, where: str, entry: dict[str, str], cut: str, box: Any, vide
     )
 
 
-def _boxes(folder: Path) -> dict[str, tuple[float, float, float, float]]:
+def _boxes(folder: Place) -> dict[str, tuple[float, float, float, float]]:
     """The signers' boxes of every `*bounding_box*.pkl` beside the table, by the clip's file name."""
     boxes = {}
     for path in sorted(folder.glob("*bounding_box*.pkl")):

@@ -4,10 +4,10 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from cico_platform.corpus.readers.rows import VIDEO_SUFFIXES, BadRow, Rows, decode_text, read_bytes
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "labels"
 SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"}
@@ -30,7 +30,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 LONGEST_QUOTED = 20
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a table with a file and a text column."""
     if not source.is_file() or source.suffix.lower() not in SUFFIXES:
         return False
@@ -41,7 +41,7 @@ def sniff(source: Path) -> bool:
     return True
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """Read a table; rows that cannot be used are kept with their reason.
 
     Raises
@@ -71,7 +71,7 @@ def _complete(fields: dict[str, int]) -> bool:
     return "file" in fields and ("text" in fields or "label" in fields)
 
 
-def _table_rows(source: Path, text: str) -> Rows:
+def _table_rows(source: Place, text: str) -> Rows:
     lines = re.split(r"\r\n|\n|\r", text)
     first = next(index for index, line in enumerate(lines) if line.strip())
     delimiter, header = _header(source, lines[first])
@@ -91,7 +91,7 @@ def _table_rows(source: Path, text: str) -> Rows:
     return rows
 
 
-def _header(source: Path, line: str) -> tuple[str, list[str]]:
+def _header(source: Place, line: str) -> tuple[str, list[str]]:
     """The delimiter and the column names; the names fit no field where the table has no header."""
     guesses = [(d, _split(line, d)) for d in DELIMITERS]
     complete = [guess for guess in guesses if _complete(_fields(guess[1]))]
@@ -152,7 +152,7 @@ def _quoted(record: str, delimiter: str) -> list[str]:
         return [record.split(delimiter)[0]]
 
 
-def _json_rows(source: Path, text: str) -> Rows:
+def _json_rows(source: Place, text: str) -> Rows:
     entries: list[tuple[str, object]] = []
     if text.lstrip()[0] == "[":
         try:

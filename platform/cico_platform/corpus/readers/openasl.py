@@ -1,16 +1,16 @@
 """OpenASL: a table of clips of YouTube videos, signers' boxes in a JSON file beside it."""
 
 import json
-from pathlib import Path
 
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "openasl"
 COLUMNS = ("vid", "yid", "start", "end", "split", "raw-text")
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a table with OpenASL's columns."""
     if not source.is_file():
         return False
@@ -21,7 +21,7 @@ def sniff(source: Path) -> bool:
     return set(COLUMNS) <= set(header.strip().split("\t"))
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a clip: its own file (`vid.mp4`), else its times in the whole video (`yid.mp4`).
 
     Raises
@@ -62,7 +62,7 @@ def read(source: Path, videos: Path | None = None) -> Rows:
     return rows
 
 
-def _boxes(folder: Path) -> dict[str, tuple[float, float, float, float]]:
+def _boxes(folder: Place) -> dict[str, tuple[float, float, float, float]]:
     """The signers' boxes of `bbox*.json` beside the table, in fractions of the frame, by clip."""
     boxes = {}
     for path in sorted(folder.glob("bbox*.json")):

@@ -1,15 +1,15 @@
 """RWTH-PHOENIX-Weather 2014 T: `|`-separated annotations, one folder of PNG frames a sentence."""
 
-from pathlib import Path
 
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes, split_in_name
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "phoenix2014t"
 COLUMNS = ("name", "video", "start", "end", "speaker", "orth", "translation")
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a table with PHOENIX-2014T's columns."""
     if not source.is_file():
         return False
@@ -20,7 +20,7 @@ def sniff(source: Path) -> bool:
     return header.strip().split("|") == list(COLUMNS)
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a sentence (the German translation); the split is told by the file's name.
 
     Raises

@@ -2,11 +2,11 @@
 
 import io
 import pickle
-from pathlib import Path
 from typing import Any, NoReturn
 
 from cico_platform.corpus.readers.rows import read_bytes
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 # Opcodes that copy what is there: a few bytes of them could fill the memory.
 LARGEST_PICKLE = 512 << 20
@@ -20,7 +20,7 @@ class _DataOnly(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to objects outside of it; only plain data is read")
 
 
-def load_data(path: Path) -> Any:
+def load_data(path: Place) -> Any:
     """The plain data of a pickle; nothing in it is ever run.
 
     Raises

@@ -9,6 +9,7 @@ from typing import Any
 
 from cico_platform.corpus.text import LONGEST_TEXT, normalise_text
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -146,7 +147,7 @@ def seconds(value: object) -> float | None:
     return total
 
 
-def locate(root: Path, file: str) -> Path:
+def locate(root: Place, file: str) -> Place:
     """The file or frame folder that a row names, inside `root`; a missing suffix is looked for.
 
     Raises
@@ -170,7 +171,7 @@ def locate(root: Path, file: str) -> Path:
     raise InputError("the file does not exist")
 
 
-def read_bytes(path: Path, limit: int = 1 << 30) -> bytes:
+def read_bytes(path: Place, limit: int = 1 << 30) -> bytes:
     """The content of an annotation file.
 
     Raises
@@ -195,7 +196,7 @@ def decode_text(data: bytes) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
-def find_first(root: Path, names: Iterable[str]) -> str | None:
+def find_first(root: Place, names: Iterable[str]) -> str | None:
     """The first of some names (with or without suffix) that is there inside `root`, relative to it."""
     for name in names:
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
 from cico_platform.errors import InputError
+from cico_platform.storage import Place
 
 NAME = "subtitles"
 SUFFIXES = (".vtt", ".srt")
@@ -13,21 +14,21 @@ TIMING = re.compile(rf"^\s*({TIME})\s*-->\s*({TIME})(?:\s.*)?$")
 TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
-def sniff(source: Path) -> bool:
+def sniff(source: Place) -> bool:
     """Whether the source is a subtitle file, or a folder that holds one."""
     return (source.is_file() and source.suffix.lower() in SUFFIXES) or bool(
         source.is_dir() and subtitle_files(source)
     )
 
 
-def subtitle_files(source: Path) -> list[Path]:
+def subtitle_files(source: Place) -> list[Place]:
     """The subtitle files under a folder, or the file itself."""
     if source.is_file():
         return [source]
     return sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def read(source: Path, videos: Path | None = None) -> Rows:
+def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a cue; the video has the subtitle file's name (`talk.en.vtt` also belongs to `talk.mp4`).
 
     Raises
@@ -53,7 +54,7 @@ def read(source: Path, videos: Path | None = None) -> Rows:
     return rows
 
 
-def _cues(rows: Rows, path: Path, file: str, language: str | None) -> None:
+def _cues(rows: Rows, path: Place, file: str, language: str | None) -> None:
     lines = re.split(r"\r\n|\n|\r", decode_text(read_bytes(path)))
     starts = [(i, m) for i, line in enumerate(lines) if (m := TIMING.match(line))]
     for i, line in enumerate(lines):

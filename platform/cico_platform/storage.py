@@ -1,0 +1,162 @@
+"""Places: files and folders on this machine or behind a URL (`s3://`, `gs://`, …), and what steps do there."""
+
+import hashlib
+import io
+import os
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from cico_platform.errors import CicoError
+
+Place = Path | UPath
+CACHE_FOLDER = "cico"
+
+
+def place(path: str | Place) -> Place:
+    """The place that a path or a URL names."""
+    if isinstance(path, str) and "://" in path:
+        return UPath(path)
+    return path if isinstance(path, UPath) else Path(path)
+
+
+def is_remote(path: str | Place) -> bool:
+    """Whether it lies behind a URL."""
+    return isinstance(path, UPath) and not isinstance(path, Path) or "://" in str(path)
+
+
+def absolute(path: str | Place) -> str:
+    """The place as text that means the same in every process: a URL, or an absolute path."""
+    return str(path) if is_remote(path) else str(Path(str(path)).resolve())
+
+
+def fresh(path: Place) -> Place:
+    """The same place, with nothing remembered of what was listed there before."""
+    if isinstance(path, UPath) and is_remote(path):
+        path.fs.invalidate_cache()
+    return path
+
+
+def inside(root: Place, path: str) -> Place | None:
+    """What a relative path names inside `root`; None if it leads out, symbolic links followed.
+
+    Raises
+    ------
+    OSError, ValueError, RuntimeError
+        If it is no usable path.
+    """
+    if is_remote(root):
+        clean = posixpath.normpath(path)
+        leads_out = clean.startswith(("/", "../")) or clean == ".." or "://" in path or "\0" in path
+        return None if leads_out else root / clean
+    base = Path(str(root)).resolve()
+    resolved = (base / path).resolve()
+    return resolved if resolved.is_relative_to(base) else None
+
+
+def write_whole(path: Place, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it."""
+    if is_remote(path):  # an object appears when it is whole
+        path.write_bytes(content)
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(str(partial), str(path))
+
+
+def write_table(path: Place, table: pa.Table, compression: str = "snappy") -> None:
+    """Write a Parquet file, whole or not at all."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression=compression)
+    write_whole(path, buffer.getvalue())
+
+
+def read_table(path: Place, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or some of its columns."""
+    with path.open("rb") as file:
+        return pq.read_table(file, columns=None if columns is None else list(columns))
+
+
+def files_under(folder: Place) -> list[Place]:
+    """All files under a folder, in a fixed order."""
+    return sorted((path for path in folder.rglob("*") if path.is_file()), key=str)
+
+
+def remove(folder: Place) -> None:
+    """Remove a folder and all in it; one that is not there is no error."""
+    if not is_remote(folder):
+        shutil.rmtree(str(folder), ignore_errors=True)
+        return
+    for path in files_under(fresh(folder)):
+        path.unlink(missing_ok=True)
+    fresh(folder)
+
+
+def copy_files(source: Place, out: Place, last: str) -> None:
+    """Copy all files of a folder into another; the one named `last` comes after all others."""
+    files = files_under(source)
+    for path in sorted(files, key=lambda path: path.name == last):
+        target = out / str(path.relative_to(source))  # type: ignore[arg-type]  # both of one kind
+        if isinstance(path, UPath) and isinstance(target, UPath) and is_remote(path) and is_remote(target):
+            path.fs.copy(path.path, target.path)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    fresh(out)
+
+
+def on_this_machine(folder: str | Place) -> Path:
+    """The folder itself, or a copy of a remote one in the machine's temporary folder.
+
+    A copy is named by the size and the tag of every file, made once, and appears whole.
+    """
+    if not is_remote(folder):
+        return Path(str(folder))
+    remote = fresh(place(str(folder)))
+    files = files_under(remote)
+    if not files:
+        return Path(str(folder))  # is not there: whoever reads it says so
+    listing = [(str(path), path.stat().st_size, str(path.stat().st_mtime)) for path in files]
+    name = hashlib.sha256(repr(listing).encode()).hexdigest()[:16]
+    copy = _temporary() / name
+    if not copy.is_dir():
+        building = Path(tempfile.mkdtemp(dir=copy.parent))
+        copy_files(remote, building, last="")
+        try:
+            building.replace(copy)
+        except OSError:  # another process was faster
+            shutil.rmtree(building, ignore_errors=True)
+    return copy
+
+
+@contextmanager
+def working_copy(folder: Place) -> Iterator[Path]:
+    """A local folder to work in: the folder itself, or one whose files are copied to the remote folder at the end.
+
+    After a kill, what is in it stays for the next try on the same machine.
+    """
+    if not is_remote(folder):
+        yield Path(str(folder))
+        return
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    local = _temporary() / f"working-{name}"
+    local.mkdir(exist_ok=True)
+    yield local
+    copy_files(local, folder, last="")
+    shutil.rmtree(local, ignore_errors=True)
+
+
+def _temporary() -> Path:
+    """This user's own folder in the machine's temporary folder."""
+    folder = Path(tempfile.gettempdir()) / f"{CACHE_FOLDER}-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise CicoError(f"'{folder}' belongs to another user")
+    return folder

@@ -17,6 +17,7 @@ from cico_platform.storage import (
     fresh,
     is_remote,
     place,
+    relative,
     remove,
     write_whole,
 )
@@ -71,7 +72,7 @@ def fingerprint(path: str | Place) -> str:
                 raise CicoError(f"'{path}' was being replaced when its step was cut; run that step again")
             return key
         files = files_under(path)
-        return content_key(files=[(str(p)[len(str(path)) + 1 :], fingerprint(p)) for p in files])
+        return content_key(files=[(relative(p, path), fingerprint(p)) for p in files])
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

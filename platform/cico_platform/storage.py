@@ -1,4 +1,4 @@
-"""Places: files and folders on this machine or behind a URL (`s3://`, `gs://`, …), and what steps do there."""
+"""Places: files and folders on this machine or behind a URL (`s3://`, `gs://`), and what steps do there."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ def place(path: str | Place) -> Place:
 
 def is_remote(path: str | Place) -> bool:
     """Whether it lies behind a URL."""
-    return isinstance(path, UPath) and not isinstance(path, Path) or "://" in str(path)
+    return (isinstance(path, UPath) and not isinstance(path, Path)) or "://" in str(path)
 
 
 def absolute(path: str | Place) -> str:
@@ -37,11 +37,27 @@ def absolute(path: str | Place) -> str:
     return str(path) if is_remote(path) else str(Path(str(path)).resolve())
 
 
+def absolute_place(path: Place) -> Place:
+    """`absolute`, as a place."""
+    return place(absolute(path))
+
+
 def fresh(path: Place) -> Place:
     """The same place, with nothing remembered of what was listed there before."""
     if isinstance(path, UPath) and is_remote(path):
         path.fs.invalidate_cache()
     return path
+
+
+def relative(path: Place, folder: Place) -> str:
+    """A path below a folder, with slashes, from the folder on.
+
+    >>> relative(Path("a/b/c.mp4"), Path("a"))
+    'b/c.mp4'
+    """
+    if is_remote(path):
+        return str(path).removeprefix(str(folder)).lstrip("/")
+    return Path(str(path)).relative_to(str(folder)).as_posix()
 
 
 def inside(root: Place, path: str) -> Place | None:
@@ -57,8 +73,8 @@ def inside(root: Place, path: str) -> Place | None:
         leads_out = clean.startswith(("/", "../")) or clean == ".." or "://" in path or "\0" in path
         return None if leads_out else root / clean
     base = Path(str(root)).resolve()
-    resolved = (base / path).resolve()
-    return resolved if resolved.is_relative_to(base) else None
+    named = base / path
+    return named if named.resolve().is_relative_to(base) else None
 
 
 def write_whole(path: Place, content: bytes) -> None:
@@ -68,7 +84,7 @@ def write_whole(path: Place, content: bytes) -> None:
         return
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
-    os.replace(str(partial), str(path))
+    Path(str(partial)).replace(str(path))
 
 
 def write_table(path: Place, table: pa.Table, compression: str = "snappy") -> None:
@@ -89,6 +105,11 @@ def files_under(folder: Place) -> list[Place]:
     return sorted((path for path in folder.rglob("*") if path.is_file()), key=str)
 
 
+def matching(folder: Place, pattern: str) -> list[Place]:
+    """What in a folder fits a pattern of `glob`, in a fixed order."""
+    return sorted((folder / path.name for path in folder.glob(pattern)), key=str)
+
+
 def remove(folder: Place) -> None:
     """Remove a folder and all in it; one that is not there is no error."""
     if not is_remote(folder):
@@ -103,7 +124,7 @@ def copy_files(source: Place, out: Place, last: str) -> None:
     """Copy all files of a folder into another; the one named `last` comes after all others."""
     files = files_under(source)
     for path in sorted(files, key=lambda path: path.name == last):
-        target = out / str(path.relative_to(source))  # type: ignore[arg-type]  # both of one kind
+        target = out / relative(path, source)
         if isinstance(path, UPath) and isinstance(target, UPath) and is_remote(path) and is_remote(target):
             path.fs.copy(path.path, target.path)
         else:
@@ -138,7 +159,7 @@ def on_this_machine(folder: str | Place) -> Path:
 
 @contextmanager
 def working_copy(folder: Place) -> Iterator[Path]:
-    """A local folder to work in: the folder itself, or one whose files are copied to the remote folder at the end.
+    """A local folder to work in: the folder itself, or one whose files go to the remote folder at the end.
 
     After a kill, what is in it stays for the next try on the same machine.
     """

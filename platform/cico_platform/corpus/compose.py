@@ -15,6 +15,7 @@ from cico_platform.corpus.sentence_plan import Plan, plan_dictionary, plan_sente
 from cico_platform.corpus.text import text_id_of
 from cico_platform.errors import CicoError, InputError
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.storage import Place, working_copy
 
 STAGE = "compose"
 TILES = ".tiles"
@@ -42,7 +43,7 @@ class ComposeSettings(BaseModel):
 
 
 def compose_sentences(
-    corpus: str | Path, out: str | Path, settings: ComposeSettings | None = None
+    corpus: str | Place, out: str | Place, settings: ComposeSettings | None = None
 ) -> Summary:
     """Compose sentences from the isolated (labelled) clips of a corpus, as real MP4 files.
 
@@ -74,10 +75,13 @@ def compose_sentences(
         )
     if settings.shortest > settings.longest:
         raise InputError("'shortest' is larger than 'longest'")
-    key = content_key(clips=fingerprint(Path(corpus)), settings=settings.model_dump())
-    return run_step(
-        out, "corpus-compose", key, lambda folder: _compose(folder, Corpus(corpus), clips, settings)
-    )
+    key = content_key(clips=fingerprint(corpus), settings=settings.model_dump())
+
+    def body(folder: Place) -> Summary:
+        with working_copy(folder) as local:
+            return _compose(local, Corpus(corpus), clips, settings)
+
+    return run_step(out, "corpus-compose", key, body)
 
 
 def _compose(folder: Path, source: Corpus, clips: list[Clip], settings: ComposeSettings) -> Summary:

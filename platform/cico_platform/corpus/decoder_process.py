@@ -39,15 +39,16 @@ def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO)
     resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
     signal.alarm(int(limits.seconds) + GRACE_SECONDS)  # the kernel ends this process, whatever holds it up
     try:
-        clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # the keywords, as they were given
+        clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # as they were given
     except ClipError as error:
-        return _write(answers, {"error": str(error)})
+        _write(answers, {"error": str(error)})
     except Exception as error:  # one clip must not end the run, whatever is wrong with it
         first = (str(error).splitlines() or [""])[0]
-        return _write(answers, {"error": f"{type(error).__name__}: {first}"})
+        _write(answers, {"error": f"{type(error).__name__}: {first}"})
+    else:
+        _write_clip(answers, clip)
     finally:
         signal.alarm(0)
-    _write_clip(answers, clip)
 
 
 def _write_clip(answers: BinaryIO, clip: DecodedClip) -> None:

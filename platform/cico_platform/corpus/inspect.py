@@ -1,7 +1,7 @@
 """Inspecting a corpus: what was understood, what is missing, what is strange, and how the encoder sees it."""
 
 from collections import Counter
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
+from cico_platform.storage import Place, place, write_whole
 
 SHEET_FILE = "contact_sheet.png"
 SHEET_CLIPS, SHEET_FRAMES, SHEET_SIDE = 24, 8, 112
@@ -20,7 +21,7 @@ OPTIONAL = ("language", "sign_language", "signer", "licence", "crop", "frames", 
 NONE = "(none)"
 
 
-def inspect_corpus(corpus: str | Path, sheet: str | Path | None = None) -> dict[str, Any]:
+def inspect_corpus(corpus: str | Place, sheet: str | Place | None = None) -> dict[str, Any]:
     """Describe a corpus and draw a contact sheet of its clips.
 
     Parameters
@@ -44,7 +45,7 @@ def inspect_corpus(corpus: str | Path, sheet: str | Path | None = None) -> dict[
     source = Corpus(corpus)
     clips = source.clips()
     quarantined = source.quarantined()
-    picture = Path(sheet) if sheet is not None else source.path / SHEET_FILE
+    picture = place(sheet) if sheet is not None else source.path / SHEET_FILE
     return {
         "rows": len(clips),
         "quarantined": len(quarantined),
@@ -87,7 +88,7 @@ def strangest(clips: list[Clip], count: int = STRANGEST) -> list[dict[str, Any]]
     return list(best.values())[:count]
 
 
-def draw_sheet(source: Corpus, clips: list[Clip], picture: Path) -> bool:
+def draw_sheet(source: Corpus, clips: list[Clip], picture: Place) -> bool:
     """Draw evenly chosen clips as the encoder will see them; whether there was one to draw."""
     chosen = [clips[i] for i in sorted({round(x) for x in np.linspace(0, len(clips) - 1, SHEET_CLIPS)})]
     rows = [row for clip in chosen if clip.frames != 0 and (row := _strip(source, clip)) is not None]
@@ -96,7 +97,9 @@ def draw_sheet(source: Corpus, clips: list[Clip], picture: Path) -> bool:
     if len(rows) > 4:
         rows += [np.zeros_like(rows[0])] * (len(rows) % 2)
         rows = [np.hstack(pair) for pair in zip(rows[::2], rows[1::2], strict=True)]
-    Image.fromarray(np.vstack(rows)).save(picture)
+    buffer = BytesIO()
+    Image.fromarray(np.vstack(rows)).save(buffer, "PNG")
+    write_whole(picture, buffer.getvalue())
     return True
 
 

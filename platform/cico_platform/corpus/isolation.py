@@ -37,8 +37,8 @@ def decode_isolated(
     Raises
     ------
     ClipError
-        As `decode_clip`; also if the decoder crashed, took longer than `limits.seconds`, or wanted more memory
-        than the limits allow.
+        As `decode_clip`; also if the decoder crashed, took longer than `limits.seconds`, or wanted more
+        memory than the limits allow.
     """
     limits = limits or DecodeLimits()
     request = {

@@ -9,7 +9,16 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from cico_platform.errors import CicoError, InputError
-from cico_platform.storage import Place, inside, place, read_table, write_table, write_whole
+from cico_platform.storage import (
+    Place,
+    absolute,
+    inside,
+    matching,
+    place,
+    read_table,
+    write_table,
+    write_whole,
+)
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -189,7 +198,7 @@ class Corpus:
 
     def quarantined(self, stage: str | None = None) -> list[dict[str, Any]]:
         """What is in quarantine, of one stage or of all."""
-        files = sorted((self.path / QUARANTINE_FOLDER).glob(f"{stage or '*'}.jsonl"), key=str)
+        files = matching(self.path / QUARANTINE_FOLDER, f"{stage or '*'}.jsonl")
         return [
             json.loads(line)
             for file in files
@@ -214,7 +223,7 @@ def resolve_inside(root: str | Place, path: str) -> str:
         raise InputError(f"'{path}' is not a usable path: {_first_line(error)}") from error
     if resolved is None:
         raise InputError(f"'{path}' leads out of '{root}'; paths must stay inside")
-    return str(resolved)
+    return absolute(resolved)
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from cico_platform.corpus.readers.rows import locate
 from cico_platform.corpus.text import is_single_word, normalise_text, text_id_of
 from cico_platform.errors import CicoError, InputError
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.storage import Place, absolute_place, is_remote, place
 
 STAGE = "read"
 ISOLATED_SHARE = 0.95
@@ -39,10 +40,10 @@ class ReadSettings(BaseModel):
 
 
 def read_corpus(
-    source: str | Path,
-    out: str | Path,
+    source: str | Place,
+    out: str | Place,
     format: str = "auto",  # noqa: A002 - the command line's name
-    videos: str | Path | None = None,
+    videos: str | Place | None = None,
     settings: ReadSettings | None = None,
 ) -> Summary:
     """Read a corpus of any supported format into a corpus folder.
@@ -72,23 +73,23 @@ def read_corpus(
         If not one clip can be used.
     """
     settings = settings or ReadSettings()
-    source = Path(source)
+    source = place(source)
     reader = find_reader(source, format)
-    root = Path(videos) if videos is not None else source if source.is_dir() else source.parent
+    root = place(videos) if videos is not None else source if source.is_dir() else source.parent
     if not root.is_dir():
         raise InputError(f"the videos' folder '{root}' does not exist")
     rows = reader.read(source, root)
     key = content_key(
         rows=[rows.good, rows.bad],
         source=fingerprint(source) if source.is_file() else "",
-        listing=[(str(p), p.lstat().st_size, p.lstat().st_mtime_ns) for p in video_files(root)],
+        listing=[(str(p), *_seen(p)) for p in video_files(root)],
         format=reader.name,
         settings=settings.model_dump(),
     )
     return run_step(out, "corpus-read", key, lambda folder: _read(folder, rows, root, reader.name, settings))
 
 
-def _read(folder: Path, rows: Rows, root: Path, name: str, settings: ReadSettings) -> Summary:
+def _read(folder: Place, rows: Rows, root: Place, name: str, settings: ReadSettings) -> Summary:
     located, bad = _locate(rows, root)
     probed, failed = _probe(located, settings)
     bad += failed
@@ -101,20 +102,27 @@ def _read(folder: Path, rows: Rows, root: Path, name: str, settings: ReadSetting
         raise CicoError(f"not one of {len(bad)} rows can be used: {common or 'there are no rows'}")
     write_manifest(folder, clips)
     Corpus(folder).quarantine(STAGE, quarantine)
-    named = {str(path) for _, path, _ in probed} | {str(root.resolve() / b.file) for b in bad}
+    base = absolute_place(root)
+    named = {str(path) for _, path, _ in probed} | {str(base / b.file) for b in bad}
     details: dict[str, Any] = {
         "format": name,
         "isolated": isolated,
         "texts": len({clip.text_id for clip in clips}),
         "splits": dict(Counter(clip.split for clip in clips)),
-        "unlisted_files": sum(str(p) not in named for p in video_files(root.resolve())),
+        "unlisted_files": sum(str(p) not in named for p in video_files(base)),
         "reasons": dict(reasons.most_common(10)),
     }
-    write_json(folder / INFO_FILE, {"name": root.resolve().name, "licence": settings.licence, **details})
+    write_json(folder / INFO_FILE, {"name": base.name, "licence": settings.licence, **details})
     return Summary(len(clips), 0, len(bad), 0.0, details)
 
 
-def _locate(rows: Rows, root: Path) -> tuple[list[tuple[Row, Path]], list[BadRow]]:
+def _seen(path: Place) -> tuple[int, float]:
+    """Size and time of a file, without following a link."""
+    status = path.stat() if is_remote(path) else Path(str(path)).lstat()
+    return status.st_size, status.st_mtime
+
+
+def _locate(rows: Rows, root: Place) -> tuple[list[tuple[Row, Place]], list[BadRow]]:
     located, bad = [], list(rows.bad)
     for row in rows.good:
         try:
@@ -125,8 +133,8 @@ def _locate(rows: Rows, root: Path) -> tuple[list[tuple[Row, Path]], list[BadRow
 
 
 def _probe(
-    located: list[tuple[Row, Path]], settings: ReadSettings
-) -> tuple[list[tuple[Row, Path, dict[str, Any]]], list[BadRow]]:
+    located: list[tuple[Row, Place]], settings: ReadSettings
+) -> tuple[list[tuple[Row, Place, dict[str, Any]]], list[BadRow]]:
     """Open every clip in parallel; the results in the rows' order."""
     import ray.data
 
@@ -168,7 +176,7 @@ def _is_isolated(rows: list[Row], named: bool) -> bool:
 
 
 def _clips(
-    probed: list[tuple[Row, Path, dict[str, Any]]], isolated: bool, settings: ReadSettings
+    probed: list[tuple[Row, Place, dict[str, Any]]], isolated: bool, settings: ReadSettings
 ) -> list[Clip]:
     ids = unique_ids(row.video_id or path.stem for row, path, _ in probed)
     clips = []
@@ -179,7 +187,7 @@ def _clips(
             video_id=video_id,
             text_id=text_id_of(text),
             split=row.split or "",  # type: ignore[arg-type]  # filled in below
-            path=str(path.absolute()),
+            path=str(path) if is_remote(path) else str(Path(str(path)).absolute()),
             text=text,
             text_original=row.text,
             start=found["start"],

@@ -1,6 +1,7 @@
 """Features: the sign features of the windows that retrieval uses, by every encoder, from one decode."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from cico_platform.pipelines.encoders import (
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, absolute, place, read_table
+from cico_platform.storage import Place, absolute, matching, place, read_table
 
 Row = dict[str, Any]
 Array = NDArray[np.float16]
@@ -119,7 +120,7 @@ class Mix:
 
 def extract_features(
     corpus: str | Place,
-    encoders: list[str | Place],
+    encoders: Sequence[str | Place],
     alpha: float | None,
     out: str | Place,
     settings: FeatureSettings | None = None,
@@ -218,7 +219,7 @@ def load_features(folder: str | Place, alpha: float | None = None) -> Features:
 
 def feature_shards(folder: str | Place) -> list[Place]:
     """The shards of a feature folder, in order."""
-    return sorted(place(folder).glob("part-*.parquet"), key=str)
+    return matching(place(folder), "part-*.parquet")
 
 
 def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:

@@ -11,7 +11,7 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import write_json
-from cico_platform.storage import Place, read_table, write_table
+from cico_platform.storage import Place, matching, read_table, write_table
 
 Row = dict[str, Any]
 QUARANTINE_FILE = "quarantine.json"
@@ -47,7 +47,7 @@ class Parts:
 
     def shards(self) -> list[Place]:
         """The shards so far, in the order in which they were written."""
-        return sorted(self.folder.glob("part-*.parquet"), key=str)
+        return matching(self.folder, "part-*.parquet")
 
     def pending(self, rows: Sequence[Row]) -> list[Row]:
         """The rows whose clips an earlier try has neither written nor quarantined."""

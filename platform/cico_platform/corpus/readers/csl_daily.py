@@ -5,7 +5,7 @@ from typing import Any
 from cico_platform.corpus.readers.restricted_pickle import load_data
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
 from cico_platform.errors import InputError
-from cico_platform.storage import Place
+from cico_platform.storage import Place, matching
 
 NAME = "csl-daily"
 FRAMES = "sentence_frames-512x512"
@@ -66,7 +66,7 @@ def _records(source: Place) -> list[Any]:
 
 def _splits(folder: Place) -> dict[str, str]:
     splits = {}
-    for path in sorted(folder.glob("split_*.txt")):
+    for path in matching(folder, "split_*.txt"):
         for line in decode_text(read_bytes(path)).splitlines():
             name, _, split = line.strip().partition("|")
             if split in ("train", "dev", "test"):

@@ -1,13 +1,13 @@
 """ELAN (`.eaf`): one clip an annotation of the tiers that hold sentences."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from cico_platform.corpus.readers.rows import BadRow, Rows, find_first, read_bytes
 from cico_platform.errors import InputError
-from cico_platform.storage import Place
+from cico_platform.storage import Place, relative
 
 NAME = "elan"
 # Tiers of these names hold sentences; where no tier has such a name, all are read.
@@ -23,7 +23,7 @@ def elan_files(source: Place) -> list[Place]:
     """The ELAN files under a folder, or the file itself."""
     if source.is_file():
         return [source] if source.suffix.lower() == ".eaf" else []
-    return sorted(path for path in source.rglob("*.eaf") if path.is_file())
+    return sorted((path for path in source.rglob("*.eaf") if path.is_file()), key=str)
 
 
 def read(source: Place, videos: Place | None = None) -> Rows:
@@ -100,7 +100,7 @@ def _seconds(milliseconds: str) -> str:
 
 def _video(path: Place, root: ElementTree.Element, base: Place, videos: Place) -> str:
     """The video beside the file: of its own name, else of the name that its media descriptor gives."""
-    stem = path.relative_to(base).with_suffix("")
+    stem = PurePosixPath(relative(path, base)).with_suffix("")
     names = [str(stem)]
     for media in root.iter("MEDIA_DESCRIPTOR"):
         url = unquote(media.get("RELATIVE_MEDIA_URL") or media.get("MEDIA_URL") or "")

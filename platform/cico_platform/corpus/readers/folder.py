@@ -4,20 +4,21 @@ import re
 
 from cico_platform.corpus.readers.rows import VIDEO_SUFFIXES, Rows
 from cico_platform.errors import InputError
-from cico_platform.storage import Place
+from cico_platform.storage import Place, relative
 
 NAME = "folder"
 
 
 def video_files(folder: Place) -> list[Place]:
     """The video files anywhere under a folder, hidden ones left out, in a fixed order."""
-    return sorted(
+    found = (
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not any(part.startswith(".") for part in relative(path, folder).split("/"))
         and not path.is_dir()
     )
+    return sorted(found, key=str)
 
 
 def sniff(source: Place) -> bool:
@@ -37,7 +38,7 @@ def read(source: Place, videos: Place | None = None) -> Rows:
         raise InputError(f"'{source}' is not a folder")
     rows = Rows()
     for path in video_files(source):
-        file = str(path.relative_to(source))
+        file = relative(path, source)
         rows.add(file, file, text_from_name(path.stem))
     if not rows.good and not rows.bad:
         raise InputError(f"'{source}' holds no video ({', '.join(VIDEO_SUFFIXES)})")

@@ -9,7 +9,7 @@ from typing import Any
 from cico_platform.corpus.readers.restricted_pickle import load_data
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes, split_in_name
 from cico_platform.errors import InputError
-from cico_platform.storage import Place
+from cico_platform.storage import Place, matching
 
 NAME = "how2sign"
 COLUMNS = ("VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "SENTENCE")
@@ -60,7 +60,9 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     return rows
 
 
-def _add(rows: Rows, where: str, entry: dict[str, str], cut: str, box: Any, videos: Place, split: str) -> None:
+def _add(
+    rows: Rows, where: str, entry: dict[str, str], cut: str, box: Any, videos: Place, split: str
+) -> None:
     clip = find_first(videos, (entry["SENTENCE_NAME"].strip(), cut))
     whole = None if clip else find_first(videos, (entry["VIDEO_NAME"].strip(),))
     times = {}
@@ -88,7 +90,7 @@ def _add(rows: Rows, where: str, entry: dict[str, str], cut: str, box: Any, vide
 def _boxes(folder: Place) -> dict[str, tuple[float, float, float, float]]:
     """The signers' boxes of every `*bounding_box*.pkl` beside the table, by the clip's file name."""
     boxes = {}
-    for path in sorted(folder.glob("*bounding_box*.pkl")):
+    for path in matching(folder, "*bounding_box*.pkl"):
         data = load_data(path)
         for name, box in data.items() if isinstance(data, dict) else ():
             try:

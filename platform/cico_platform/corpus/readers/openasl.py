@@ -4,7 +4,7 @@ import json
 
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
 from cico_platform.errors import InputError
-from cico_platform.storage import Place
+from cico_platform.storage import Place, matching
 
 NAME = "openasl"
 COLUMNS = ("vid", "yid", "start", "end", "split", "raw-text")
@@ -65,7 +65,7 @@ def read(source: Place, videos: Place | None = None) -> Rows:
 def _boxes(folder: Place) -> dict[str, tuple[float, float, float, float]]:
     """The signers' boxes of `bbox*.json` beside the table, in fractions of the frame, by clip."""
     boxes = {}
-    for path in sorted(folder.glob("bbox*.json")):
+    for path in matching(folder, "bbox*.json"):
         try:
             data = json.loads(decode_text(read_bytes(path)))
         except (ValueError, RecursionError) as error:

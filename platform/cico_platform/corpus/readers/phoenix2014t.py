@@ -1,6 +1,5 @@
 """RWTH-PHOENIX-Weather 2014 T: `|`-separated annotations, one folder of PNG frames a sentence."""
 
-
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes, split_in_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place

@@ -4,12 +4,11 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from cico_platform.corpus.text import LONGEST_TEXT, normalise_text
 from cico_platform.errors import InputError
-from cico_platform.storage import Place
+from cico_platform.storage import Place, absolute_place, inside, relative
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -155,17 +154,13 @@ def locate(root: Place, file: str) -> Place:
     InputError
         If it is not there, or leads out of `root`.
     """
-    base = root.resolve()
     try:
-        path = Path(file) if Path(file).is_absolute() else base / file
-        if "\0" in file or "://" in file or not path.resolve().is_relative_to(base):
-            raise InputError("the path leads out of the videos' folder")
-        if path.exists():
-            return path
-        for suffix in VIDEO_SUFFIXES:
-            candidate = path.with_name(path.name + suffix)
-            if candidate.exists() and candidate.resolve().is_relative_to(base):
-                return candidate
+        for suffix in ("", *VIDEO_SUFFIXES):
+            path = None if "\0" in file or "://" in file else inside(root, file + suffix)
+            if path is None:
+                raise InputError("the path leads out of the videos' folder")
+            if path.exists():
+                return path
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"the path cannot be used: {(str(error).splitlines() or [''])[0]}") from error
     raise InputError("the file does not exist")
@@ -200,7 +195,7 @@ def find_first(root: Place, names: Iterable[str]) -> str | None:
     """The first of some names (with or without suffix) that is there inside `root`, relative to it."""
     for name in names:
         try:
-            return str(locate(root, name).relative_to(root.resolve()))
+            return relative(locate(root, name), absolute_place(root))
         except (InputError, ValueError):
             continue
     return None

@@ -1,11 +1,11 @@
 """Subtitles beside videos (WebVTT, SubRip): one clip a cue."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
 from cico_platform.errors import InputError
-from cico_platform.storage import Place
+from cico_platform.storage import Place, relative
 
 NAME = "subtitles"
 SUFFIXES = (".vtt", ".srt")
@@ -25,7 +25,9 @@ def subtitle_files(source: Place) -> list[Place]:
     """The subtitle files under a folder, or the file itself."""
     if source.is_file():
         return [source]
-    return sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(
+        (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()), key=str
+    )
 
 
 def read(source: Place, videos: Place | None = None) -> Rows:
@@ -43,7 +45,7 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     if not files:
         raise InputError(f"'{source}' holds no subtitles ({', '.join(SUFFIXES)})")
     for path in files:
-        stem = path.relative_to(base).with_suffix("")
+        stem = PurePosixPath(relative(path, base)).with_suffix("")
         parts = stem.name.split(".")
         short = stem.with_name(".".join(parts[:-1])) if len(parts) > 1 else stem
         file = find_first(root, (str(stem), str(short))) or f"{stem}.mp4"

@@ -14,6 +14,7 @@ from cico_platform.corpus.synthesis.filming import FPS, rehearse, shoot
 from cico_platform.corpus.synthesis.lexicon import LEXICON
 from cico_platform.corpus.synthesis.screenplay import Shot, SynthesisSettings, screenplay
 from cico_platform.steps import Summary, content_key, run_step, write_json
+from cico_platform.storage import Place, working_copy
 
 # Raise when the drawing changes, so that a corpus made by older code is made anew.
 EDITION = 3
@@ -21,7 +22,7 @@ GLOSSES_FILE = "glosses.json"
 _CLIPS_PER_TASK = 32
 
 
-def synthesize(out: Path, settings: SynthesisSettings) -> Summary:
+def synthesize(out: str | Place, settings: SynthesisSettings) -> Summary:
     """Draw a corpus: `manifest.parquet`, `corpus.json`, `glosses.json` and `videos/*.mp4` under `out`.
 
     The manifest holds both domains. Rows with a `label` are the dictionary: isolated signs, splits train and
@@ -43,7 +44,12 @@ def synthesize(out: Path, settings: SynthesisSettings) -> Summary:
         If `out` holds files that are not a corpus of ours.
     """
     key = content_key(edition=EDITION, settings=settings.model_dump())
-    return run_step(out, "synthesize", key, lambda folder: _produce(folder, settings))
+
+    def body(folder: Place) -> Summary:
+        with working_copy(folder) as local:
+            return _produce(local, settings)
+
+    return run_step(out, "synthesize", key, body)
 
 
 def _produce(folder: Path, settings: SynthesisSettings) -> Summary:

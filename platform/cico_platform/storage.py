@@ -14,16 +14,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from cico_platform.errors import CicoError
+from cico_platform.errors import CicoError, InputError
 
 Place = Path | UPath
 CACHE_FOLDER = "cico"
 
 
 def place(path: str | Place) -> Place:
-    """The place that a path or a URL names."""
+    """The place that a path or a URL names.
+
+    Raises
+    ------
+    InputError
+        If nothing that is installed reads such URLs.
+    """
     if isinstance(path, str) and "://" in path:
-        return UPath(path)
+        try:
+            return UPath(path)
+        except (ValueError, ImportError) as error:
+            raise InputError(f"'{path}' cannot be opened: {error}") from error
     return path if isinstance(path, UPath) else Path(path)
 
 

@@ -1,7 +1,6 @@
 """Frame folders: a clip given as numbered PNG or JPEG files."""
 
 import re
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,12 +15,13 @@ from cico_platform.corpus.limits import (
     crop_pixels,
     target_size,
 )
+from cico_platform.storage import Place
 
 IMAGES = {".png", ".jpg", ".jpeg"}
 FRAME_FOLDER_FPS = 25.0
 
 
-def frame_files(folder: Path) -> list[Path]:
+def frame_files(folder: Place) -> list[Place]:
     """The folder's images in the order of the numbers in their names."""
     files = [
         path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith(".")
@@ -30,7 +30,7 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def read_frame_folder(
-    folder: Path,
+    folder: Place,
     start: float | None,
     end: float | None,
     crop: list[float] | None,
@@ -75,9 +75,11 @@ def read_frame_folder(
 
 
 def _read(
-    path: Path, crop: list[float] | None, size: int | None, longest: int | None, limits: DecodeLimits
+    path: Place, crop: list[float] | None, size: int | None, longest: int | None, limits: DecodeLimits
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    with Image.open(path, formats=["PNG", "JPEG"]) as image:
+    if not path.is_file():
+        raise ValueError("not a plain file")
+    with path.open("rb") as file, Image.open(file, formats=["PNG", "JPEG"]) as image:
         check_pixels(image.width, image.height, limits)
         frame = np.asarray(image.convert("RGB"))
     source_size = (frame.shape[1], frame.shape[0])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import av
@@ -26,6 +26,8 @@ from cico_platform.corpus.limits import (
     crop_pixels,
     target_size,
 )
+from cico_platform.errors import InputError
+from cico_platform.storage import is_remote, place
 
 __all__ = ["ClipError", "DecodeLimits", "DecodedClip", "decode_clip"]
 
@@ -88,9 +90,19 @@ def decode_clip(
     if start is not None and end is not None and not end > max(start, 0.0):
         raise ClipError(f"the clip ends ({end:g} s) before it begins ({start:g} s)")
     shape = _Shape(crop, size, longest)
-    if "://" not in str(path) and Path(path).is_dir():
-        return read_frame_folder(Path(path), start, end, shape.crop, size, longest, limits)
+    if _is_folder(path):
+        return read_frame_folder(place(path), start, end, shape.crop, size, longest, limits)
     return _decode(str(path), start, end, shape, limits)
+
+
+def _is_folder(path: str | Path) -> bool:
+    # Behind a URL the question is a request: a name with a suffix is a file.
+    if is_remote(path) and PurePosixPath(path).suffix:
+        return False
+    try:
+        return place(path).is_dir()
+    except (InputError, OSError, ValueError) as error:
+        raise ClipError(f"'{path}' cannot be opened: {_reason(error)}") from error
 
 
 def _decode(

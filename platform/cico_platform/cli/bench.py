@@ -64,6 +64,30 @@ def similarity(
     _finish("bench similarity", bench_similarity(settings, say), json)
 
 
+@app.command("pipeline")
+def pipeline(
+    videos: Annotated[
+        Path | None, typer.Option("--videos", help="A folder of sign videos to encode; else drawn ones.")
+    ] = None,
+    encoder: Annotated[
+        Path | None, typer.Option("--encoder", help="A sign encoder's checkpoint; else a tiny one, drawn.")
+    ] = None,
+    quick: Quick = False,
+    repeats: Repeats = 0,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Features of many clips: Ray Data beside a plain loop, two workers beside one, a second run."""
+    from cico_platform.benchmarks.pipeline import bench_pipeline
+    from cico_platform.cli.output import say
+
+    settings = _settings(
+        quick=quick, repeats=repeats, threads=threads, seed=seed, videos=videos, encoder=encoder
+    )
+    _finish("bench pipeline", bench_pipeline(settings, say), json)
+
+
 @app.command("precision")
 def precision(
     work_dir: Annotated[

@@ -49,7 +49,7 @@ def test_from_a_remote_corpus_to_a_search(tiny_corpus: Path, tmp_path: Path) -> 
     copy_files(tiny_corpus, place(corpus), last="manifest.parquet")
     copy_files(write_encoder(tmp_path / "encoder"), place(encoder), last="config.json")
 
-    mined = cico("mine", corpus, "--encoder", encoder, "--out", f"{HOME}/segments", "--set", "threshold=0.2")
+    mined = cico("mine", corpus, "--encoder", encoder, "--out", f"{HOME}/segments", "--threshold", "0.2")
     assert (mined["done"], mined["quarantined"]) == (12, 2)
     cico(
         "mine",
@@ -58,8 +58,8 @@ def test_from_a_remote_corpus_to_a_search(tiny_corpus: Path, tmp_path: Path) -> 
         tmp_path / "encoder",
         "--out",
         tmp_path / "segments",
-        "--set",
-        "threshold=0.2",
+        "--threshold",
+        "0.2",
     )
     assert read_segments(f"{HOME}/segments") == read_segments(tmp_path / "segments")
 

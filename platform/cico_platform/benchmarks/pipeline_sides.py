@@ -1,0 +1,88 @@
+"""The sides of `cico bench pipeline`: a plain loop over clips, and the pipeline on Ray Data."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cico_model.checkpoint import load_sign_encoder
+from cico_model.clips import select_windows, window_starts
+from cico_model.config import MAX_WINDOWS
+from cico_model.inference import optimize_for_inference
+from cico_platform.benchmarks.settings import Task
+from cico_platform.benchmarks.side import Outputs, Work
+from cico_platform.cluster import connect
+from cico_platform.corpus.manifest import Corpus
+from cico_platform.corpus.video import decode_clip
+from cico_platform.pipelines.features import (
+    FEATURES_SCHEMA,
+    FeatureSettings,
+    extract_features,
+    load_features,
+)
+
+Begin = Callable[[], None]
+
+
+def plain_loop(task: Task, begin: Begin) -> Work:
+    """Clip after clip in this process: decode, cut windows, encode; one Parquet file at the end."""
+    corpus = Corpus(task.folder / "corpus")
+    begin()
+
+    def run() -> Outputs:
+        encoder, _ = load_sign_encoder(task.folder / "encoder")
+        fast = optimize_for_inference(encoder, "auto", threads=task.threads)
+        rows: list[dict[str, Any]] = []
+        for clip in corpus.clips():
+            frames = decode_clip(corpus.resolve(clip), size=encoder.config.resize).frames
+            starts = window_starts(len(frames))
+            chosen = [starts[i] for i in select_windows(len(starts), MAX_WINDOWS)]
+            (output,) = fast.encode([frames], [chosen])
+            features = np.asarray(output.embedding, dtype=np.float16)
+            row = {"video_id": clip.video_id, "encoder_id": "encoder", "window_starts": chosen}
+            rows.append({**row, "dim": features.shape[1], "features": features.ravel()})
+        pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES_SCHEMA), task.folder / "plain.parquet")
+        stacked = np.concatenate([row["features"].reshape(-1, row["dim"]) for row in rows])
+        return {"features": stacked.astype(np.float32)}
+
+    return Work(run, lambda: None)
+
+
+def ray_data(task: Task, begin: Begin) -> Work:
+    """The same by `cico features`, with the workers that the task names."""
+    begin()
+    return Work(lambda: _features(task, _emptied(task)), connect)
+
+
+def first_run(task: Task, begin: Begin) -> Work:
+    """`cico features` on a corpus that it has not seen."""
+    return ray_data(task, begin)
+
+
+def second_run(task: Task, begin: Begin) -> Work:
+    """`cico features` where its result is there already."""
+    begin()
+    out = _emptied(task)
+
+    def warm_up() -> None:
+        connect()
+        _features(task, out)
+
+    return Work(lambda: _features(task, out), warm_up)
+
+
+def _emptied(task: Task) -> Path:
+    out = task.folder / f"features-{task.values['side']}"
+    shutil.rmtree(out, ignore_errors=True)
+    return out
+
+
+def _features(task: Task, out: Path) -> Outputs:
+    names = ("actors", "threads", "decoders")
+    settings = FeatureSettings.model_validate({n: task.values[n] for n in names if n in task.values})
+    extract_features(task.folder / "corpus", [task.folder / "encoder"], None, out, settings)
+    return {"features": np.concatenate(load_features(out).values).astype(np.float32)}

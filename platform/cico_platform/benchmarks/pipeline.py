@@ -42,7 +42,8 @@ def bench_pipeline(settings: BenchSettings, say: Say) -> dict[str, Any]:
     -------
     dict
         `rows`, in clips/s: `plain-loop` (a loop without Ray; one encoder process of ours), `two-workers` (one
-        worker of one thread; two of them), `resume` (a first run; the same command again); `machine`; `input`.
+        worker of one thread; two of them), `resume` (a first run; the same command again); `machine`;
+        `input`.
 
     Raises
     ------
@@ -100,6 +101,8 @@ def _row(comparison: Comparison, folder: Path, count: int, settings: BenchSettin
         sides.append(Side(f"{comparison.name}-{name}", f"{SIDES}:{function}", task))
     found = interleave(sides, settings.count(REPEATS), say)
     plain, ours = (found[side.name] for side in sides)
+    for side in (plain, ours):
+        side.memory = {}  # most of it is that of Ray's workers, other processes
     return make_row(
         comparison.name,
         comparison.size,
@@ -117,10 +120,8 @@ def _row(comparison: Comparison, folder: Path, count: int, settings: BenchSettin
 def _prepare(folder: Path, count: int, settings: BenchSettings) -> str:
     """Write `encoder/` and `corpus/`; returns where the pictures come from."""
     if settings.encoder is None:
-        encoder, labels = (
-            drawn_encoder(CLASSES, SIGN_ENCODERS["tiny"], settings.seed),
-            list(map(str, range(CLASSES))),
-        )
+        encoder = drawn_encoder(CLASSES, SIGN_ENCODERS["tiny"], settings.seed)
+        labels = [str(number) for number in range(CLASSES)]
     else:
         try:
             encoder, labels = load_sign_encoder(settings.encoder)

@@ -1,0 +1,84 @@
+"""Damaged files cost themselves, and a worker that is killed costs time: nothing is lost or doubled."""
+
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from damaged_videos import write_damaged
+from tiny_corpus import LABELS, film, write_corpus, write_encoder, write_video
+
+from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
+from cico_platform.observability.memory import PeakMemory
+from cico_platform.pipelines.features import FeatureSettings, extract_features, load_features
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+SETTINGS = FeatureSettings(precision="float32", windows=20)
+GOOD = DAMAGED = 200
+
+
+def clip(name: str, path: Path) -> Clip:
+    return Clip(name, f"t-{name}", "test", str(path), name, name)
+
+
+def test_two_hundred_damaged_files_among_two_hundred_good_ones(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    videos = [tmp_path / "good" / f"{number}.mp4" for number in range(20)]
+    for number, path in enumerate(videos):
+        write_video(path, film([LABELS[i] for i in rng.integers(0, len(LABELS), 3)], number))
+    damaged = write_damaged(tmp_path / "damaged", videos[0].read_bytes(), DAMAGED)
+    good = [clip(f"good-{i:03d}", videos[i % len(videos)]) for i in range(GOOD)]
+    bad = [clip(f"bad-{i:03d}", path) for i, path in enumerate(damaged)]
+    write_manifest(tmp_path / "clean", good)
+    write_manifest(tmp_path / "mixed", [c for pair in zip(good, bad, strict=True) for c in pair])
+    encoder = write_encoder(tmp_path / "encoder", 0)
+    with PeakMemory() as clean:
+        extract_features(tmp_path / "clean", [encoder], None, tmp_path / "clean-features", SETTINGS)
+    with PeakMemory() as mixed:
+        summary = extract_features(tmp_path / "mixed", [encoder], None, tmp_path / "features", SETTINGS)
+    assert summary.done + summary.quarantined == GOOD + DAMAGED
+    found = load_features(tmp_path / "features")
+    assert {c.video_id for c in good} <= set(found.video_ids)
+    quarantined = Corpus(tmp_path / "mixed").quarantined("features")
+    assert {row["video_id"] for row in quarantined} | set(found.video_ids) == {c.video_id for c in good + bad}
+    assert len(quarantined) == summary.quarantined > DAMAGED / 4
+    assert all(row["reason"] and "Traceback" not in row["reason"] for row in quarantined)
+    expected = load_features(tmp_path / "clean-features")
+    for ours, clean_features in zip(found.select(expected.video_ids).values, expected.values, strict=True):
+        np.testing.assert_allclose(ours, clean_features, atol=1e-5)
+    assert mixed.gib <= 1.5 * clean.gib, (mixed.by_title, clean.by_title)
+
+
+def test_sigkill_of_workers_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", train=150, damaged=False)
+    encoder = write_encoder(tmp_path / "encoder", 0)
+    settings = SETTINGS.model_copy(update={"clips": 2})
+    extract_features(corpus, [encoder], None, tmp_path / "undisturbed", settings)
+    rng, killed = random.Random(0), list[str]()
+
+    def kill_sometimes(done: int, total: int) -> None:
+        if done and done % 15 == 0 and len(killed) < 10:
+            workers = [p for p in psutil.process_iter(["name"]) if p.info["name"].startswith("ray::Map")]
+            if workers:
+                victim = rng.choice(workers)
+                killed.append(victim.info["name"])
+                os.kill(victim.pid, signal.SIGKILL)
+
+    summary = extract_features(corpus, [encoder], None, tmp_path / "features", settings, kill_sometimes)
+    assert len(killed) >= 5
+    assert (summary.done, summary.quarantined) == (160, 0)
+    names = Counter(
+        name
+        for shard in (tmp_path / "features").glob("part-*.parquet")
+        for name in pq.read_table(shard, columns=["video_id"])["video_id"].to_pylist()
+    )
+    assert set(names.values()) == {1}
+    found, expected = load_features(tmp_path / "features"), load_features(tmp_path / "undisturbed")
+    assert found.video_ids == expected.video_ids
+    for ours, theirs in zip(found.values, expected.values, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

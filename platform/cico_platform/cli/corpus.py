@@ -26,10 +26,11 @@ def read(
     sign_language: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
     licence: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
     seed: Seed = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
     json: Json = False,
 ) -> None:
     """Read a corpus: every clip is opened, its signer found, its still head and tail cut."""
-    from cico_platform.cli.output import say
+    from cico_platform.cli.output import end, say
     from cico_platform.corpus.read import ReadSettings, read_corpus
 
     settings = ReadSettings(seed=seed, language=language, sign_language=sign_language, licence=licence)
@@ -42,6 +43,7 @@ def read(
         say(f"  quarantined {count}: {reason}")
     if result["unlisted_files"]:
         say(f"  {result['unlisted_files']} video files are named by no row")
+    end(strict, result)
 
 
 @app.command("inspect")

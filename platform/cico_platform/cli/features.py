@@ -14,6 +14,7 @@ def features(
     alpha: Annotated[float, typer.Option(help="Share of the first encoder.")] = 0.8,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     actors: Annotated[int, typer.Option(help="Encoder processes; 0: one a GPU or node.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Extract sign features of every sentence clip, with one or two encoders."""
@@ -23,4 +24,4 @@ def features(
     settings = make_settings(FeatureSettings, precision=precision, actors=actors)
     with progress("features") as advance:
         summary = extract_features(corpus, list(encoder), alpha, out, settings, advance)
-    finish("features", summary, json)
+    finish("features", summary, json, strict)

@@ -11,6 +11,7 @@ def index(
     model: Annotated[str, typer.Option("--model", help="Checkpoint of a retrieval model.")],
     index: Annotated[str, typer.Option("--index", help="Folder of an index, or URL of a Qdrant server.")],
     collection: Annotated[str, typer.Option(help="Name that people search under.")] = "clips",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Embed the clips and write them into a new collection, which then goes live."""
@@ -19,4 +20,4 @@ def index(
 
     with progress("index") as advance:
         summary = build_index(corpus, features, model, index, collection, advance)
-    finish("index", summary, json)
+    finish("index", summary, json, strict)

@@ -13,6 +13,7 @@ def mine(
     drop_within: Annotated[int, typer.Option(help="Frames in which a sign isn't found twice.")] = 24,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     actors: Annotated[int, typer.Option(help="Encoder processes; 0: one a GPU or node.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Find signs in unlabelled sentences: confident windows become labelled segments."""
@@ -25,4 +26,4 @@ def mine(
     )
     with progress("mine") as advance:
         summary = run(corpus, encoder, out, settings, advance)
-    finish("mine", summary, json)
+    finish("mine", summary, json, strict)

@@ -21,6 +21,21 @@ def say(message: str) -> None:
     console.print(message, highlight=False)
 
 
+def end(strict: bool, result: dict[str, Any]) -> None:
+    """Leave with exit code 1 if the caller was strict and a clip was quarantined.
+
+    Raises
+    ------
+    typer.Exit
+        If so.
+    """
+    import typer
+
+    if strict and result.get("quarantined", 0):
+        say("  --strict: a quarantined clip counts as a failure")
+        raise typer.Exit(1)
+
+
 def say_summary(verb: str, result: dict[str, Any]) -> None:
     """Print the closing line of a step: how many clips were done, skipped, quarantined, and how fast."""
     done, seconds = result.get("done", 0), result.get("seconds", 0.0)

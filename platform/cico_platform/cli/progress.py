@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cico_platform.cli.output import console, emit, say_summary
+from cico_platform.cli.output import console, emit, end, say_summary
 from cico_platform.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,8 +81,15 @@ def with_sets(base: "Settings", sets: Sequence[str] | None, **options: Any) -> d
     return values
 
 
-def finish(verb: str, summary: "Summary", as_json: bool) -> None:
-    """Print the JSON object and the closing line."""
+def finish(verb: str, summary: "Summary", as_json: bool, strict: bool = False) -> None:
+    """Print the JSON object and the closing line.
+
+    Raises
+    ------
+    typer.Exit
+        With code 1 if the caller was strict and a clip was quarantined.
+    """
     result = summary.as_json()
     emit(as_json, result)
     say_summary(verb, result)
+    end(strict, result)

@@ -146,6 +146,11 @@ class _Idle:
         with self._lock:
             self._waiting.append(decoder)
 
+    def forget(self) -> None:
+        """In a forked child: the processes are the parent's."""
+        self._lock = threading.Lock()
+        self._waiting = []
+
     def close(self) -> None:
         with self._lock:
             for decoder in self._waiting:
@@ -155,3 +160,4 @@ class _Idle:
 
 _idle = _Idle()
 atexit.register(_idle.close)
+os.register_at_fork(after_in_child=_idle.forget)

@@ -43,5 +43,8 @@ def test_a_verb_ends_with_one_json_object_of_its_counts(tiny_corpus: Path, tmp_p
     assert (result["done"], result["skipped"], result["quarantined"]) == (22, 0, 2)
     assert result["seconds"] > 0
     assert "22 done, 0 skipped, 2 quarantined" in found.stderr
-    again = cico("features", tiny_corpus, "--encoder", encoder, "--out", tmp_path / "features", "--json")
+    again = cico(
+        "features", tiny_corpus, "--encoder", encoder, "--out", tmp_path / "features", "--json", "--strict"
+    )
     assert json.loads(again.stdout)["skipped"] == 22
+    assert again.returncode == 1, "two clips are in quarantine"

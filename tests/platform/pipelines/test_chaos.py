@@ -1,8 +1,11 @@
-"""Damaged files cost themselves, and a worker that is killed costs time: nothing is lost or doubled."""
+"""Damaged files cost themselves; a worker or a node that dies costs time: nothing is lost or doubled."""
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +27,17 @@ GOOD = DAMAGED = 200
 
 def clip(name: str, path: Path) -> Clip:
     return Clip(name, f"t-{name}", "test", str(path), name, name)
+
+
+def assert_same_features(out: Path, undisturbed: Path) -> None:
+    """Every clip once, with the features of the undisturbed run."""
+    shards = out.glob("part-*.parquet")
+    names = Counter(n for s in shards for n in pq.read_table(s, columns=["video_id"])["video_id"].to_pylist())
+    assert set(names.values()) == {1}
+    found, expected = load_features(out), load_features(undisturbed)
+    assert found.video_ids == expected.video_ids
+    for ours, theirs in zip(found.values, expected.values, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_two_hundred_damaged_files_among_two_hundred_good_ones(tmp_path: Path) -> None:
@@ -72,13 +86,43 @@ def test_sigkill_of_workers_loses_nothing_and_doubles_nothing(tmp_path: Path) ->
     summary = extract_features(corpus, [encoder], None, tmp_path / "features", settings, kill_sometimes)
     assert len(killed) >= 5
     assert (summary.done, summary.quarantined) == (160, 0)
-    names = Counter(
-        name
-        for shard in (tmp_path / "features").glob("part-*.parquet")
-        for name in pq.read_table(shard, columns=["video_id"])["video_id"].to_pylist()
-    )
-    assert set(names.values()) == {1}
-    found, expected = load_features(tmp_path / "features"), load_features(tmp_path / "undisturbed")
-    assert found.video_ids == expected.video_ids
-    for ours, theirs in zip(found.values, expected.values, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert_same_features(tmp_path / "features", tmp_path / "undisturbed")
+
+
+NODES = """
+import json, sys
+import ray
+from ray.cluster_utils import Cluster
+from cico_platform.cluster import connect
+from cico_platform.pipelines.features import FeatureSettings, extract_features
+
+corpus, encoder, out, kill = sys.argv[1:]
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 << 20})
+others = [cluster.add_node(num_cpus=2, object_store_memory=200 << 20) for _ in range(2)]
+cluster.wait_for_nodes()
+connect(cluster.address)
+removed = []
+
+def remove_one(done, total):
+    if kill == "yes" and done >= 30 and not removed:
+        removed.append(done)
+        cluster.remove_node(others[0], allow_graceful=False)
+
+settings = FeatureSettings(precision="float32", windows=20, clips=2, threads=1)
+summary = extract_features(corpus, [encoder], None, out, settings, remove_one)
+alive = sum(node["Alive"] for node in ray.nodes())
+print(json.dumps({"alive": alive, "done": summary.done, "quarantined": summary.quarantined}))
+"""
+
+
+def test_a_node_that_dies_costs_no_clip(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", train=150, damaged=False)
+    encoder = write_encoder(tmp_path / "encoder", 0)
+    told = []
+    for name, kill in (("whole", "no"), ("disturbed", "yes")):
+        command = [sys.executable, "-c", NODES, str(corpus), str(encoder), str(tmp_path / name), kill]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr[-3000:]
+        told.append(json.loads(run.stdout.splitlines()[-1]))
+    assert told == [{"alive": 3, "done": 160, "quarantined": 0}, {"alive": 2, "done": 160, "quarantined": 0}]
+    assert_same_features(tmp_path / "disturbed", tmp_path / "whole")

@@ -33,14 +33,14 @@ def connect(address: str | None = None, **options: Any) -> None:
     else:
         os.environ.setdefault("RAY_num_workers_soft_limit", IDLE_WORKERS)
         common |= {
+            "address": "local",  # even where another Ray is running; that one has an address, too
             "num_cpus": max(os.cpu_count() or 1, MINIMUM_LOGICAL_CPUS),
             "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
     with _quiet_native_start():
         ray.init(**common, **options)
-    if not address:
-        _hide_notices_of_the_raylet()
+    _hide_notices_of_the_raylet()
     from ray.data import DataContext
 
     data = DataContext.get_current()
@@ -49,7 +49,7 @@ def connect(address: str | None = None, **options: Any) -> None:
 
 
 def _hide_notices_of_the_raylet() -> None:
-    """Keep the node's notices ("8 worker processes have been started") off standard output.
+    """Keep a node's notices ("8 worker processes have been started") off standard output.
 
     `log_to_driver=False` does not, and nothing public does (Ray issue 63800): this is the switch that Ray's
     own debugger uses. What really fails is still raised.

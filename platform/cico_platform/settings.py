@@ -1,11 +1,17 @@
 """What all settings have in common: typed, frozen, and a name that is not known is an error."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-# Called with how many clips are done, and how many there are.
-OnProgress = Callable[[int, int], None]
+
+class OnProgress(Protocol):
+    """Called with how many clips (or epochs) are done, and how many there are.
+
+    `quarantined` is how many of those done are in quarantine, `windows` how many were encoded so far.
+    """
+
+    def __call__(self, done: int, total: int, /, *, quarantined: int = 0, windows: int = 0) -> None: ...
 
 
 class Settings(BaseModel):

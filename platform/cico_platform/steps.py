@@ -16,6 +16,7 @@ from cico_platform.storage import (
     files_under,
     fresh,
     is_remote,
+    matching,
     place,
     relative,
     remove,
@@ -137,6 +138,13 @@ def run_step(out: str | Place, name: str, key: str, body: Callable[[Place], Summ
     write_json(building / STEP_FILE, {"name": name, "key": key, "summary": asdict(summary)})
     _swap(building, out)
     return summary
+
+
+def earlier_outputs(out: str | Place, building: Place) -> list[Place]:
+    """Where rows may be that need not be computed again: the finished output, then what cut tries left."""
+    out = place(out)
+    tries = matching(out.parent, f".{out.name}.building-*")
+    return [folder for folder in (out, *tries) if folder.name != building.name]
 
 
 def replace_folder(source: Path, out: Path) -> None:

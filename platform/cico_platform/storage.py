@@ -7,7 +7,7 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -129,17 +129,36 @@ def remove(folder: Place) -> None:
     fresh(folder)
 
 
+def copy_file(source: Place, target: Place) -> None:
+    """Copy a file that is never changed in place: a store copies objects itself, a disk only links."""
+    if isinstance(source, UPath) and isinstance(target, UPath) and is_remote(source) and is_remote(target):
+        source.fs.copy(source.path, target.path)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not is_remote(source) and not is_remote(target):
+        with suppress(OSError):
+            os.link(str(source), str(target))
+            return
+    write_whole(target, source.read_bytes())
+
+
 def copy_files(source: Place, out: Place, last: str) -> None:
     """Copy all files of a folder into another; the one named `last` comes after all others."""
     files = files_under(source)
     for path in sorted(files, key=lambda path: path.name == last):
-        target = out / relative(path, source)
-        if isinstance(path, UPath) and isinstance(target, UPath) and is_remote(path) and is_remote(target):
-            path.fs.copy(path.path, target.path)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+        copy_file(path, out / relative(path, source))
     fresh(out)
+
+
+def remote_version(url: str) -> str:
+    """What a store says of an object's version: size, time, tag; or that it cannot say anything."""
+    try:
+        remote = place(url)
+        found = remote.fs.info(remote.path) if isinstance(remote, UPath) else {}
+    except (OSError, ValueError, InputError) as error:
+        return type(error).__name__
+    known = ("size", "ETag", "etag", "LastModified", "mtime", "updated", "md5Hash")
+    return repr([url, *(str(found[name]) for name in known if name in found)])
 
 
 def on_this_machine(folder: str | Place) -> Path:

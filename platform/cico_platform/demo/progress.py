@@ -14,9 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary
-
-OnProgress = Callable[[int, int], None]
 
 
 class StageDisplay:
@@ -54,7 +53,7 @@ class StageDisplay:
         if not self.console.is_terminal:
             self.console.print(head.replace("[", r"\["), highlight=False)
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int, /, *, quarantined: int = 0, windows: int = 0) -> None:
             self._progress.update(task, completed=done, total=total)
 
         def finish(summary: Summary) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.demo import corpora
 from cico_platform.demo.places import Places
-from cico_platform.demo.progress import OnProgress, StageDisplay
+from cico_platform.demo.progress import StageDisplay
 from cico_platform.demo.recipes import Recipe, enough, recipe
 from cico_platform.demo.settings import VARIANTS, CorpusKind, DemoSettings, Variant
 from cico_platform.index.search import Searcher
@@ -17,6 +17,7 @@ from cico_platform.observability.memory import PeakMemory
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
 from cico_platform.pipelines.mine import mine, read_segments
+from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, replace_folder, write_json
 from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import train_retrieval

@@ -21,6 +21,7 @@ from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows
 from cico_platform.settings import Settings
+from cico_platform.steps import content_key
 from cico_platform.storage import Place, on_this_machine
 
 Row = dict[str, Any]
@@ -57,6 +58,13 @@ class EncodingSettings(Settings):
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out, for a step's key."""
         return self.model_dump(include={"precision", "stride"})
+
+    def recipe(self, stage: str, encoders: Sequence[str], keys: dict[str, str]) -> str:
+        """A name of all that decides a clip's rows but the clip; int8 is calibrated on the others, too."""
+        calibrated = keys if self.precision == "int8" else {}
+        return content_key(
+            stage=stage, encoders=list(encoders), settings=self.decisive(), calibrated=calibrated
+        )
 
 
 class SignEncoders:
@@ -173,8 +181,8 @@ def encode_clips(
     config: SignEncoderConfig,
     settings: EncodingSettings,
     **actor: Any,
-) -> Iterator[Row]:
-    """Decode clips and stream them through a pool of encoder actors; yields rows as they come.
+) -> Iterator[list[Row]]:
+    """Decode clips and stream them through a pool of encoder actors; yields batches of rows as they come.
 
     Parameters
     ----------
@@ -198,7 +206,7 @@ def encode_clips(
         **per_actor,
     )
     for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        yield from batch.to_pylist()
+        yield batch.to_pylist()
 
 
 def calibration_windows(

@@ -15,7 +15,8 @@ from torch import Tensor
 from cico_model.config import MAX_WINDOWS, SignEncoderConfig
 from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import connect
-from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
+from cico_platform.corpus.clip_keys import clip_keys
+from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import source_rows
 from cico_platform.pipelines.encoders import (
@@ -26,7 +27,7 @@ from cico_platform.pipelines.encoders import (
 )
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.settings import OnProgress
-from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
+from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, matching, place, read_table
 
 Row = dict[str, Any]
@@ -50,6 +51,7 @@ ENCODED_SCHEMA = pa.schema(
         pa.field("video_id", pa.string()),
         pa.field("path", pa.string()),
         pa.field("error", pa.string()),
+        pa.field("windows", pa.int32()),
         pa.field("window_starts", pa.list_(pa.int32())),
         pa.field("features", pa.list_(pa.binary())),
     ]
@@ -129,7 +131,8 @@ def extract_features(
     """Extract the features of every sentence clip.
 
     Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts, dim,
-    features` (float16, row after row). `features.json` names the encoders and alpha.
+    features` (float16, row after row). `features.json` names the encoders and alpha, `clips.parquet` each
+    clip's outcome. Clips that `out` holds already, from the same encoders and settings, are not done again.
 
     Parameters
     ----------
@@ -155,17 +158,15 @@ def extract_features(
         raise InputError(f"'{corpus}' has no sentence clips; 'cico corpus compose' makes some")
     config, _ = read_encoders(encoders)
     ids = [fingerprint(folder) for folder in encoders]
-    key = content_key(
-        step=STAGE,
-        manifest=fingerprint(source.path / MANIFEST_FILE),
-        encoders=ids,
-        alpha=alpha,
-        settings=settings.decisive(),
-    )
+    keys = clip_keys(source, clips)
+    recipe = settings.recipe(STAGE, ids, keys)
+    key = content_key(recipe=recipe, clips=keys, alpha=alpha)
 
     def body(folder: Place) -> Summary:
         connect()
-        parts = Parts(folder, FEATURES_SCHEMA)
+        parts = Parts(folder, FEATURES_SCHEMA, recipe, keys)
+        for earlier in earlier_outputs(out, folder):
+            parts.take_over(earlier)
         encoded = encode_clips(
             parts.pending(source_rows(source, clips)),
             config,
@@ -176,10 +177,10 @@ def extract_features(
             limit=settings.windows,
             calibration=calibration_windows(source, clips, config, settings.precision),
         )
-        collect(encoded, len(clips), parts, lambda row: _rows(row, ids, config), on_progress)
-        done, quarantined = settle(parts, source, STAGE, len(clips))
+        collect(encoded, parts, lambda row: _rows(row, ids, config), on_progress)
+        counts = settle(parts, source, STAGE)
         _write_info(folder, source, [absolute(path) for path in encoders], ids, alpha, config)
-        return Summary(done, 0, quarantined, 0.0, {"encoders": len(ids), "dim": config.feature_dim})
+        return Summary(**counts, details={"encoders": len(ids), "dim": config.feature_dim})
 
     return run_step(out, STAGE, key, body)
 
@@ -188,7 +189,7 @@ def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
     """A clip's features as bytes of float16, one entry an encoder."""
     features = [] if row["error"] else [np.asarray(o.embedding, dtype=np.float16).tobytes() for o in outputs]
     kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts")}
-    return {**kept, "features": features}
+    return {**kept, "windows": len(row["window_starts"]), "features": features}
 
 
 def load_features(folder: str | Place, alpha: float | None = None) -> Features:

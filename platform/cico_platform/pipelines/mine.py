@@ -11,7 +11,8 @@ from cico_model.pseudo_labels import CONFIDENCE_THRESHOLD, DROP_WITHIN, merge_wi
 from cico_model.sign_encoder import SignOutput
 from cico_model.text_support import Detection, text_support
 from cico_platform.cluster import connect
-from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
+from cico_platform.corpus.clip_keys import clip_keys
+from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import source_rows
 from cico_platform.pipelines.encoders import (
@@ -22,13 +23,14 @@ from cico_platform.pipelines.encoders import (
 )
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.settings import OnProgress
-from cico_platform.steps import Summary, content_key, fingerprint, run_step
-from cico_platform.storage import Place, absolute, place, read_table, remove, write_table
+from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
+from cico_platform.storage import Place, absolute, place, read_table, write_table
 
 Row = dict[str, Any]
 STAGE = "mine"
 # Of what is written; another one is mined anew.
-EDITION = 2
+EDITION = 3
+PARTS_FOLDER = "parts"
 SEGMENTS_FILE = "segments.parquet"
 SEGMENTS_SCHEMA = pa.schema(
     [
@@ -81,7 +83,8 @@ def mine(
     """Find signs in the training sentences with a sign encoder that knows them from elsewhere.
 
     Writes `segments.parquet`: `video_id, label, start, end, confidence, support`; frames, end exclusive. The
-    support says how well the sentences bear a segment out (see `cico_model.text_support`).
+    support says how well the sentences bear a segment out (see `cico_model.text_support`). `parts/` keeps
+    what was found clip by clip: clips that have not changed are not mined again.
 
     Parameters
     ----------
@@ -107,17 +110,15 @@ def mine(
     if not clips:
         raise InputError(f"'{corpus}' has no unlabelled training clips to mine")
     config, (labels,) = read_encoders([encoder])
-    key = content_key(
-        step=STAGE,
-        edition=EDITION,
-        manifest=fingerprint(source.path / MANIFEST_FILE),
-        encoder=fingerprint(encoder),
-        settings=settings.decisive(),
-    )
+    keys, texts = clip_keys(source, clips), {clip.video_id: clip.text for clip in clips}
+    recipe = settings.recipe(f"{STAGE}-{EDITION}", [fingerprint(encoder)], keys)
+    key = content_key(recipe=recipe, clips=keys, texts=texts)
 
     def body(folder: Place) -> Summary:
         connect()
-        parts = Parts(folder / "parts", PARTS_SCHEMA)
+        parts = Parts(folder / PARTS_FOLDER, PARTS_SCHEMA, recipe, keys)
+        for earlier in earlier_outputs(out, folder):
+            parts.take_over(earlier / PARTS_FOLDER)
         found = encode_clips(
             parts.pending(source_rows(source, clips)),
             config,
@@ -127,11 +128,9 @@ def mine(
             schema=FOUND_SCHEMA,
             calibration=calibration_windows(source, clips, config, settings.precision),
         )
-        collect(found, len(clips), parts, lambda row: [row], on_progress)
-        done, quarantined = settle(parts, source, STAGE, len(clips))
-        details = _write_segments(folder, parts, {clip.video_id: clip.text for clip in clips})
-        remove(parts.folder)
-        return Summary(done, 0, quarantined, 0.0, details)
+        collect(found, parts, lambda row: [row], on_progress)
+        counts = settle(parts, source, STAGE)
+        return Summary(**counts, details=_write_segments(folder, parts, texts))
 
     return run_step(out, STAGE, key, body)
 

@@ -1,28 +1,38 @@
-"""The shared sink of the pipelines: whole Parquet shards, the quarantine, and the count of every clip."""
+"""The shared sink of the pipelines: whole Parquet shards, the quarantine, and the books of every clip."""
 
 import json
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import write_json
-from cico_platform.storage import Place, matching, read_table, write_table
+from cico_platform.storage import Place, copy_file, matching, read_table, write_table
 
 Row = dict[str, Any]
 QUARANTINE_FILE = "quarantine.json"
+CLIPS_FILE = "clips.parquet"
 CLIPS_PER_PART = 64
-SECONDS_PER_PART = 20.0
+CLIPS_SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("clip_key", pa.string(), nullable=False),
+        pa.field("outcome", pa.string()),
+        pa.field("reason", pa.string()),
+    ]
+)
 
 
 class Parts:
-    """Shards `part-*.parquet` of a folder, and what was quarantined on the way.
+    """Shards of a folder, and what was quarantined on the way.
 
-    A shard appears whole or not at all, and what is in one is not done again: a run that was killed goes on.
+    Each batch is written as it comes, as `tail-*.parquet`; many of them become one `part-*.parquet`. A shard
+    appears whole or not at all, and what is in one is not done again: a run that was killed repeats no more
+    than what its encoders had in hand. `clips.parquet` says of which clips the shards are.
 
     Parameters
     ----------
@@ -30,98 +40,186 @@ class Parts:
         Where the shards are; made if it is missing.
     schema
         Of the shards; it has a column `video_id`.
+    recipe
+        Names everything but the clips that decides the rows: weights, settings.
+    keys
+        Each clip's `clip_key`, by `video_id`.
     """
 
-    def __init__(self, folder: Place, schema: pa.Schema) -> None:
+    def __init__(self, folder: Place, schema: pa.Schema, recipe: str, keys: dict[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.schema = schema
+        self.folder, self.schema, self.recipe, self.keys = folder, schema, recipe, keys
         quarantine = folder / QUARANTINE_FILE
         self.quarantined: list[Row] = json.loads(quarantine.read_text()) if quarantine.is_file() else []
         self.done: set[str] = set()
+        self.reused: set[str] = set()
         for shard in self.shards():
-            self.done |= set(read_table(shard, ["video_id"])["video_id"].to_pylist())
-        self._rows: list[Row] = []
-        self._waiting: set[str] = set()
-        self._since = time.monotonic()
+            self.done |= _clips_of(shard)
+        self._tail: list[pa.Table] = []
+        self._tail_clips = 0
+        for shard in matching(folder, "tail-*.parquet"):
+            self._resume_tail(shard)
+        self._numbers = {"part": _next(folder, "part"), "tail": _next(folder, "tail")}
+        if not (folder / CLIPS_FILE).is_file():
+            self._write_clips({})
 
     def shards(self) -> list[Place]:
         """The shards so far, in the order in which they were written."""
         return matching(self.folder, "part-*.parquet")
+
+    def take_over(self, earlier: Place) -> None:
+        """Take what another folder of the same recipe holds of clips that have not changed since."""
+        same = {name for name, key in _known(earlier, self.recipe) if self.keys.get(name) == key}
+        for kind in ("part", "tail") if same else ():
+            for shard in matching(earlier, f"{kind}-*.parquet"):
+                held = _clips_of(shard)
+                self.reused |= held & same
+                wanted = (held & same) - self.done
+                if wanted == held:
+                    copy_file(shard, self._name("part"))
+                elif wanted:
+                    table = read_table(shard)
+                    kept = table.filter(pc.is_in(table["video_id"], pa.array(sorted(wanted))))
+                    write_table(self._name("part"), kept, compression="zstd")
+                self.done |= wanted
 
     def pending(self, rows: Sequence[Row]) -> list[Row]:
         """The rows whose clips an earlier try has neither written nor quarantined."""
         known = self.done | {row["video_id"] for row in self.quarantined}
         return [row for row in rows if row["video_id"] not in known]
 
-    def add(self, clip: Row, rows: Sequence[Row]) -> None:
-        """Take a clip's output rows, or put it into quarantine if it has an `error`."""
-        if clip["error"]:
-            reason = {"video_id": clip["video_id"], "path": clip["path"], "reason": clip["error"]}
-            self.quarantined.append(reason)
+    def add(self, clips: Sequence[Row], rows: Sequence[Row]) -> None:
+        """Write a batch: the output rows of the clips without `error`; the others go into quarantine."""
+        failed = [
+            {"video_id": clip["video_id"], "path": clip["path"], "reason": clip["error"]}
+            for clip in clips
+            if clip["error"]
+        ]
+        if failed:
+            self.quarantined.extend(failed)
             write_json(self.folder / QUARANTINE_FILE, self.quarantined)
-            return
-        self._rows.extend(rows)
-        self._waiting.add(clip["video_id"])
-        if len(self._waiting) >= CLIPS_PER_PART or time.monotonic() - self._since > SECONDS_PER_PART:
-            self.flush()
+        written = {clip["video_id"] for clip in clips if not clip["error"]}
+        if written:
+            table = pa.Table.from_pylist(list(rows), schema=self.schema)
+            write_table(self._name("tail"), table, compression="zstd")
+            self.done |= written
+            self._tail.append(table)
+            self._tail_clips += len(written)
+        if self._tail_clips >= CLIPS_PER_PART:
+            self.close_part()
 
-    def flush(self) -> None:
-        """Write what was taken since the last shard."""
-        if self._waiting:
-            number = len(self.shards())
-            table = pa.Table.from_pylist(self._rows, schema=self.schema)
-            write_table(self.folder / f"part-{number:05d}.parquet", table, compression="zstd")
-            self.done |= self._waiting
-        self._rows, self._waiting, self._since = [], set(), time.monotonic()
+    def close_part(self) -> None:
+        """Make the batches since the last part a part of their own."""
+        if self._tail:
+            write_table(self._name("part"), pa.concat_tables(self._tail), compression="zstd")
+        for shard in matching(self.folder, "tail-*.parquet"):
+            shard.unlink(missing_ok=True)
+        self._tail, self._tail_clips = [], 0
+
+    def finish(self) -> None:
+        """Write each clip's outcome into `clips.parquet`."""
+        self.close_part()
+        self._write_clips({row["video_id"]: row["reason"] for row in self.quarantined})
+        (self.folder / QUARANTINE_FILE).unlink(missing_ok=True)
+
+    def _name(self, kind: str) -> Place:
+        number = self._numbers[kind]
+        self._numbers[kind] += 1
+        return self.folder / f"{kind}-{number:05d}.parquet"
+
+    def _resume_tail(self, shard: Place) -> None:
+        """Go on with a batch of an earlier try, unless its part was written just before that was cut."""
+        names = _clips_of(shard)
+        if names <= self.done:
+            shard.unlink(missing_ok=True)
+            return
+        self._tail.append(read_table(shard))
+        self._tail_clips += len(names)
+        self.done |= names
+
+    def _write_clips(self, reasons: dict[str, str]) -> None:
+        rows = [
+            {
+                "video_id": name,
+                "clip_key": key,
+                "outcome": "done" if name in self.done else "quarantined" if name in reasons else None,
+                "reason": reasons.get(name),
+            }
+            for name, key in self.keys.items()
+        ]
+        schema = CLIPS_SCHEMA.with_metadata({"recipe": self.recipe})
+        write_table(self.folder / CLIPS_FILE, pa.Table.from_pylist(rows, schema=schema))
 
 
 def collect(
-    clips: Iterable[Row],
-    total: int,
+    batches: Iterable[Sequence[Row]],
     parts: Parts,
     to_rows: Callable[[Row], Sequence[Row]],
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Write a stream of clips as shards.
+    """Write a stream of batches of clips as shards.
 
     Parameters
     ----------
-    clips
-        Rows with `video_id`, `path`, `error` and what `to_rows` needs.
-    total
-        Clips that the step was given, those of earlier tries included.
+    batches
+        Of rows with `video_id`, `path`, `error`, `windows` and what `to_rows` needs.
     to_rows
         A clip's rows of `parts.schema`.
     """
-    count = len(parts.done) + len(parts.quarantined)
-    if on_progress:
-        on_progress(count, total)
-    for clip in clips:
-        parts.add(clip, [] if clip["error"] else to_rows(clip))
-        count += 1
+    total, windows = len(parts.keys), 0
+
+    def report() -> None:
         if on_progress:
-            on_progress(count, total)
-    parts.flush()
+            quarantined = len(parts.quarantined)
+            on_progress(len(parts.done) + quarantined, total, quarantined=quarantined, windows=windows)
+
+    report()
+    for clips in batches:
+        parts.add(clips, [row for clip in clips if not clip["error"] for row in to_rows(clip)])
+        windows += sum(clip["windows"] for clip in clips)
+        report()
 
 
-def settle(parts: Parts, corpus: Corpus, stage: str, total: int) -> tuple[int, int]:
-    """Close the books: hand the quarantine to the corpus; returns how many clips were done and quarantined.
+def settle(parts: Parts, corpus: Corpus, stage: str) -> dict[str, int]:
+    """Close the books: hand the quarantine to the corpus; returns the counts of the step's summary.
+
+    Clips whose rows come from an earlier output count as skipped.
 
     Raises
     ------
     CicoError
         If a clip is missing, or nothing at all could be used.
     """
-    done, quarantined = len(parts.done), len(parts.quarantined)
+    total, done, quarantined = len(parts.keys), len(parts.done), len(parts.quarantined)
     corpus.quarantine(stage, parts.quarantined)
-    (parts.folder / QUARANTINE_FILE).unlink(missing_ok=True)
+    if total and not done:
+        first = parts.quarantined[0]["reason"] if quarantined else "no reason is known"
+        raise CicoError(f"{stage}: none of {total} clips could be used; the first: {first}")
     if done + quarantined != total:
         raise CicoError(
             f"{stage}: {total} clips went in, {done} came out and {quarantined} are in quarantine;"
             " run the same command again"
         )
-    if total and not done:
-        reason = parts.quarantined[0]["reason"]
-        raise CicoError(f"{stage}: none of {total} clips could be used; the first: {reason}")
-    return done, quarantined
+    parts.finish()
+    skipped = len(parts.reused)
+    return {"done": done - skipped, "skipped": skipped, "quarantined": quarantined}
+
+
+def _clips_of(shard: Place) -> set[str]:
+    return set(read_table(shard, ["video_id"])["video_id"].to_pylist())
+
+
+def _next(folder: Place, kind: str) -> int:
+    numbers = [int(path.stem.split("-")[-1]) for path in matching(folder, f"{kind}-*.parquet")]
+    return max(numbers, default=-1) + 1
+
+
+def _known(folder: Place, recipe: str) -> list[tuple[str, str]]:
+    """The clips of a folder's shards and their keys; none if they come from another recipe."""
+    path = folder / CLIPS_FILE
+    if not path.is_file():
+        return []
+    table = read_table(path)
+    if (table.schema.metadata or {}).get(b"recipe") != recipe.encode():
+        return []
+    return list(zip(table["video_id"].to_pylist(), table["clip_key"].to_pylist(), strict=True))

@@ -75,7 +75,7 @@ def test_sigkill_of_workers_loses_nothing_and_doubles_nothing(tmp_path: Path) ->
     extract_features(corpus, [encoder], None, tmp_path / "undisturbed", settings)
     rng, killed = random.Random(0), list[str]()
 
-    def kill_sometimes(done: int, total: int) -> None:
+    def kill_sometimes(done: int, total: int, /, **_: int) -> None:
         if done and done % 15 == 0 and len(killed) < 10:
             workers = [p for p in psutil.process_iter(["name"]) if p.info["name"].startswith("ray::Map")]
             if workers:
@@ -103,7 +103,7 @@ cluster.wait_for_nodes()
 connect(cluster.address)
 removed = []
 
-def remove_one(done, total):
+def remove_one(done, total, **_):
     if kill == "yes" and done >= 30 and not removed:
         removed.append(done)
         cluster.remove_node(others[0], allow_graceful=False)
@@ -112,6 +112,8 @@ settings = FeatureSettings(precision="float32", windows=20, clips=2, threads=1)
 summary = extract_features(corpus, [encoder], None, out, settings, remove_one)
 alive = sum(node["Alive"] for node in ray.nodes())
 print(json.dumps({"alive": alive, "done": summary.done, "quarantined": summary.quarantined}))
+ray.shutdown()
+cluster.shutdown()
 """
 
 

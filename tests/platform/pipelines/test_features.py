@@ -2,23 +2,25 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny_corpus import MICRO, write_corpus, write_encoder
+from tiny_corpus import MICRO, film, write_corpus, write_encoder, write_video
 
 from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts, windows
-from cico_platform.corpus.manifest import Corpus
+from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.corpus.video import decode_clip
 from cico_platform.errors import InputError
 from cico_platform.pipelines import parts
@@ -110,7 +112,7 @@ def test_a_run_that_was_cut_goes_on_and_repeats_no_finished_clip(
     monkeypatch.setattr(parts, "CLIPS_PER_PART", 3)
     out = tmp_path / "features"
 
-    def cut(done: int, total: int) -> None:
+    def cut(done: int, total: int, /, **_: int) -> None:
         if done >= 10:
             raise KeyboardInterrupt
 
@@ -122,7 +124,7 @@ def test_a_run_that_was_cut_goes_on_and_repeats_no_finished_clip(
     assert finished > 0
     reported: list[int] = []
     summary = extract_features(
-        tiny_corpus, list(encoders), 0.25, out, EXACT, lambda done, _: reported.append(done)
+        tiny_corpus, list(encoders), 0.25, out, EXACT, lambda done, _, /, **__: reported.append(done)
     )
     assert reported[0] >= finished
     assert {name: (out / name).read_bytes() for name in kept} == kept
@@ -149,37 +151,107 @@ def assert_same(out: Path, undisturbed: Path, summary: Summary) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_clips_that_are_added_are_all_that_is_computed(encoders: list[Path], tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", train=20, damaged=False)
+    clips = Corpus(corpus).clips()
+    added = [clip.video_id for clip in clips if clip.label is None][:10]
+    fewer = tmp_path / "fewer"
+    shutil.copytree(corpus / "videos", fewer / "videos")
+    write_manifest(fewer, [clip for clip in clips if clip.video_id not in added])
+    out = tmp_path / "features"
+    first = extract_features(fewer, [encoders[0]], None, out, EXACT)
+    assert (first.done, first.skipped) == (20, 0)
+
+    seen = 0
+
+    def watch(done: int, total: int, /, *, quarantined: int = 0, windows: int = 0) -> None:
+        nonlocal seen
+        seen = windows
+
+    second = extract_features(corpus, [encoders[0]], None, out, EXACT, watch)
+    assert (second.done, second.skipped, second.quarantined) == (10, 20, 0)
+    found = load_features(out)
+    assert seen == sum(len(starts) for starts in found.select(added).window_starts)
+    extract_features(corpus, [encoders[0]], None, tmp_path / "at-once", EXACT)
+    at_once = load_features(tmp_path / "at-once")
+    assert found.video_ids == at_once.video_ids
+    for ours, theirs in zip(found.values, at_once.values, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_only_what_changed_is_computed_again(encoders: list[Path], tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "corpus"), tmp_path / "features"
+    extract_features(corpus, [encoders[0]], 0.5, out, EXACT)
+    clips = Corpus(corpus).clips()
+    write_manifest(corpus, [replace(clip, text=f"{clip.text} indeed") for clip in clips])
+    reworded = extract_features(corpus, [encoders[0]], 0.5, out, EXACT)
+    assert (reworded.done, reworded.skipped, reworded.quarantined) == (0, 22, 2)
+    remixed = extract_features(corpus, [encoders[0]], 0.75, out, EXACT)
+    assert (remixed.done, remixed.skipped, remixed.quarantined) == (0, 22, 2)
+    write_video(corpus / "videos" / "test-00.mp4", film(["blue", "blue"], 7))
+    (corpus / "videos" / "text.mp4").unlink()
+    write_video(corpus / "videos" / "text.mp4", film(["red", "red"], 8))
+    mended = extract_features(corpus, [encoders[0]], 0.75, out, EXACT)
+    assert (mended.done, mended.skipped, mended.quarantined) == (2, 21, 1)
+    elsewhere = FeatureSettings(precision="float32", windows=10)
+    assert extract_features(corpus, [encoders[0]], 0.75, out, elsewhere).done == 23
+    books = pq.read_table(out / "clips.parquet").to_pylist()
+    assert Counter(row["outcome"] for row in books) == {"done": 23, "quarantined": 1}
+    assert [row["video_id"] for row in books if row["reason"]] == ["outside"]
+
+
+DRIVER = """
+import json, os, sys
+from cico_platform.pipelines import features, parts
+
+corpus, first, second, out, log = sys.argv[1:]
+describe = features.describe_features
+
+def logged(row, outputs):
+    with open(log, "a") as file:
+        file.write(row["video_id"] + chr(10))
+    return describe(row, outputs)
+
+features.describe_features = logged
+parts.CLIPS_PER_PART = 10
+settings = features.FeatureSettings(precision="float32", windows=20, clips=2)
+print(json.dumps(features.extract_features(corpus, [first, second], 0.5, out, settings).as_json()))
+"""
+KILLS = 10
+
+
 @pytest.mark.slow
-def test_sigkill_of_the_driver_loses_nothing_and_repeats_nothing_finished(
+def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
     encoders: list[Path], tmp_path: Path
 ) -> None:
-    corpus = write_corpus(tmp_path / "corpus", train=60)
-    program = textwrap.dedent(
-        """
-        import json, sys
-        from cico_platform.pipelines import parts
-        from cico_platform.pipelines.features import FeatureSettings, extract_features
-        parts.CLIPS_PER_PART = 2
-        corpus, first, second, out = sys.argv[1:]
-        settings = FeatureSettings(precision="float32", windows=20, clips=2)
-        print(json.dumps(extract_features(corpus, [first, second], 0.5, out, settings).as_json()))
-        """
-    )
-    arguments = [sys.executable, "-c", program, str(corpus), *map(str, encoders)]
-    out = tmp_path / "features"
-    for wanted in (1, 4, 8):
-        run = subprocess.Popen([*arguments, str(out)], start_new_session=True)
-        while len(list(tmp_path.glob(".features.building-*/part-*.parquet"))) < wanted:
-            assert run.poll() is None, "the run ended before it could be killed"
+    corpus, out, log = write_corpus(tmp_path / "corpus", train=110), tmp_path / "features", tmp_path / "log"
+    rng, written, killed = random.Random(0), 0, 0
+    arguments = [sys.executable, "-c", DRIVER, str(corpus), *map(str, encoders)]
+
+    def clips_written() -> int:
+        (building, *_) = [*tmp_path.glob(".features.building-*"), tmp_path]
+        shards = [*building.glob("part-*.parquet"), *building.glob("tail-*.parquet")]
+        try:
+            return len({name for shard in shards for name in videos_of(shard)})
+        except FileNotFoundError:  # a tail became part of a part
+            return 0
+
+    for _ in range(KILLS):
+        run = subprocess.Popen([*arguments, str(out), str(log)], start_new_session=True)
+        while clips_written() <= written and run.poll() is None:
             time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.5))
         os.kill(run.pid, signal.SIGKILL)
-        run.wait()
-    done = subprocess.run([*arguments, str(out)], check=True, capture_output=True, text=True)
+        killed += run.wait() == -signal.SIGKILL
+        written = clips_written()
+    assert killed >= KILLS - 2, "the runs ended before they could be killed"
+    done = subprocess.run([*arguments, str(out), str(log)], check=True, capture_output=True, text=True)
     summary = json.loads(done.stdout.splitlines()[-1])
-    undisturbed = subprocess.run([*arguments, str(tmp_path / "undisturbed")], check=True, capture_output=True)
-    assert undisturbed.returncode == 0
-    assert summary["done"] == 70
-    assert summary["quarantined"] == 2
+    assert (summary["done"], summary["quarantined"]) == (120, 2)
+    encoded = [name for name in log.read_text().split() if name not in ("text", "outside")]
+    assert len(encoded) <= 120 + 2 * killed
+    nowhere = str(tmp_path / "nowhere")
+    subprocess.run([*arguments, str(tmp_path / "undisturbed"), nowhere], check=True, capture_output=True)
     assert_same(out, tmp_path / "undisturbed", Summary(summary["done"]))
 
 

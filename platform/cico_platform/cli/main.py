@@ -10,11 +10,13 @@ from cico_platform.cli import (
     corpus,
     demo,
     doctor,
+    embed,
     evaluate,
     features,
     import_weights,
     index,
     mine,
+    plan,
     search,
     serve,
     train,
@@ -33,12 +35,14 @@ app.command("demo")(demo.demo)
 app.add_typer(corpus.app, name="corpus")
 app.command("mine")(mine.mine)
 app.command("features")(features.features)
+app.command("embed")(embed.embed)
 app.command("import-weights")(import_weights.import_weights)
 app.add_typer(train.app, name="train")
 app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
+app.add_typer(plan.app, name="plan")
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 

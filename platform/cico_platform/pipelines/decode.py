@@ -47,7 +47,7 @@ def source_rows(corpus: Corpus, clips: Sequence[Clip]) -> list[Row]:
     return rows
 
 
-def decoded(rows: Sequence[Row], size: int, decoders: int) -> Dataset:
+def decoded(rows: Sequence[Row], size: int, decoders: int, per_block: int = CLIPS_PER_BLOCK) -> Dataset:
     """A streaming data set of decoded clips.
 
     Parameters
@@ -58,6 +58,8 @@ def decoded(rows: Sequence[Row], size: int, decoders: int) -> Dataset:
         Side of the square frames, the encoder's `config.resize`.
     decoders
         Most tasks that decode at the same time.
+    per_block
+        Clips that a task decodes, if they are fewer than usual.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def decoded(rows: Sequence[Row], size: int, decoders: int) -> Dataset:
         The rows with `pixels` (bytes of uint8 [N, size, size, 3], see `frames_of`) and `num_frames`; a clip
         that cannot be decoded has no pixels, and its `error` says why.
     """
-    blocks = -(-len(rows) // CLIPS_PER_BLOCK)
+    blocks = -(-len(rows) // min(per_block, CLIPS_PER_BLOCK))
     source = ray.data.from_items(list(rows), override_num_blocks=blocks)
     return source.map(
         _decode,

@@ -1,6 +1,6 @@
 """Embedding: sign features to the tokens that an index holds, by the retrieval model's video tower."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,10 @@ import torch
 from ray.data import ActorPoolStrategy
 
 from cico_model.checkpoint import read_config
+from cico_model.config import TowerConfig
 from cico_model.retrieval_checkpoint import load_retrieval_model
+from cico_platform.cluster import connect
+from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.features import (
     Features,
@@ -20,9 +23,13 @@ from cico_platform.pipelines.features import (
     read_mix,
     read_shard,
 )
-from cico_platform.storage import Place, absolute, on_this_machine
+from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_books
+from cico_platform.settings import OnProgress
+from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
+from cico_platform.storage import Place, absolute, on_this_machine, place
 
 Row = dict[str, Any]
+STAGE = "embed"
 ENCODE_BATCH = 64
 TOKENS_SCHEMA = pa.schema(
     [
@@ -40,43 +47,112 @@ def model_alpha(model: str | Place) -> float | None:
     return None if alpha is None else float(alpha)
 
 
-def embed_videos(
+def embed(
     features: str | Place,
     model: str | Place,
-    alpha: float | None = None,
+    out: str | Place,
     settings: EncodingSettings | None = None,
-) -> Iterator[Row]:
-    """Stream the videos of a feature folder through the video tower, shard by shard.
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Store the tokens of every video of a feature folder.
+
+    Writes shards `part-*.parquet`, a row a video: `video_id, window_starts, tokens, dim`; tokens are bytes
+    of float16 [W, dim], one a window. Videos that `out` holds already, from the same features and model, are
+    not embedded again. The features are mixed as in the model's training.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no features, or they don't fit the model.
+    """
+    folder = place(features)
+    mix = read_mix(folder, model_alpha(model))
+    dim = check_model(model, folder, mix.dim).embed_dim
+    made, keys = read_books(folder)
+    if not keys:
+        raise InputError(f"'{features}' was written by another version; run 'cico features' again")
+    recipe = content_key(stage=STAGE, features=made, shares=mix.shares, model=fingerprint(model))
+
+    def body(building: Place) -> Summary:
+        connect()
+        parts = Parts(building, TOKENS_SCHEMA, recipe, keys)
+        for earlier in earlier_outputs(out, building):
+            parts.take_over(earlier)
+        missing = [shard for shard in feature_shards(folder) if not clips_of(shard) <= parts.done]
+        collect(_new_videos(missing, model, mix, settings, parts), parts, lambda row: [row], on_progress)
+        return Summary(**close_books(parts, STAGE), details={"dim": dim})
+
+    return run_step(out, STAGE, content_key(recipe=recipe, clips=keys), body)
+
+
+def _new_videos(
+    shards: Sequence[Place],
+    model: str | Place,
+    mix: Mix,
+    settings: EncodingSettings | None,
+    parts: Parts,
+) -> Iterator[list[Row]]:
+    for batch in embed_shards(shards, model, mix, settings):
+        rows = [row for row in batch if row["video_id"] not in parts.done]
+        yield [{**row, "path": "", "error": "", "windows": len(row["window_starts"])} for row in rows]
+
+
+def embed_videos(features: str | Place, model: str | Place, alpha: float) -> Iterator[Row]:
+    """Stream the videos of a feature folder through the video tower.
 
     Parameters
     ----------
     alpha
-        The first encoder's share; None takes that of the model's training.
+        The first encoder's share.
 
     Yields
     ------
     dict
         `video_id`, `window_starts`, and `tokens` float16 [W, D]: one a window, no class token, no padding.
     """
-    chosen = model_alpha(model) if alpha is None else alpha
+    for batch in embed_shards(feature_shards(features), model, read_mix(features, alpha)):
+        for row in batch:
+            tokens = np.frombuffer(row["tokens"], dtype=np.float16).reshape(-1, row["dim"])
+            yield {"video_id": row["video_id"], "window_starts": row["window_starts"], "tokens": tokens}
+
+
+def embed_shards(
+    shards: Sequence[Place], model: str | Place, mix: Mix, settings: EncodingSettings | None = None
+) -> Iterator[list[Row]]:
+    """Rows of `TOKENS_SCHEMA`, in batches, as the actors make them of feature shards."""
+    if not shards:
+        return
     settings, per_actor = resources(settings or EncodingSettings())
-    shards = [{"shard": absolute(path)} for path in feature_shards(features)]
-    embedded = ray.data.from_items(shards, override_num_blocks=max(1, len(shards))).map_batches(
+    source = ray.data.from_items(
+        [{"shard": absolute(path)} for path in shards], override_num_blocks=len(shards)
+    )
+    embedded = source.map_batches(
         VideoEmbedder,
-        fn_constructor_kwargs={
-            "model": absolute(model),
-            "mix": read_mix(features, chosen),
-            "threads": settings.threads,
-        },
+        fn_constructor_kwargs={"model": absolute(model), "mix": mix, "threads": settings.threads},
         batch_size=1,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=settings.actors),
         **per_actor,
     )
-    for batch in embedded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        for row in batch.to_pylist():
-            tokens = np.frombuffer(row["tokens"], dtype=np.float16).reshape(-1, row["dim"])
-            yield {"video_id": row["video_id"], "window_starts": row["window_starts"], "tokens": tokens}
+    for batch in embedded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield batch.to_pylist()
+
+
+def check_model(model: str | Place, features: str | Place, dim: int) -> TowerConfig:
+    """The size of a retrieval model that takes features of this width.
+
+    Raises
+    ------
+    InputError
+        If it is no retrieval model, or takes others.
+    """
+    try:
+        config = load_retrieval_model(on_this_machine(model)).config
+    except (ValueError, OSError) as error:
+        raise InputError(f"{error}; train one with 'cico train retrieval'") from error
+    if config.feature_dim != dim:
+        raise InputError(f"'{model}' takes features of width {config.feature_dim}; '{features}' has {dim}")
+    return config
 
 
 class VideoEmbedder:

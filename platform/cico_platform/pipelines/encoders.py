@@ -45,7 +45,7 @@ class EncodingSettings(Settings):
     decoders
         Most processes that decode at the same time; 0 takes one a core.
     clips
-        Clips whose windows are batched together.
+        Clips whose windows are batched together: as many are computed again after a kill.
     """
 
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
@@ -194,7 +194,7 @@ def encode_clips(
     if not rows:
         return
     settings, per_actor = resources(settings)
-    encoded = decoded(rows, config.resize, settings.decoders).map_batches(
+    encoded = decoded(rows, config.resize, settings.decoders, settings.clips).map_batches(
         SignEncoders,
         fn_constructor_kwargs={"settings": settings, **actor},
         batch_size=settings.clips,
@@ -205,7 +205,8 @@ def encode_clips(
         ),
         **per_actor,
     )
-    for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+    # Prefetching would hold a batch back that could be written, and is lost when this process is killed.
+    for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield batch.to_pylist()
 
 

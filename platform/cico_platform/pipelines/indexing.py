@@ -4,19 +4,18 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Clip, Corpus
-from cico_platform.errors import CicoError, InputError
+from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo
 from cico_platform.index.writer import BATCH, IndexWriter
-from cico_platform.pipelines.embed import embed_videos, model_alpha
+from cico_platform.pipelines.embed import check_model, embed_videos, model_alpha
 from cico_platform.pipelines.features import read_info
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint
-from cico_platform.storage import Place, on_this_machine
+from cico_platform.storage import Place
 
 STAGE = "index"
 DEFAULT_FPS = 25.0
@@ -57,13 +56,7 @@ def build_index(
     """
     began, source, info = time.monotonic(), Corpus(corpus), read_info(features)
     clips = {clip.video_id: clip for clip in source.clips(labelled=False)}
-    try:
-        loaded = load_retrieval_model(on_this_machine(model))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{error}; train one with 'cico train retrieval'") from error
-    if loaded.config.feature_dim != info["dim"]:
-        wanted = loaded.config.feature_dim
-        raise InputError(f"'{model}' takes features of width {wanted}; '{features}' has {info['dim']}")
+    config = check_model(model, features, int(info["dim"]))
     key = content_key(
         manifest=fingerprint(source.path / MANIFEST_FILE),
         features=fingerprint(features),
@@ -72,7 +65,7 @@ def build_index(
     alpha = model_alpha(model)
     serving = ServingInfo(
         f"{collection}-{key}",
-        loaded.config.embed_dim,
+        config.embed_dim,
         str(model),
         tuple(encoder["path"] for encoder in info["encoders"]),
         float(info["alpha"]) if alpha is None else alpha,

@@ -54,7 +54,7 @@ class Parts:
         self.done: set[str] = set()
         self.reused: set[str] = set()
         for shard in self.shards():
-            self.done |= _clips_of(shard)
+            self.done |= clips_of(shard)
         self._tail: list[pa.Table] = []
         self._tail_clips = 0
         for shard in matching(folder, "tail-*.parquet"):
@@ -69,10 +69,11 @@ class Parts:
 
     def take_over(self, earlier: Place) -> None:
         """Take what another folder of the same recipe holds of clips that have not changed since."""
-        same = {name for name, key in _known(earlier, self.recipe) if self.keys.get(name) == key}
+        recipe, known = read_books(earlier)
+        same = {name for name, key in known.items() if self.keys.get(name) == key and recipe == self.recipe}
         for kind in ("part", "tail") if same else ():
             for shard in matching(earlier, f"{kind}-*.parquet"):
-                held = _clips_of(shard)
+                held = clips_of(shard)
                 self.reused |= held & same
                 wanted = (held & same) - self.done
                 if wanted == held:
@@ -129,7 +130,7 @@ class Parts:
 
     def _resume_tail(self, shard: Place) -> None:
         """Go on with a batch of an earlier try, unless its part was written just before that was cut."""
-        names = _clips_of(shard)
+        names = clips_of(shard)
         if names <= self.done:
             shard.unlink(missing_ok=True)
             return
@@ -181,7 +182,13 @@ def collect(
 
 
 def settle(parts: Parts, corpus: Corpus, stage: str) -> dict[str, int]:
-    """Close the books: hand the quarantine to the corpus; returns the counts of the step's summary.
+    """Close the books, and hand the quarantine to the corpus; see `close_books`."""
+    corpus.quarantine(stage, parts.quarantined)
+    return close_books(parts, stage)
+
+
+def close_books(parts: Parts, stage: str) -> dict[str, int]:
+    """Check that every clip ended somewhere; returns the counts of the step's summary.
 
     Clips whose rows come from an earlier output count as skipped.
 
@@ -191,7 +198,6 @@ def settle(parts: Parts, corpus: Corpus, stage: str) -> dict[str, int]:
         If a clip is missing, or nothing at all could be used.
     """
     total, done, quarantined = len(parts.keys), len(parts.done), len(parts.quarantined)
-    corpus.quarantine(stage, parts.quarantined)
     if total and not done:
         first = parts.quarantined[0]["reason"] if quarantined else "no reason is known"
         raise CicoError(f"{stage}: none of {total} clips could be used; the first: {first}")
@@ -205,21 +211,22 @@ def settle(parts: Parts, corpus: Corpus, stage: str) -> dict[str, int]:
     return {"done": done - skipped, "skipped": skipped, "quarantined": quarantined}
 
 
-def _clips_of(shard: Place) -> set[str]:
+def read_books(folder: Place) -> tuple[str, dict[str, str]]:
+    """The recipe of a folder's shards, and the keys of their clips; empty if the folder tells none."""
+    path = folder / CLIPS_FILE
+    if not path.is_file():
+        return "", {}
+    table = read_table(path)
+    recipe = (table.schema.metadata or {}).get(b"recipe", b"").decode()
+    rows = zip(*(table[name].to_pylist() for name in ("video_id", "clip_key", "outcome")), strict=True)
+    return recipe, {name: key for name, key, outcome in rows if outcome != "quarantined"}
+
+
+def clips_of(shard: Place) -> set[str]:
+    """The clips that have rows in a shard."""
     return set(read_table(shard, ["video_id"])["video_id"].to_pylist())
 
 
 def _next(folder: Place, kind: str) -> int:
     numbers = [int(path.stem.split("-")[-1]) for path in matching(folder, f"{kind}-*.parquet")]
     return max(numbers, default=-1) + 1
-
-
-def _known(folder: Place, recipe: str) -> list[tuple[str, str]]:
-    """The clips of a folder's shards and their keys; none if they come from another recipe."""
-    path = folder / CLIPS_FILE
-    if not path.is_file():
-        return []
-    table = read_table(path)
-    if (table.schema.metadata or {}).get(b"recipe") != recipe.encode():
-        return []
-    return list(zip(table["video_id"].to_pylist(), table["clip_key"].to_pylist(), strict=True))

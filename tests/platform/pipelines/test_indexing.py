@@ -3,17 +3,19 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny_corpus import MICRO, write_encoder
+from tiny_corpus import MICRO, write_corpus, write_encoder
 
 from cico_model.config import TOWERS
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_model.text import CorpusTokenizer
-from cico_platform.corpus.manifest import Corpus
+from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.errors import InputError
 from cico_platform.index.base import open_index
+from cico_platform.pipelines.embed import embed
 from cico_platform.pipelines.features import extract_features, load_features, pad_features
 from cico_platform.pipelines.indexing import build_index
 
@@ -76,3 +78,42 @@ def test_a_model_for_other_features_is_refused(
         build_index(tiny_corpus, made[0], tmp_path / "wide", tmp_path / "index")
     with pytest.raises(InputError, match="not a checkpoint"):
         build_index(tiny_corpus, made[0], tmp_path, tmp_path / "index")
+
+
+def test_embedding_stores_the_models_tokens_and_goes_on_where_it_was(
+    tiny_corpus: Path, made: tuple[Path, Path, RetrievalModel], tmp_path: Path
+) -> None:
+    features, model_folder, model = made
+    summary = embed(features, model_folder, tmp_path / "tokens")
+    loaded = load_features(features, 0.25)
+    assert (summary.done, summary.skipped, summary.quarantined) == (len(loaded.video_ids), 0, 0)
+    rows = {
+        row["video_id"]: row
+        for shard in (tmp_path / "tokens").glob("part-*.parquet")
+        for row in pq.read_table(shard).to_pylist()
+    }
+    assert sorted(rows) == loaded.video_ids
+    with torch.inference_mode():
+        tokens = model.encode_video(*pad_features(loaded.values))
+    for number, name in enumerate(loaded.video_ids):
+        stored = np.frombuffer(rows[name]["tokens"], np.float16).reshape(-1, rows[name]["dim"])
+        wanted = tokens[number, 1 : 1 + len(loaded.values[number])].numpy()
+        np.testing.assert_allclose(stored, wanted, atol=2e-3)
+        assert rows[name]["window_starts"] == loaded.window_starts[number].tolist()
+    again = embed(features, model_folder, tmp_path / "tokens")
+    assert (again.done, again.skipped) == (0, len(rows))
+
+
+def test_added_videos_are_all_that_is_embedded(
+    made: tuple[Path, Path, RetrievalModel], tmp_path: Path
+) -> None:
+    _, model_folder, _ = made
+    corpus = write_corpus(tmp_path / "corpus", damaged=False)
+    encoders = [str(write_encoder(tmp_path / f"encoder-{seed}", seed)) for seed in (0, 1)]
+    clips = Corpus(corpus).clips()
+    sentences = [clip for clip in clips if clip.label is None]
+    write_manifest(corpus, sentences[3:])
+    for name, number in (("first", len(sentences) - 3), ("second", 3)):
+        extract_features(corpus, encoders, 0.8, tmp_path / "features")
+        assert embed(tmp_path / "features", model_folder, tmp_path / "tokens").done == number, name
+        write_manifest(corpus, sentences)

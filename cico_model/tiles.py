@@ -84,27 +84,46 @@ def make_groups(valid: Tensor, mask_padding: bool, limit: int, text: bool, dtype
     return groups
 
 
-def products(video: Tensor, text: Tensor, v: Group, x: Group) -> Tensor:
+class Workspace:
+    """Buffers that one tile after another uses: to free each tile's own would leave holes in the heap."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, shape: torch.Size) -> Tensor:
+        """An uninitialised tensor; what this name held before is lost."""
+        count = shape.numel()
+        held = self._buffers.get(name)
+        if held is None or len(held) < count:
+            self._buffers.pop(name, None)
+            held = self._buffers[name] = self._like.new_empty(count)
+        return held[:count].view(shape)
+
+
+def products(video: Tensor, text: Tensor, v: Group, x: Group, work: Workspace | None) -> Tensor:
     """Dot products of a tile: [n, t, l, m] for n videos of t tokens and m texts of l tokens."""
-    return torch.mm(video, text.T).view(len(v.rows), -1, x.mean.shape[0], len(x.rows))
+    shape = torch.Size((len(video), len(text)))
+    out = video.new_empty(shape) if work is None else work.take("products", shape)
+    return torch.mm(video, text.T, out=out).view(len(v.rows), -1, x.mean.shape[0], len(x.rows))
 
 
 Sums = tuple[Tensor, Tensor]
 
 
 def tile_sums(
-    e: Tensor, v: Group, x: Group, temperature: float, wanted: tuple[bool, bool]
+    e: Tensor, v: Group, x: Group, temperature: float, wanted: tuple[bool, bool], work: Workspace
 ) -> list[Sums | None]:
     """Softmax denominators and weighted means of a tile, per video token [n, t, m] and text token [n, l, m].
 
     A dot product of unit vectors is at most 1, so that its exponential needs no maximum taken off first.
     """
-    p = torch.exp(e * (1.0 / temperature))
+    p = torch.mul(e, 1.0 / temperature, out=work.take("weights", e.shape)).exp_()
     if x.mask is not None:
         p.mul_(x.mask)
     if v.mask is not None:
         p.mul_(v.mask[:, :, None, None])
-    pe = p * e
+    pe = torch.mul(p, e, out=work.take("weighted", e.shape))
     found: list[Sums | None] = []
     for direction, (axis, mask) in enumerate(
         ((2, None if v.mask is None else v.mask[:, :, None]), (1, x.mask))
@@ -120,14 +139,20 @@ def tile_sums(
 
 
 def tile_gradient(
-    e: Tensor, v: Group, x: Group, temperature: float, sums: list[Sums | None], grads: list[Tensor | None]
+    e: Tensor,
+    v: Group,
+    x: Group,
+    temperature: float,
+    sums: list[Sums | None],
+    grads: list[Tensor | None],
+    work: Workspace,
 ) -> Tensor:
     """Gradient with respect to a tile's dot products, from that of its two similarities [n, m].
 
     With s the softmax-weighted mean of e, ds/de = p / sum(p) * (1 + (e - s) / temperature). Both directions
     are summed before the one multiplication by p. Padding needs no mask: its tokens are zero.
     """
-    slope: Tensor | None = None
+    slopes: list[Tensor] = []
     offsets: list[Tensor] = []
     for direction, weights in enumerate((v.mean[:, :, None], x.mean)):
         grad, found = grads[direction], sums[direction]
@@ -138,12 +163,13 @@ def tile_gradient(
         offset = share - steep * found[1]
         axis = 2 if direction == 0 else 1
         offsets.append(offset.unsqueeze(axis))
-        slope = steep.unsqueeze(axis) if slope is None else slope + steep.unsqueeze(axis)
-    assert slope is not None
-    out = e * slope
+        slopes.append(steep.unsqueeze(axis))
+    buffer = work.take("weighted", e.shape)
+    slope = torch.add(*slopes, out=buffer) if len(slopes) == 2 else buffer.copy_(slopes[0])
+    out = slope.mul_(e)
     for offset in offsets:
         out.add_(offset)
-    return out.mul_(torch.exp(e * (1.0 / temperature)))
+    return out.mul_(torch.mul(e, 1.0 / temperature, out=work.take("weights", e.shape)).exp_())
 
 
 class TiledSimilarity(torch.autograd.Function):
@@ -165,12 +191,13 @@ class TiledSimilarity(torch.autograd.Function):
         needs_grad = any(ctx.needs_input_grad)
         keep = needs_grad and video.shape[0] * text.shape[0] * dtype.itemsize <= KEEP_BYTES
         texts = [x.unit_tokens(text)[0] for x in groups[1]]
+        work = Workspace(results[0])
         saved: list[tuple[list[Sums | None], Tensor | None]] = []
         for v in groups[0]:
             tokens, _ = v.unit_tokens(video)
             for x, words in zip(groups[1], texts, strict=True):
-                e = products(tokens, words, v, x)
-                sums = tile_sums(e, v, x, temperature, wanted)
+                e = products(tokens, words, v, x, None if keep else work)
+                sums = tile_sums(e, v, x, temperature, wanted, work)
                 for direction, weights in enumerate((v.mean[:, :, None], x.mean)):
                     found = sums[direction]
                     if found is not None:
@@ -190,6 +217,7 @@ class TiledSimilarity(torch.autograd.Function):
         if all(g is None for g in grads):
             return video_grad, text_grad, None, None, None, None, None
         texts = [x.unit_tokens(text) for x in groups[1]]
+        work = Workspace(texts[0][0])
         text_grads = [torch.zeros_like(words) for words, _ in texts]
         tiles = iter(saved)
         for v in groups[0]:
@@ -197,9 +225,9 @@ class TiledSimilarity(torch.autograd.Function):
             collected = torch.zeros_like(tokens)
             for x, (words, _), words_grad in zip(groups[1], texts, text_grads, strict=True):
                 sums, e = next(tiles)
-                e = products(tokens, words, v, x) if e is None else e
+                e = products(tokens, words, v, x, work) if e is None else e
                 local = [None if g is None else g[v.rows[:, None], x.rows] for g in grads]
-                step = tile_gradient(e, v, x, temperature, sums, local).view(len(tokens), len(words))
+                step = tile_gradient(e, v, x, temperature, sums, local, work).view(len(tokens), len(words))
                 collected.addmm_(step, words)
                 words_grad.addmm_(step.T, tokens)
             v.put_gradient(video_grad, collected, tokens, norms)

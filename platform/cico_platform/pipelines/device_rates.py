@@ -16,7 +16,7 @@ from cico_platform.errors import InputError
 Basis = Literal["measured", "estimated"]
 
 # Windows/s in bfloat16 of `cico bench sign-encoder` (docs/benchmarks.md), and where.
-MEASURED = {"cpu": (8.5, "2 cores of an AMD EPYC with avx512_bf16")}
+MEASURED = {"cpu": (14.4, "2 cores of an AMD EPYC with avx512_bf16")}
 # Dense bfloat16 (v100, t4: float16) TFLOP/s of the makers' data sheets.
 PEAK_TFLOPS = {
     "v100": 125.0,
@@ -29,7 +29,7 @@ PEAK_TFLOPS = {
     "h200": 989.0,
 }
 # Share of the peak that 3D convolutions of this size may reach; not measured by us.
-ASSUMED_SHARE = 0.25
+ASSUMED_SHARE = 0.1
 # Frames/s that one core decodes and resizes, of `cico bench pipeline`'s clips on the machine above.
 DECODED_FRAMES_PER_CORE = 400.0
 

@@ -46,7 +46,11 @@ def torch_engine(device: torch.device, *, bfloat16: bool, compiled: bool) -> Com
 
 def openvino_engine(*, bfloat16: bool, threads: int | None, calibration: Tensor | None) -> Compile:
     """Networks compiled by OpenVINO for one shape; quantised where there are calibration clips."""
-    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+        # Pinned, the threads of several processes would all sit on the first cores.
+        "ENABLE_CPU_PINNING": False,
+    }
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
 

@@ -16,7 +16,8 @@ from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.manifest import Clip, write_manifest
 from cico_platform.errors import InputError
 
-CLIPS, QUICK_CLIPS = 240, 12
+CLIPS = {"plain-loop": 240, "two-workers": 480, "resume": 1000}
+QUICK_CLIPS = 12
 DRAWN_FILES, DRAWN_FRAMES, DRAWN_SIDE, FPS = 12, 75, 256, 25.0
 CLASSES = 50
 REPEATS = 3
@@ -25,10 +26,11 @@ SIDES = "cico_platform.benchmarks.pipeline_sides"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row: both sides' function and values, and what is compared, for people."""
+    """A row: both sides' function and values, what is compared, for people, and on how many clips."""
 
     name: str
     size: str
+    clips: int
     plain: tuple[str, dict[str, Any]]
     ours: tuple[str, dict[str, Any]]
 
@@ -50,15 +52,15 @@ def bench_pipeline(settings: BenchSettings, say: Say) -> dict[str, Any]:
     InputError
         If the videos or the encoder cannot be used.
     """
-    count = QUICK_CLIPS if settings.quick else CLIPS
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
         folder = Path(name)
         say("making the encoder and the corpus ...")
-        source = _prepare(folder, count, settings)
-        for comparison in _comparisons(count, settings.threads):
+        files, source = _prepare(folder, settings)
+        for comparison in _comparisons(settings):
             say(f"{comparison.name}: {comparison.size}")
-            rows.append(_row(comparison, folder, count, settings, say))
+            _write_corpus(folder, files, comparison.clips)
+            rows.append(_row(comparison, folder, settings, say))
             clear_outputs(folder)
     return {
         "rows": rows,
@@ -68,31 +70,36 @@ def bench_pipeline(settings: BenchSettings, say: Say) -> dict[str, Any]:
     }
 
 
-def _comparisons(count: int, threads: int) -> list[Comparison]:
-    one = {"actors": 1, "threads": 1, "decoders": 1}
+def _comparisons(settings: BenchSettings) -> list[Comparison]:
+    threads = settings.threads
+    clips = {name: QUICK_CLIPS if settings.quick else count for name, count in CLIPS.items()}
+    one = {"actors": 1, "threads": 1, "decoders": 1, "cores": 1}
     return [
         Comparison(
             "plain-loop",
-            f"{count} clips; a loop, and Ray Data with one encoder process of {threads} threads",
+            f"{clips['plain-loop']} clips; a loop, and Ray Data with one encoder of {threads} threads",
+            clips["plain-loop"],
             ("plain_loop", {}),
             ("ray_data", {"actors": 1, "threads": threads, "decoders": threads}),
         ),
         Comparison(
             "two-workers",
-            f"{count} clips; one worker of one thread, and two of them",
-            ("ray_data", one),
-            ("ray_data", {"actors": 2, "threads": 1, "decoders": 2}),
+            f"{clips['two-workers']} clips; one worker of one thread on one core, two on two; once started",
+            clips["two-workers"],
+            ("throughput", one),
+            ("throughput", {"actors": 2, "threads": 1, "decoders": 2, "cores": 2}),
         ),
         Comparison(
             "resume",
-            f"{count} clips; a first run, and the same command again",
+            f"{clips['resume']} clips; a first run, and the same command again",
+            clips["resume"],
             ("first_run", {"threads": threads}),
             ("second_run", {"threads": threads}),
         ),
     ]
 
 
-def _row(comparison: Comparison, folder: Path, count: int, settings: BenchSettings, say: Say) -> Row:
+def _row(comparison: Comparison, folder: Path, settings: BenchSettings, say: Say) -> Row:
     sides = []
     for name, (function, values) in (("plain", comparison.plain), ("ours", comparison.ours)):
         task = Task(
@@ -109,7 +116,7 @@ def _row(comparison: Comparison, folder: Path, count: int, settings: BenchSettin
         plain,
         ours,
         unit="clips/s",
-        amounts=(count, count),
+        amounts=(comparison.clips, comparison.clips),
         difference=lambda: compare(
             [(plain.outputs["features"], ours.outputs["features"])],
             [(plain.outputs["features"], ours.outputs["features"])],
@@ -117,8 +124,8 @@ def _row(comparison: Comparison, folder: Path, count: int, settings: BenchSettin
     )
 
 
-def _prepare(folder: Path, count: int, settings: BenchSettings) -> str:
-    """Write `encoder/` and `corpus/`; returns where the pictures come from."""
+def _prepare(folder: Path, settings: BenchSettings) -> tuple[list[Path], str]:
+    """Write `encoder/`; returns the videos, and in words where they come from."""
     if settings.encoder is None:
         encoder = drawn_encoder(CLASSES, SIGN_ENCODERS["tiny"], settings.seed)
         labels = [str(number) for number in range(CLASSES)]
@@ -128,13 +135,16 @@ def _prepare(folder: Path, count: int, settings: BenchSettings) -> str:
         except (ValueError, OSError, RuntimeError) as error:
             raise InputError(f"{error}; a sign encoder comes from 'cico train sign-encoder'") from error
     save_sign_encoder(folder / "encoder", encoder, labels)
-    files = _files(folder, settings)
+    source = f"clips of {settings.videos.name}" if settings.videos else "drawn clips"
+    return _files(folder, settings), source
+
+
+def _write_corpus(folder: Path, files: list[Path], count: int) -> None:
     clips = [
         Clip(f"clip-{i:05d}", f"t{i}", "train", str(files[i % len(files)]), f"text {i}", f"Text {i}")
         for i in range(count)
     ]
     write_manifest(folder / "corpus", clips)
-    return f"clips of {settings.videos.name}" if settings.videos else "drawn clips"
 
 
 def _files(folder: Path, settings: BenchSettings) -> list[Path]:

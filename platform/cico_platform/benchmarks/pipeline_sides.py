@@ -1,6 +1,8 @@
 """The sides of `cico bench pipeline`: a plain loop over clips, and the pipeline on Ray Data."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from cico_platform.pipelines.features import (
     extract_features,
     load_features,
 )
+from cico_platform.settings import OnProgress
 
 Begin = Callable[[], None]
 
@@ -53,9 +56,29 @@ def plain_loop(task: Task, begin: Begin) -> Work:
 
 
 def ray_data(task: Task, begin: Begin) -> Work:
-    """The same by `cico features`, with the workers that the task names."""
+    """The same by `cico features`, with the workers that the task names, on so many cores as it names."""
+    if cores := task.values.get("cores"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])  # Ray's processes inherit it
     begin()
     return Work(lambda: _features(task, _emptied(task)), connect)
+
+
+def throughput(task: Task, begin: Begin) -> Work:
+    """The same without the start: the time of all clips at the pace from the first finished batch on."""
+    work = ray_data(task, begin)
+
+    def run() -> Outputs:
+        reports: list[tuple[float, int]] = []
+
+        def note(done: int, total: int, /, **_: object) -> None:
+            reports.append((time.perf_counter(), done))
+
+        outputs = _features(task, _emptied(task), note)
+        reached = [report for report in reports if report[1]]
+        (began, first), (ended, last) = reached[0], reached[-1]
+        return {**outputs, "seconds": np.array((ended - began) * last / (last - first))}
+
+    return Work(run, work.warm_up)
 
 
 def first_run(task: Task, begin: Begin) -> Work:
@@ -81,8 +104,8 @@ def _emptied(task: Task) -> Path:
     return out
 
 
-def _features(task: Task, out: Path) -> Outputs:
+def _features(task: Task, out: Path, on_progress: OnProgress | None = None) -> Outputs:
     names = ("actors", "threads", "decoders")
     settings = FeatureSettings.model_validate({n: task.values[n] for n in names if n in task.values})
-    extract_features(task.folder / "corpus", [task.folder / "encoder"], None, out, settings)
+    extract_features(task.folder / "corpus", [task.folder / "encoder"], None, out, settings, on_progress)
     return {"features": np.concatenate(load_features(out).values).astype(np.float32)}

@@ -1,6 +1,7 @@
 """`cico bench`: our way beside the plain way, in one run on this machine."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,16 +37,10 @@ def sign_encoder(
     json: Json = False,
 ) -> None:
     """Windows, features and mining, beside the published network run eagerly in float32."""
-    from cico_platform.benchmarks.plain import checkout
     from cico_platform.benchmarks.sign_encoder import bench_sign_encoder
     from cico_platform.cli.output import say
-    from cico_platform.errors import InputError
 
-    beside = checkout().parent / BESIDE
-    if videos is None and beside.is_dir():
-        videos = beside
-    if videos is not None and not videos.is_dir():
-        raise InputError(f"'{videos}' is not a folder of videos")
+    videos = _videos(videos)
     settings = _settings(
         quick=quick, repeats=repeats, threads=threads, seed=seed, videos=videos, encoder=encoder
     )
@@ -81,7 +76,10 @@ def pipeline(
     """Features of many clips: Ray Data beside a plain loop, two workers beside one, a second run."""
     from cico_platform.benchmarks.pipeline import bench_pipeline
     from cico_platform.cli.output import say
+    from cico_platform.errors import InputError
 
+    with suppress(InputError):  # no checkout: drawn videos do
+        videos = _videos(videos) if videos is None else videos
     settings = _settings(
         quick=quick, repeats=repeats, threads=threads, seed=seed, videos=videos, encoder=encoder
     )
@@ -103,6 +101,19 @@ def precision(
 
     settings = _settings(quick=quick, threads=threads)
     _finish("bench precision", bench_precision(work_dir, settings, say), json)
+
+
+def _videos(videos: Path | None) -> Path | None:
+    """The folder of videos, or the one that may lie beside a checkout."""
+    from cico_platform.benchmarks.plain import checkout
+    from cico_platform.errors import InputError
+
+    beside = checkout().parent / BESIDE
+    if videos is None:
+        return beside if beside.is_dir() else None
+    if not videos.is_dir():
+        raise InputError(f"'{videos}' is not a folder of videos")
+    return videos
 
 
 def _settings(threads: int, **values: Any) -> Any:

@@ -201,7 +201,10 @@ def encode_clips(
         batch_format="pyarrow",
         zero_copy_batch=True,
         compute=ActorPoolStrategy(
-            min_size=1, max_size=settings.actors, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT
+            min_size=1,
+            max_size=settings.actors,
+            initial_size=settings.actors,  # loading a network takes longer than many a corpus
+            max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT,
         ),
         **per_actor,
     )

@@ -121,3 +121,15 @@ def test_a_quick_run_gives_every_row(verb: str, names: list[str]) -> None:
         assert set(row["memory_mib"]) == {"plain", "ours"}
         assert row["difference"]["cosine"] >= 0.99
     assert report["rows"][0]["difference"]["max_abs"] <= 1e-4
+
+
+@pytest.mark.slow
+def test_a_quick_run_of_the_pipeline_gives_every_row() -> None:
+    done = CliRunner().invoke(app, ["pipeline", "--quick", "--json"])
+    assert done.exit_code == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert [row["name"] for row in report["rows"]] == ["plain-loop", "two-workers", "resume"]
+    for row in report["rows"]:
+        assert "skipped" not in row
+        assert row["ratio"] > 0
+        assert row["difference"]["cosine"] >= 0.999

@@ -68,6 +68,20 @@ def test_two_hundred_damaged_files_among_two_hundred_good_ones(tmp_path: Path) -
     assert mixed.gib <= 1.5 * clean.gib, (mixed.by_title, clean.by_title)
 
 
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    videos = [tmp_path / "videos" / f"{number}.mp4" for number in range(10)]
+    for number, path in enumerate(videos):
+        write_video(path, film([LABELS[number % len(LABELS)]] * 2, number))
+    encoder, peaks = write_encoder(tmp_path / "encoder", 0), []
+    for count in (100, 1000):
+        corpus = tmp_path / f"corpus-{count}"
+        write_manifest(corpus, [clip(f"c-{i:04d}", videos[i % len(videos)]) for i in range(count)])
+        with PeakMemory() as peak:
+            extract_features(corpus, [encoder], None, tmp_path / f"features-{count}", SETTINGS)
+        peaks.append(peak.gib)
+    assert peaks[1] <= 1.2 * peaks[0]
+
+
 def test_sigkill_of_workers_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", train=150, damaged=False)
     encoder = write_encoder(tmp_path / "encoder", 0)

@@ -113,7 +113,7 @@ from cico_platform.pipelines.features import FeatureSettings, extract_features
 corpus, encoder, out, kill = sys.argv[1:]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 << 20})
 others = [cluster.add_node(num_cpus=2, object_store_memory=200 << 20) for _ in range(2)]
-cluster.wait_for_nodes()
+cluster.wait_for_nodes(timeout=180)
 connect(cluster.address)
 removed = []
 

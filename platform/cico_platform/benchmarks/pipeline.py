@@ -17,7 +17,7 @@ from cico_platform.corpus.manifest import Clip, write_manifest
 from cico_platform.errors import InputError
 
 CLIPS = {"plain-loop": 240, "two-workers": 480, "resume": 1000}
-QUICK_CLIPS = 12
+QUICK_CLIPS = 24
 DRAWN_FILES, DRAWN_FRAMES, DRAWN_SIDE, FPS = 12, 75, 256, 25.0
 CLASSES = 50
 REPEATS = 3

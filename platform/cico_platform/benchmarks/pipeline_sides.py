@@ -75,7 +75,8 @@ def throughput(task: Task, begin: Begin) -> Work:
 
         outputs = _features(task, _emptied(task), note)
         reached = [report for report in reports if report[1]]
-        (began, first), (ended, last) = reached[0], reached[-1]
+        # So few clips may all come in one batch: then the start is in it.
+        (began, first), (ended, last) = reached[0] if len(reached) > 1 else reports[0], reached[-1]
         return {**outputs, "seconds": np.array((ended - began) * last / (last - first))}
 
     return Work(run, work.warm_up)

@@ -42,7 +42,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
-app.add_typer(plan.app, name="plan")
+app.command("plan")(plan.plan)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 

@@ -1,5 +1,6 @@
 """What a corpus costs before it is begun: windows, device-hours, decoding cores, disk."""
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field
@@ -71,6 +72,6 @@ def plan(step: Step, settings: PlanSettings, rate: Rate) -> dict[str, Any]:
         "device_hours": round(device_hours, 2),
         "hours": round(device_hours / settings.devices, 2),
         "decoding_core_hours": round(decoding, 2),
-        "cores_per_device": max(1, round(decoding / device_hours + 0.5)),
+        "cores_per_device": max(1, math.ceil(decoding / device_hours)),
         "disk_gib": round(kept * row / (1 << 30), 2),
     }

@@ -1,17 +1,14 @@
 """Each format's rows come out exactly; what is hostile is refused and never run."""
 
-import contextlib
 import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from eaf_sample import EAF
 from PIL import Image
 from sample_videos import signing, write
 
@@ -19,22 +16,7 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.corpus.read import ReadSettings, read_corpus
 from cico_platform.corpus.readers import FORMATS, MODULES, find_reader
 from cico_platform.corpus.readers.restricted_pickle import load_data
-from cico_platform.corpus.readers.rows import locate
-from cico_platform.corpus.text import LONGEST_TEXT
 from cico_platform.errors import InputError
-
-EAF = """<?xml version="1.0" encoding="UTF-8"?>
-<ANNOTATION_DOCUMENT>
- <HEADER><MEDIA_DESCRIPTOR MIME_TYPE="video/mp4" RELATIVE_MEDIA_URL="./film%201.mp4"/></HEADER>
- <TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="200"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="800"/>
-  <TIME_SLOT TIME_SLOT_ID="c"/></TIME_ORDER>
- <TIER TIER_ID="Gloss"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="g1" TIME_SLOT_REF1="a"
-  TIME_SLOT_REF2="b"><ANNOTATION_VALUE>HOME</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
- <TIER TIER_ID="Translation" PARTICIPANT="Ann" LANG_REF="en"><ANNOTATION><REF_ANNOTATION ANNOTATION_ID="t1"
-  ANNOTATION_REF="g1"><ANNOTATION_VALUE>I go home.</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>
-  <ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="t2" TIME_SLOT_REF1="b" TIME_SLOT_REF2="c">
-  <ANNOTATION_VALUE>lost</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
-</ANNOTATION_DOCUMENT>"""
 
 
 def test_how2sign(shared_dir: Path, tmp_path: Path) -> None:
@@ -181,143 +163,3 @@ def test_a_pickle_never_runs_code(tmp_path: Path) -> None:
 
 def test_every_listed_format_has_a_reader() -> None:
     assert ("auto", *(module.NAME for module in MODULES)) == FORMATS
-
-
-HEADS = {
-    "how2sign": b"VIDEO_ID\tVIDEO_NAME\tSENTENCE_NAME\tSTART\tEND\tSENTENCE\n",
-    "phoenix2014t": b"name|video|start|end|speaker|orth|translation\n",
-    "openasl": b"vid\tyid\tstart\tend\tsplit\traw-text\n",
-    "subtitles": b"WEBVTT\n\n00:01.000 --> 00:02.000\n",
-    "elan": b"<ANNOTATION_DOCUMENT>",
-    "cico": pickle.dumps({"a": {"video_name": "../x", "text": "y"}}),
-    "csl-daily": pickle.dumps({"info": [{"name": "x", "label_char": ["y"]}]}),
-}
-SUFFIX = {"subtitles": ".vtt", "elan": ".eaf", "cico": ".pkl", "csl-daily": ".pkl"}
-
-
-@pytest.mark.parametrize("name", HEADS)
-def test_garbage_is_an_error_or_bad_rows_never_a_traceback(
-    name: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    path = tmp_path_factory.mktemp("garbage") / f"x{SUFFIX.get(name, '.csv')}"
-
-    @given(st.binary(max_size=200), st.integers(0, 60))
-    @settings(max_examples=80, deadline=None)
-    def survives(content: bytes, cut: int) -> None:
-        for data in (content, HEADS[name] + content, HEADS[name][:cut] + content):
-            path.write_bytes(data)
-            try:
-                rows = find_reader(path, name).read(path, None)
-            except InputError:
-                continue
-            assert all(row.text and row.file for row in rows.good)
-            assert all(bad.reason for bad in rows.bad)
-
-    survives()
-
-
-def stamp(value: str) -> str:
-    """A time as subtitles write it, where it is a number at all."""
-    try:
-        return f"00:00:{float(value):06.3f}"
-    except (ValueError, OverflowError):
-        return value
-
-
-def table(delimiter: str, *names: str) -> Callable[[dict[str, str], str], str]:
-    def build(values: dict[str, str], between: str) -> str:
-        lines = (names, [values[name.lower()] for name in names])
-        return "".join(f"{(between or delimiter).join(line)}\n" for line in lines)
-
-    return build
-
-
-def subtitle(values: dict[str, str], between: str) -> str:
-    cue = f"{stamp(values['start'])} --> {stamp(values['end'])}\n{values['sentence']}\n\n"
-    return f"WEBVTT\n\n{cue}{cue}"
-
-
-def annotation(values: dict[str, str], between: str) -> str:
-    told = EAF.replace("film%201.mp4", values["sentence_name"]).replace('"200"', f'"{values["start"]}"')
-    return told.replace("HOME", values["sentence"]).replace('"800"', f'"{values["end"]}"')
-
-
-BUILDERS: dict[str, Callable[[dict[str, str], str], str]] = {
-    "how2sign": table(
-        "\t", "VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "START_REALIGNED", "END_REALIGNED", "SENTENCE"
-    ),
-    "phoenix2014t": table("|", "name", "video", "start", "end", "speaker", "orth", "translation"),
-    "openasl": table("\t", "vid", "yid", "start", "end", "split", "raw-text"),
-    "labels": table(",", "file", "text", "start", "end", "split"),
-    "subtitles": subtitle,
-    "elan": annotation,
-}
-PATHS = (
-    "clip",
-    "../clip",
-    "/etc/passwd",
-    "a/../../clip",
-    "a\0b",
-    "http://elsewhere/clip",
-    "~",
-    "." * 300,
-    "",
-)
-TIMES = ("0", "1.5", "-3", "nan", "inf", "1e400", "soon", "", "00:00:01.000")
-TEXTS = ("A sentence.", "", " ", "x" * 100_000, "日本語 و עברית", "\u202eevil", 'a "quote, and', "tab\there")
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_hostile_values_in_a_true_form_never_get_through(
-    name: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("hostile") / "videos"
-    folder.mkdir()
-    for inside in ("clip.mp4", "x.mp4"):
-        (folder / inside).write_bytes(b"a video")
-    (folder.parent / "clip.mp4").write_bytes(b"a video that is none of ours")
-    path = folder / f"x{SUFFIX.get(name, '.csv')}"
-    found = {"good": 0, "bad": 0}
-
-    @given(
-        st.sampled_from(PATHS),
-        st.sampled_from(TIMES),
-        st.sampled_from(TIMES),
-        st.sampled_from(TEXTS),
-        st.sampled_from(["", ",", ";", "\t", "|"]),
-        st.sampled_from(["\n", "\r\n", "\r"]),
-        st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]),
-    )
-    @example("clip", "0", "1", "A sentence.", "", "\n", "utf-8")
-    @example("clip", "-3", "nan", "A sentence.", "", "\n", "utf-8")
-    @settings(max_examples=150, deadline=None)
-    def survives(
-        file: str, start: str, end: str, text: str, between: str, newline: str, encoding: str
-    ) -> None:
-        values = {
-            **dict.fromkeys(
-                ("video_id", "video_name", "sentence_name", "name", "video", "vid", "yid", "file"), file
-            ),
-            **dict.fromkeys(("sentence", "translation", "orth", "raw-text", "text"), text),
-            **dict.fromkeys(("start", "start_realigned"), start),
-            **dict.fromkeys(("end", "end_realigned"), end),
-            **{"speaker": "Ann", "split": "test"},
-        }
-        content = BUILDERS[name](values, between).replace("\n", newline)
-        path.write_bytes(content.encode(encoding, "replace"))
-        try:
-            rows = find_reader(path, name).read(path, None)
-        except InputError:
-            return
-        assert all(bad.reason for bad in rows.bad)
-        found.update(good=found["good"] + len(rows.good), bad=found["bad"] + len(rows.bad))
-        for row in rows.good:
-            assert 0 < len(row.text) <= LONGEST_TEXT
-            assert row.start is None or row.start >= 0
-            assert row.end is None or row.end > (row.start or 0)
-            with contextlib.suppress(InputError):
-                assert locate(folder, row.file).resolve().is_relative_to(folder.resolve())
-
-    survives()
-    assert found["good"]
-    assert found["bad"]

@@ -39,13 +39,14 @@ def bench_pipeline(settings: BenchSettings, say: Say) -> dict[str, Any]:
     """Measure `cico features` on a corpus of many clips, with the tiny sign encoder unless one is given.
 
     Every repeat loads the encoder anew and ends with stored features; Ray itself is running before the first.
+    The time of `two-workers` begins with the first finished batch.
 
     Returns
     -------
     dict
         `rows`, in clips/s: `plain-loop` (a loop without Ray; one encoder process of ours), `two-workers` (one
-        worker of one thread; two of them), `resume` (a first run; the same command again); `machine`;
-        `input`.
+        worker of one thread on one core; two on two), `resume` (a first run; the same command again);
+        `machine`; `input`.
 
     Raises
     ------

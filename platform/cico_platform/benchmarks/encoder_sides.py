@@ -71,7 +71,7 @@ def plain_video(task: Task, begin: Begin) -> Work:
 
 def our_features(task: Task, begin: Begin) -> Work:
     """A video file to stored features of the windows that retrieval uses, as `cico features` does it."""
-    from cico_platform.pipelines.features import FEATURES_SCHEMA
+    from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
 
     encoders = _actor(task, begin, limit=MAX_WINDOWS)
 

@@ -20,12 +20,8 @@ from cico_platform.benchmarks.side import Outputs, Work
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.corpus.video import decode_clip
-from cico_platform.pipelines.features import (
-    FEATURES_SCHEMA,
-    FeatureSettings,
-    extract_features,
-    load_features,
-)
+from cico_platform.pipelines.features import FeatureSettings, extract_features
+from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, load_features
 from cico_platform.settings import OnProgress
 
 Begin = Callable[[], None]

@@ -31,7 +31,7 @@ from cico_platform.pipelines.encoders import (
     calibration_windows,
     read_encoders,
 )
-from cico_platform.pipelines.features import Features
+from cico_platform.pipelines.stored_features import Features
 from cico_platform.training.pairs import load_pairs, score_pairs
 
 Precisions = tuple[str, ...]

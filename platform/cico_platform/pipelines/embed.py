@@ -10,12 +10,13 @@ import torch
 from ray.data import ActorPoolStrategy
 
 from cico_model.checkpoint import read_config
-from cico_model.config import TowerConfig
+from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
-from cico_platform.pipelines.features import (
+from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_books
+from cico_platform.pipelines.stored_features import (
     Features,
     Mix,
     feature_shards,
@@ -23,7 +24,6 @@ from cico_platform.pipelines.features import (
     read_mix,
     read_shard,
 )
-from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_books
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
 from cico_platform.storage import Place, absolute, on_this_machine, place
@@ -67,7 +67,7 @@ def embed(
     """
     folder = place(features)
     mix = read_mix(folder, model_alpha(model))
-    dim = check_model(model, folder, mix.dim).embed_dim
+    dim = open_model(model, folder, mix.dim).config.embed_dim
     made, keys = read_books(folder)
     if not keys:
         raise InputError(f"'{features}' was written by another version; run 'cico features' again")
@@ -138,8 +138,8 @@ def embed_shards(
         yield batch.to_pylist()
 
 
-def check_model(model: str | Place, features: str | Place, dim: int) -> TowerConfig:
-    """The size of a retrieval model that takes features of this width.
+def open_model(model: str | Place, features: str | Place, dim: int) -> RetrievalModel:
+    """A retrieval model that takes features of this width.
 
     Raises
     ------
@@ -147,12 +147,13 @@ def check_model(model: str | Place, features: str | Place, dim: int) -> TowerCon
         If it is no retrieval model, or takes others.
     """
     try:
-        config = load_retrieval_model(on_this_machine(model)).config
+        loaded = load_retrieval_model(on_this_machine(model))
     except (ValueError, OSError) as error:
         raise InputError(f"{error}; train one with 'cico train retrieval'") from error
-    if config.feature_dim != dim:
-        raise InputError(f"'{model}' takes features of width {config.feature_dim}; '{features}' has {dim}")
-    return config
+    wanted = loaded.config.feature_dim
+    if wanted != dim:
+        raise InputError(f"'{model}' takes features of width {wanted}; '{features}' has {dim}")
+    return loaded
 
 
 class VideoEmbedder:

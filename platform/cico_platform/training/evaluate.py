@@ -7,14 +7,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cico_model.metrics import retrieval_ranks, summarise_ranks
-from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.corpus.manifest import MANIFEST_FILE, SPLITS, Corpus
 from cico_platform.errors import InputError
-from cico_platform.pipelines.embed import model_alpha
-from cico_platform.pipelines.features import read_info
+from cico_platform.pipelines.embed import model_alpha, open_model
+from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, on_this_machine, place
+from cico_platform.storage import Place, place
 from cico_platform.training.pairs import Pairs, load_pairs, score_pairs
 
 Floats = NDArray[np.float64]
@@ -54,14 +53,7 @@ def evaluate(
     settings = settings or EvaluationSettings()
     if split not in SPLITS:
         raise InputError(f"the split is one of {', '.join(SPLITS)}, not '{split}'")
-    info = read_info(features)
-    try:
-        loaded = load_retrieval_model(on_this_machine(model))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{error}; train one with 'cico train retrieval'") from error
-    if loaded.config.feature_dim != info["dim"]:
-        wanted = loaded.config.feature_dim
-        raise InputError(f"'{model}' takes features of width {wanted}; '{features}' has {info['dim']}")
+    loaded = open_model(model, features, int(read_info(features)["dim"]))
     key = content_key(
         step=STAGE,
         manifest=fingerprint(place(corpus) / MANIFEST_FILE),

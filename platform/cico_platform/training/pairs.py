@@ -12,7 +12,7 @@ from torch import Tensor
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import InputError
-from cico_platform.pipelines.features import Features, load_features, pad_features
+from cico_platform.pipelines.stored_features import Features, load_features, pad_features
 from cico_platform.storage import Place
 
 ENCODE_BATCH = 64

@@ -17,7 +17,7 @@ from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
-from cico_platform.pipelines.features import load_features, read_info
+from cico_platform.pipelines.stored_features import load_features, read_info
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, on_this_machine, working_copy

@@ -11,7 +11,7 @@ from cico_model.metrics import retrieval_metrics
 from cico_model.model import RetrievalModel
 from cico_model.optimizer import PublishedAdam, parameter_groups, warmup_cosine
 from cico_model.text import augment_text
-from cico_platform.pipelines.features import pad_features
+from cico_platform.pipelines.stored_features import pad_features
 from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
 from cico_platform.training.runs import Saver, State, Worker, load_state, worker, wrap
 

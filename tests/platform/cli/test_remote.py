@@ -13,8 +13,8 @@ import pytest
 from object_store import BUCKET, s3_server
 from tiny_corpus import write_encoder
 
-from cico_platform.pipelines.features import load_features
 from cico_platform.pipelines.mine import read_segments
+from cico_platform.pipelines.stored_features import load_features
 from cico_platform.storage import copy_files, files_under, place, relative
 
 pytestmark = pytest.mark.slow

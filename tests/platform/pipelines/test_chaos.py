@@ -18,7 +18,8 @@ from tiny_corpus import LABELS, film, write_corpus, write_encoder, write_video
 
 from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
 from cico_platform.observability.memory import PeakMemory
-from cico_platform.pipelines.features import FeatureSettings, extract_features, load_features
+from cico_platform.pipelines.features import FeatureSettings, extract_features
+from cico_platform.pipelines.stored_features import load_features
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 SETTINGS = FeatureSettings(precision="float32", windows=20)

@@ -24,7 +24,8 @@ from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.corpus.video import decode_clip
 from cico_platform.errors import InputError
 from cico_platform.pipelines import parts
-from cico_platform.pipelines.features import FeatureSettings, extract_features, load_features, pad_features
+from cico_platform.pipelines.features import FeatureSettings, extract_features
+from cico_platform.pipelines.stored_features import load_features, pad_features
 from cico_platform.steps import Summary
 
 EXACT = FeatureSettings(precision="float32", windows=20)

@@ -16,8 +16,9 @@ from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.errors import InputError
 from cico_platform.index.base import open_index
 from cico_platform.pipelines.embed import embed
-from cico_platform.pipelines.features import extract_features, load_features, pad_features
+from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
+from cico_platform.pipelines.stored_features import load_features, pad_features
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

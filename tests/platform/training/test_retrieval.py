@@ -18,7 +18,7 @@ import torch
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError, InputError
-from cico_platform.pipelines.features import FEATURES_SCHEMA, INFO_FILE
+from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
 from cico_platform.steps import write_json
 from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval

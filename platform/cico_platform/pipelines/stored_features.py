@@ -1,0 +1,157 @@
+"""Sign features as they are stored: shards of two encoders, mixed when they are read (method 4)."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cico_platform.errors import InputError
+from cico_platform.storage import Place, matching, place, read_table
+
+Array = NDArray[np.float16]
+INFO_FILE = "features.json"
+FEATURES_SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("encoder_id", pa.string(), nullable=False),
+        pa.field("window_starts", pa.list_(pa.int32()), nullable=False),
+        pa.field("dim", pa.int32(), nullable=False),
+        pa.field("features", pa.list_(pa.float16()), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Sign features of videos, one place a video in each list.
+
+    Attributes
+    ----------
+    video_ids
+        In alphabetical order.
+    window_starts
+        int32 [W]: first frame of each window.
+    values
+        float16 [W, F].
+    dim
+        F.
+    alpha
+        The first encoder's share in `values`; 1 where there is but one.
+    """
+
+    video_ids: list[str]
+    window_starts: list[NDArray[np.int32]]
+    values: list[Array]
+    dim: int
+    alpha: float
+
+    def select(self, video_ids: list[str]) -> "Features":
+        """These videos only, in this order; those without features are left out."""
+        place = {name: i for i, name in enumerate(self.video_ids)}
+        rows = [place[name] for name in video_ids if name in place]
+        return Features(
+            [self.video_ids[i] for i in rows],
+            [self.window_starts[i] for i in rows],
+            [self.values[i] for i in rows],
+            self.dim,
+            self.alpha,
+        )
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Each encoder's share of the mixed features, by its id; the first one's alone; the features' width."""
+
+    shares: dict[str, float]
+    alpha: float
+    dim: int
+
+
+def load_features(folder: str | Place, alpha: float | None = None) -> Features:
+    """Read features, those of two encoders mixed as `alpha * first + (1 - alpha) * second` (method 4).
+
+    Parameters
+    ----------
+    alpha
+        The first encoder's share; None takes the one that the features were extracted with.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no features.
+    """
+    mix = read_mix(folder, alpha)
+    shards = [read_shard(path, mix) for path in feature_shards(folder)]
+    rows = sorted(
+        (
+            row
+            for shard in shards
+            for row in zip(shard.video_ids, shard.window_starts, shard.values, strict=True)
+        ),
+        key=lambda row: row[0],
+    )
+    return Features([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], mix.dim, mix.alpha)
+
+
+def feature_shards(folder: str | Place) -> list[Place]:
+    """The shards of a feature folder, in order."""
+    return matching(place(folder), "part-*.parquet")
+
+
+def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:
+    """How the features of a folder are mixed; None takes the alpha that they were extracted with."""
+    info = read_info(folder)
+    ids = [encoder["id"] for encoder in info["encoders"]]
+    alpha = 1.0 if len(ids) == 1 else float(info["alpha"]) if alpha is None else alpha
+    shares = {ids[0]: 1.0} if len(ids) == 1 else dict(zip(ids, (alpha, 1.0 - alpha), strict=True))
+    return Mix(shares, alpha, int(info["dim"]))
+
+
+def read_shard(path: str | Place, mix: Mix) -> Features:
+    """The mixed features of one shard; a video's encoders are always in the same."""
+    table = read_table(place(path), FEATURES_SCHEMA.names)
+    starts: dict[str, NDArray[np.int32]] = {}
+    mixed: dict[str, NDArray[np.float32]] = {}
+    for row in range(table.num_rows):
+        name = table["video_id"][row].as_py()
+        share = mix.shares[table["encoder_id"][row].as_py()]
+        flat = table["features"][row].values.to_numpy(zero_copy_only=False)
+        values = share * flat.reshape(-1, mix.dim).astype(np.float32)
+        mixed[name] = mixed[name] + values if name in mixed else values
+        starts[name] = table["window_starts"][row].values.to_numpy()
+    values_by_video = [value.astype(np.float16) for value in mixed.values()]
+    return Features(list(mixed), list(starts.values()), values_by_video, mix.dim, mix.alpha)
+
+
+def read_info(folder: str | Place) -> dict[str, Any]:
+    """What `features.json` says: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `corpus`.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no features.
+    """
+    path = place(folder) / INFO_FILE
+    if not path.is_file():
+        raise InputError(f"'{folder}' holds no features; make them with 'cico features'")
+    info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return info
+
+
+def pad_features(features: list[Array], length: int | None = None) -> tuple[Tensor, Tensor]:
+    """Features of a batch of videos, padded with zeros: float32 [B, T, F] and bool [B, T].
+
+    T is `length`, or that of the longest video.
+    """
+    longest = length or max(len(value) for value in features)
+    padded = torch.zeros(len(features), longest, features[0].shape[1])
+    valid = torch.zeros(len(features), longest, dtype=torch.bool)
+    for row, value in enumerate(features):
+        padded[row, : len(value)] = torch.from_numpy(value.astype(np.float32))
+        valid[row, : len(value)] = True
+    return padded, valid

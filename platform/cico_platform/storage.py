@@ -153,7 +153,7 @@ def copy_files(source: Place, out: Place, last: str) -> None:
 def remote_version(url: str) -> str:
     """What a store says of an object's version: size, time, tag; or that it cannot say anything."""
     try:
-        remote = place(url)
+        remote = fresh(place(url))
         found = remote.fs.info(remote.path) if isinstance(remote, UPath) else {}
     except (OSError, ValueError, InputError) as error:
         return type(error).__name__

@@ -16,7 +16,7 @@ from cico_platform.errors import InputError
 Basis = Literal["measured", "estimated"]
 
 # Windows/s in bfloat16 of `cico bench sign-encoder` (docs/benchmarks.md), and where.
-MEASURED = {"cpu": (14.4, "2 cores of an AMD EPYC with avx512_bf16")}
+MEASURED = {"cpu": (13.3, "2 cores of an AMD EPYC with avx512_bf16")}
 # Dense bfloat16 (v100, t4: float16) TFLOP/s of the makers' data sheets.
 PEAK_TFLOPS = {
     "v100": 125.0,

@@ -1,8 +1,10 @@
-"""What the tests of pipelines and training share: a tiny corpus of real videos."""
+"""What the tests of the platform share: a tiny corpus of real videos, and a bucket of a real S3 server."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from object_store import BUCKET, s3_server
 from tiny_corpus import write_corpus
 
 
@@ -10,3 +12,12 @@ from tiny_corpus import write_corpus
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Clips of four signs and sentences of them, two of which are damaged."""
     return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus")
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """A bucket's URL; one server a session, as clients keep the one that they met first."""
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}"

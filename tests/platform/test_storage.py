@@ -1,11 +1,9 @@
 """Places on this machine and behind URLs: the same steps, on a real S3 server."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from object_store import BUCKET, s3_server
 
 from cico_platform.corpus.manifest import Corpus, resolve_inside
 from cico_platform.errors import CicoError, InputError
@@ -27,14 +25,6 @@ from cico_platform.storage import (
     write_table,
     write_whole,
 )
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        yield f"s3://{BUCKET}"
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -1,0 +1,31 @@
+"""Without an address it is a Ray of our own, even where another one runs on the machine."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import ray
+from ray.cluster_utils import Cluster
+import subprocess, sys
+
+other = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
+ours = "import ray; from cico_platform.cluster import connect; connect()"
+ours += "; print(ray.get_runtime_context().gcs_address)"
+run = subprocess.run([sys.executable, "-c", ours], capture_output=True, text=True)
+print(other.address, run.stdout.split()[-1] if run.returncode == 0 else run.stderr)
+other.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_another_ray_on_the_machine_is_left_alone() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=environment
+    )
+    other, ours = run.stdout.splitlines()[-1].split()
+    assert ":" in ours
+    assert ours != other

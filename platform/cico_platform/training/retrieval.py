@@ -12,6 +12,7 @@ from pydantic import Field
 from cico_model.config import TOWERS, TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model, save_retrieval_model
+from cico_model.similarity import LEAST_TEMPERATURE
 from cico_model.text import ClipTokenizer, CorpusTokenizer, TextTokenizer
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
@@ -38,6 +39,8 @@ class RetrievalSettings(Settings):
         One of `TOWERS`; with `init`, the checkpoint's size counts.
     pooling
         "fine": sign-to-word similarity (the paper); "mean": one vector a side.
+    design, weight, temperature
+        Of the loss and the score (`cico_model.retrieval_loss`).
     tokenizer
         "corpus": trained on the training texts; "clip": CLIP's; "auto": CLIP's for the paper's size.
     alpha
@@ -57,6 +60,8 @@ class RetrievalSettings(Settings):
     size: Literal["paper", "small", "tiny"] = "tiny"
     pooling: Literal["fine", "mean"] = "fine"
     design: Literal["balance", "depart"] = "balance"
+    weight: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=0.07, ge=LEAST_TEMPERATURE)
     tokenizer: Literal["auto", "corpus", "clip"] = "auto"
     vocab_size: int = Field(default=2000, ge=600)
     alpha: float | None = Field(default=None, ge=0, le=1)
@@ -203,6 +208,8 @@ def fresh_model(pairs: Pairs, feature_dim: int, settings: RetrievalSettings) -> 
         feature_dim=feature_dim,
         pooling=settings.pooling,
         design=settings.design,
+        weight=settings.weight,
+        temperature=settings.temperature,
         dropout=settings.dropout,
     )
     torch.manual_seed(settings.seed)

@@ -6,12 +6,15 @@ from pydantic import BaseModel, ConfigDict
 
 
 class OnProgress(Protocol):
-    """Called with how many clips (or epochs) are done, and how many there are.
+    """Called with how many clips (or steps) are done, and how many there are.
 
-    `quarantined` is how many of those done are in quarantine, `windows` how many were encoded so far.
+    `quarantined` is how many of those done are in quarantine, `windows` how many were encoded so far, `note`
+    what else there is to say.
     """
 
-    def __call__(self, done: int, total: int, /, *, quarantined: int = 0, windows: int = 0) -> None: ...
+    def __call__(
+        self, done: int, total: int, /, *, quarantined: int = 0, windows: int = 0, note: str = ""
+    ) -> None: ...
 
 
 class Settings(BaseModel):

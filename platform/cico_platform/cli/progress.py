@@ -39,9 +39,11 @@ def progress(verb: str, unit: str = "clips") -> Iterator["OnProgress"]:
         pace = Pace(unit)
         said = pace.began
 
-        def advance(done: int, total: int, /, *, quarantined: int = 0, windows: int = 0) -> None:
+        def advance(
+            done: int, total: int, /, *, quarantined: int = 0, windows: int = 0, note: str = ""
+        ) -> None:
             nonlocal said
-            text = pace.tell(done, total, quarantined, windows)
+            text = ", ".join(filter(None, [note, pace.tell(done, total, quarantined, windows)]))
             bar.update(task, completed=done, total=total, pace=text)
             if not console.is_terminal and time.monotonic() - said > LINE_EVERY_SECONDS:
                 said = time.monotonic()

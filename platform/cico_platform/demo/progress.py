@@ -53,7 +53,9 @@ class StageDisplay:
         if not self.console.is_terminal:
             self.console.print(head.replace("[", r"\["), highlight=False)
 
-        def advance(done: int, total: int, /, *, quarantined: int = 0, windows: int = 0) -> None:
+        def advance(
+            done: int, total: int, /, *, quarantined: int = 0, windows: int = 0, note: str = ""
+        ) -> None:
             self._progress.update(task, completed=done, total=total)
 
         def finish(summary: Summary) -> None:

@@ -1,7 +1,7 @@
 """Training of the retrieval model: cross-lingual contrastive learning of two towers (paper, section 3)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +17,13 @@ from cico_model.text import ClipTokenizer, CorpusTokenizer, TextTokenizer
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
-from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.stored_features import load_features, read_info
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, on_this_machine, working_copy
 from cico_platform.training.pairs import Pairs, load_pairs
 from cico_platform.training.retrieval_loop import train_loop
-from cico_platform.training.runs import HISTORY_FILE, check_workers, clean_up, read_history, run_training
+from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
 
 STAGE = "train-retrieval"
 METRICS_FILE = "metrics.json"
@@ -55,6 +54,13 @@ class RetrievalSettings(Settings):
         Feature augmentation: part of the windows that is hidden; noise in units of the features' deviation.
     evaluate_every
         Epochs between validations; the best by R@1 both ways is kept. The last epoch is always validated.
+    precision
+        "auto": autocast to bfloat16 on GPUs that have it, float32 elsewhere; the loss is always in float32.
+    piece
+        Pairs that a worker encodes at a time where a batch does not fit into its memory: every pair is
+        encoded twice, the gradient is that of the whole batch (`cico_model.accumulation`). 0: all at once.
+    run
+        Workers, checkpoints and what else does not change what is trained.
     """
 
     size: Literal["paper", "small", "tiny"] = "tiny"
@@ -77,9 +83,10 @@ class RetrievalSettings(Settings):
     drop_windows: float = Field(default=0.1, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)
     evaluate_every: int = Field(default=10, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    piece: int = Field(default=0, ge=0)
     seed: int = 0
-    workers: int = Field(default=1, ge=1)
-    threads: int = Field(default=0, ge=0)
+    run: RunSettings = RunSettings()
 
     @classmethod
     def published(cls) -> "RetrievalSettings":
@@ -91,7 +98,7 @@ class RetrievalSettings(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out."""
-        return self.model_dump(exclude={"threads"})
+        return self.model_dump(exclude={"run"})
 
 
 def train_retrieval(
@@ -101,6 +108,7 @@ def train_retrieval(
     settings: RetrievalSettings | None = None,
     init: str | Place | None = None,
     on_progress: OnProgress | None = None,
+    on_row: Sequence[OnRow] = (),
 ) -> Summary:
     """Train a retrieval model on Ray Train; `out` becomes its checkpoint, with `metrics.json`.
 
@@ -112,6 +120,8 @@ def train_retrieval(
         Folder that `extract_features` wrote.
     init
         Retrieval checkpoint to start from.
+    on_row
+        Told each row of metrics: `step`, `epoch`, `loss`, `lr`, `samples_per_second`, `workers`, validation.
 
     Returns
     -------
@@ -125,7 +135,7 @@ def train_retrieval(
         If there is nothing to train on, or the features' width is not that of `init`.
     """
     settings = settings or RetrievalSettings()
-    check_workers(settings.workers, settings.batch_size)
+    check_workers(settings.run.workers, settings.batch_size)
     info, source = read_info(features), Corpus(corpus)
     start = None if init is None else _load(init)
     if start is not None and start.config.feature_dim != info["dim"]:
@@ -142,8 +152,7 @@ def train_retrieval(
     )
 
     def body(folder: Place) -> Summary:
-        with working_copy(folder) as local:
-            return _train(local, source, features, settings, start, on_progress)
+        return _train(folder, key, source, features, settings, start, on_progress, on_row)
 
     return run_step(out, STAGE, key, body)
 
@@ -156,42 +165,40 @@ def _load(folder: str | Place) -> RetrievalModel:
 
 
 def _train(
-    folder: Path,
+    folder: Place,
+    key: str,
     corpus: Corpus,
     features: str | Place,
     settings: RetrievalSettings,
     start: RetrievalModel | None,
     on_progress: OnProgress | None,
+    on_row: Sequence[OnRow],
 ) -> Summary:
     connect()
     loaded = load_features(features, settings.alpha)
     train = load_pairs(corpus.path, loaded, "train")
+    texts, workers = len(set(train.owners)), settings.run.workers
+    if texts < workers:
+        raise InputError(f"{texts} training texts are too few for {workers} workers")
     has_validation = bool(corpus.clips(split="validation", labelled=False))
     validation = load_pairs(corpus.path, loaded, "validation") if has_validation else None
-    threads = resources(EncodingSettings(threads=settings.threads, actors=settings.workers))[0].threads
     model = fresh_model(train, loaded.dim, settings) if start is None else start
-    state = run_training(
-        train_loop,
-        {
-            "settings": settings,
-            "config": model.config,
-            "tokenizer": model.tokenizer,
-            "weights": model.state_dict(),
-            "train": ray.put(train),
-            "validation": ray.put(validation),
-            "threads": threads,
-        },
-        folder,
-        settings.workers,
-        settings.epochs,
-        on_progress,
-    )
+    config = {
+        "settings": settings,
+        "config": model.config,
+        "tokenizer": model.tokenizer,
+        "weights": ray.put(model.state_dict()),
+        "train": ray.put(train),
+        "validation": ray.put(validation),
+    }
+    state = run_training(train_loop, config, folder, key, settings.run, on_progress, on_row)
     model.load_state_dict(state["best"])
-    history = read_history(folder / HISTORY_FILE)
-    details = _details(state, history)
+    details = _details(state)
     described = {"settings": settings.model_dump(), "alpha": loaded.alpha, "features": read_info(features)}
-    save_retrieval_model(folder, model, {**described, **details})
-    write_json(folder / METRICS_FILE, {**details, "settings": settings.model_dump(), "history": history})
+    metrics = {**details, "settings": settings.model_dump(), "history": state["history"]}
+    with working_copy(folder) as local:
+        save_retrieval_model(local, model, {**described, **details})
+        write_json(local / METRICS_FILE, metrics)
     clean_up(folder)
     clips = len(corpus.clips(split="train", labelled=False))
     return Summary(len(train), clips - len(train), 0, 0.0, details)
@@ -220,10 +227,10 @@ def fresh_model(pairs: Pairs, feature_dim: int, settings: RetrievalSettings) -> 
     return model
 
 
-def _details(state: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
+def _details(state: dict[str, Any]) -> dict[str, Any]:
     return {
         "epochs": state["epoch"],
         "best_epoch": state["best_epoch"],
-        "loss": history[-1]["loss"] if history else None,
+        "loss": state["history"][-1]["loss"],
         "validation": {name: state["best_metrics"][name] for name in sorted(state["best_metrics"])},
     }

@@ -1,69 +1,173 @@
 """What each worker of the retrieval model's training does: its part of every batch, the loss of all."""
 
+import time
 from typing import Any
 
 import numpy as np
 import ray
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cico_model.metrics import retrieval_metrics
 from cico_model.model import RetrievalModel
 from cico_model.optimizer import PublishedAdam, parameter_groups, warmup_cosine
 from cico_model.text import augment_text
 from cico_platform.pipelines.stored_features import pad_features
+from cico_platform.training.checkpoints import State
 from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
-from cico_platform.training.runs import Saver, State, Worker, load_state, worker, wrap
+from cico_platform.training.session import Session, Worker, takes_bfloat16, wrap
 
 MAX_GRAD_NORM = 1.0
+SMALLEST_SHARE = 4
 DIVERGED = "the loss is no longer a number; lower the learning rate"
 
 
-def train_loop(config: dict[str, Any]) -> None:
+def train_loop(config: dict[str, Any], session: Session) -> None:
     """Train on this worker; `config` is what `train_retrieval` gives."""
-    settings, place = config["settings"], worker(config["threads"])
-    train, validation = ray.get([config["train"], config["validation"]])
-    model = RetrievalModel(config["config"], config["tokenizer"])
-    model.load_state_dict(config["weights"])
-    model.to(place.device)
-    wrapped = wrap(model, place)
-    batches = [_plan(train, settings, epoch) for epoch in range(settings.epochs)]
-    optimizer, schedule = _optimizer(model, settings, sum(len(epoch) for epoch in batches))
-    state = load_state(place) or {"epoch": 0, "best": {}, "best_epoch": 0, "best_metrics": {}}
-    if state["epoch"]:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        if schedule:
-            schedule.load_state_dict(state["schedule"])
-    saver = Saver(place, config["folder"])
-    for epoch in range(state["epoch"], settings.epochs):
-        torch.manual_seed(settings.seed * 10007 + epoch * 101 + place.rank)
-        losses = []
-        wrapped.train()
-        for batch in batches[epoch]:
-            inputs = _inputs(model, train, batch, settings, epoch, place)
-            losses.append(_step(wrapped, model, optimizer, inputs))
-            if schedule:
-                schedule.step()
-        last = epoch + 1 == settings.epochs
-        metrics: dict[str, Any] = {"epoch": epoch + 1, "loss": round(float(np.mean(losses)), 4)}
-        if last or (epoch + 1) % settings.evaluate_every == 0:
-            metrics |= _select(model, validation, state, epoch + 1, place)
-        state = {
-            **state,
-            "epoch": epoch + 1,
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict() if schedule else {},
+    training = Training(config, session)
+    while training.epoch < training.settings.epochs:
+        training.run_epoch()
+
+
+class Training:
+    """The model, its optimiser and where they are; all of it is in `state` and comes back from one."""
+
+    def __init__(self, config: dict[str, Any], session: Session) -> None:
+        self.settings, self.session, self.place = config["settings"], session, session.place
+        self.train, self.validation, weights = ray.get(
+            [config["train"], config["validation"], config["weights"]]
+        )
+        self.model = RetrievalModel(config["config"], config["tokenizer"])
+        self.model.load_state_dict(weights)
+        self.model.to(self.place.device)
+        self.wrapped = wrap(self.model, self.place)
+        self.batches = [_plan(self.train, self.settings, epoch) for epoch in range(self.settings.epochs)]
+        steps = sum(len(epoch) for epoch in self.batches)
+        self.optimizer, self.schedule = _optimizer(self.model, self.settings, steps)
+        self.bfloat16 = takes_bfloat16(self.settings.precision, self.place.device, on_cpu=False)
+        self.epoch = self.batch = 0
+        self.losses: list[float] = []
+        self.history: list[dict[str, Any]] = []
+        self.best: State = {"best": {}, "best_epoch": 0, "best_metrics": {}}
+        if session.restored is not None:
+            self.restore(session.restored)
+
+    def state(self) -> State:
+        """Everything that a later process needs to go on as if nothing had happened."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "losses": self.losses,
+            "history": self.history,
+            **self.best,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else {},
         }
-        saver.save(state, metrics, last=last)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
+        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+        self.losses, self.history = list(state["losses"]), list(state["history"])
+        self.best = {name: state[name] for name in self.best}
+
+    def run_epoch(self) -> None:
+        """Take the steps of an epoch that are left."""
+        settings, epoch, batches = self.settings, self.epoch, self.batches[self.epoch]
+        torch.manual_seed(settings.seed * 10007 + epoch * 101 + self.place.rank)
+        if self.batch:
+            self.session.resume_random()
+        samples, seconds = 0, 0.0
+        for number in range(self.batch, len(batches)):
+            began = time.perf_counter()
+            self.wrapped.train()
+            lr = self.current_lr()
+            inputs = _inputs(self.model, self.train, batches[number], settings, epoch, self.place)
+            self.losses.append(self.step(inputs))
+            samples, seconds = samples + len(batches[number]), seconds + time.perf_counter() - began
+            row = {
+                "epoch": epoch + 1,
+                "steps": sum(map(len, self.batches)),
+                "loss": self.losses[-1],
+                "lr": lr,
+                "samples_per_second": round(samples / seconds, 2),
+            }
+            ended = number + 1 == len(batches)
+            if ended:
+                row |= self.end_epoch()
+            else:
+                self.batch = number + 1
+            last = self.epoch == settings.epochs
+            self.session.after_step(row, self.state, end_of_epoch=ended, last=last)
+
+    def step(self, inputs: tuple[Tensor, ...]) -> float:
+        """One step of the optimiser; returns the loss.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss, or a weight, is no longer a number.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bfloat16):
+                loss = self.wrapped(*inputs)
+        except ValueError as error:
+            # The model refuses tokens that are no numbers; sound features then mean weights that are not.
+            if "not finite" not in str(error) or not bool(torch.isfinite(inputs[0]).all()):
+                raise
+            raise FloatingPointError(DIVERGED) from None
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        self.optimizer.step()
+        self.model.clamp_logit_scale()
+        if self.schedule:
+            self.schedule.step()
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            raise FloatingPointError(DIVERGED)
+        return value
+
+    def current_lr(self) -> float:
+        """Learning rate of the next step."""
+        if isinstance(self.optimizer, PublishedAdam):
+            return self.optimizer.current_lr(self.session.step)
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Close the epoch: its mean loss, and the validation where it is due."""
+        self.epoch, self.batch = self.epoch + 1, 0
+        metrics: dict[str, Any] = {"loss": round(float(np.mean(self.losses)), 4)}
+        self.losses = []
+        if self.epoch == self.settings.epochs or self.epoch % self.settings.evaluate_every == 0:
+            metrics |= self.select()
+        self.history.append({"epoch": self.epoch, **metrics})
+        return metrics
+
+    def select(self) -> dict[str, Any]:
+        """Keep the weights of now if they are the best so far on the validation split (first worker)."""
+        if self.place.rank != 0:
+            return {}
+        weights = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        if self.validation is None:
+            self.best = {"best": weights, "best_epoch": self.epoch, "best_metrics": {}}
+            return {}
+        found = retrieval_metrics(score_pairs(self.model, self.validation), self.validation.owners)
+        metrics = {f"{way}_R@1": round(found[way]["R@1"], 2) for way in ("t2v", "v2t")}
+        if not self.best["best"] or sum(metrics.values()) >= sum(self.best["best_metrics"].values()):
+            self.best = {"best": weights, "best_epoch": self.epoch, "best_metrics": metrics}
+        return metrics
 
 
 def _plan(train: Pairs, settings: Any, epoch: int) -> list[list[int]]:
     """An epoch's global batches; a rest of a few pairs has too few wrong answers to learn from."""
     rng = np.random.default_rng([settings.seed, epoch])
     batches = epoch_batches(train.owners, settings.batch_size, rng)
-    smallest = max(2, settings.workers, settings.batch_size // 4)
+    smallest = max(2, settings.batch_size // SMALLEST_SHARE)
     return [batch for batch in batches if len(batch) >= smallest] or [max(batches, key=len)]
 
 
@@ -106,41 +210,3 @@ def _inputs(
         augmented = model.tokenise(changed)
         inputs += [augmented.ids, augmented.valid]
     return tuple(tensor.to(place.device) for tensor in inputs)
-
-
-def _step(
-    wrapped: nn.Module, model: RetrievalModel, optimizer: torch.optim.Optimizer, inputs: tuple[Tensor, ...]
-) -> float:
-    try:
-        loss = wrapped(*inputs)
-    except ValueError as error:
-        # The model refuses tokens that are no numbers; sound features then mean weights that are not.
-        if "not finite" not in str(error) or not bool(torch.isfinite(inputs[0]).all()):
-            raise
-        raise FloatingPointError(DIVERGED) from None
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
-    optimizer.step()
-    model.clamp_logit_scale()
-    value = float(loss.detach())
-    if not np.isfinite(value):
-        raise FloatingPointError(DIVERGED)
-    return value
-
-
-def _select(
-    model: RetrievalModel, validation: Pairs | None, state: State, epoch: int, place: Worker
-) -> dict[str, Any]:
-    """Keep this epoch's weights in `state` if they are the best so far on the validation split."""
-    if place.rank != 0:
-        return {}
-    weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    if validation is None:
-        state.update(best=weights, best_epoch=epoch, best_metrics={})
-        return {}
-    found = retrieval_metrics(score_pairs(model, validation), validation.owners)
-    metrics = {f"{way}_R@1": round(found[way]["R@1"], 2) for way in ("t2v", "v2t")}
-    if not state["best"] or sum(metrics.values()) >= sum(state["best_metrics"].values()):
-        state.update(best=weights, best_epoch=epoch, best_metrics=metrics)
-    return metrics

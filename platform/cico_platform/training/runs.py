@@ -1,187 +1,184 @@
-"""Runs of Ray Train: quiet, resumed from their last checkpoint, with progress that the driver can show."""
+"""Runs of Ray Train: quiet, elastic, resumed from their last checkpoint; the driver is told how they go."""
 
-import json
 import os
-import shutil
-import tempfile
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import pyarrow.fs
 import ray
 import ray.train
-import torch
-import torch.distributed as dist
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from pydantic import Field, model_validator
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from torch import nn
 
-from cico_model.engines import supports_bfloat16
 from cico_platform.cluster import connect
 from cico_platform.errors import CicoError, InputError
-from cico_platform.settings import OnProgress
+from cico_platform.settings import OnProgress, Settings
+from cico_platform.storage import Place, absolute_place, is_remote, remove
+from cico_platform.training.board import open_board
+from cico_platform.training.checkpoints import CheckpointStore, State
+from cico_platform.training.session import Session, run_loop
 
-RUN_NAME = "run"
-STATE_FILE = "state.pt"
-HISTORY_FILE = "history.jsonl"
+RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 0.5
-SECONDS_BETWEEN_CHECKPOINTS = 5.0
-# How often Ray Train's controller looks for a report, of which it takes one at a time; its 2 s cost more.
-CONTROLLER_SECONDS = "0.25"
 WORKER_CPUS = 0.5
-State = dict[str, Any]
+# How often Ray Train's controller looks after its workers; its own 2 s delay the end of short trainings.
+CONTROLLER_SECONDS = "0.25"
+# What the board does not end (see there) may be repeated.
+MOST_FAILURES = 1000
+PAIRS_OF_A_WORKER = 4
+Loop = Callable[[dict[str, Any], Session], None]
+OnRow = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class Worker:
-    """This process's place among the workers of a run."""
+class RunSettings(Settings):
+    """How a training runs; none of it changes what is trained.
 
-    rank: int
-    count: int
-    device: torch.device
+    Attributes
+    ----------
+    workers
+        Processes that train together; one a GPU where there are GPUs. Each batch is shared out among them.
+    min_workers
+        Elastic, if it is less than `workers`: with fewer nodes the run goes on with so many at least, and
+        takes workers back when there is room. 0: as many as `workers`.
+    resize_seconds
+        How often a run that has too few workers looks for room.
+    threads
+        CPU threads of each; 0 shares the cores out.
+    checkpoint_seconds
+        Time between checkpoints, the most that a fault costs. Where writing one takes long, they are rarer.
+    keep
+        Checkpoints that stay while it runs.
+    resume
+        "auto" goes on from the last checkpoint, "never" starts anew.
+    """
 
-    def share(self, batch: list[int]) -> list[int]:
-        """This worker's part of a global batch, in order; workers' parts differ by one at most."""
-        first, last = (len(batch) * r // self.count for r in (self.rank, self.rank + 1))
-        return batch[first:last]
+    workers: int = Field(default=1, ge=1)
+    min_workers: int = Field(default=0, ge=0)
+    resize_seconds: float = Field(default=30.0, gt=0)
+    threads: int = Field(default=0, ge=0)
+    checkpoint_seconds: float = Field(default=15.0, ge=0)
+    keep: int = Field(default=2, ge=1)
+    resume: Literal["auto", "never"] = "auto"
+
+    @model_validator(mode="after")
+    def _not_more_than_workers(self) -> "RunSettings":
+        if self.min_workers > self.workers:
+            raise ValueError(f"min_workers ({self.min_workers}) is more than workers ({self.workers})")
+        return self
+
+    def own_threads(self) -> int:
+        """CPU threads of each worker on this cluster."""
+        nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
+        per_node = -(-self.workers // nodes)
+        return self.threads or max(1, (os.cpu_count() or 1) // per_node)
+
+    def scaling(self) -> ScalingConfig:
+        """The workers, as Ray Train is told."""
+        gpu = ray.cluster_resources().get("GPU", 0) >= (self.min_workers or self.workers)
+        elastic = 0 < self.min_workers < self.workers
+        return ScalingConfig(
+            num_workers=(self.min_workers, self.workers) if elastic else self.workers,
+            elastic_resize_monitor_interval_s=self.resize_seconds,
+            use_gpu=gpu,
+            # The elastic policy counts whole CPUs.
+            resources_per_worker={"CPU": 1 if elastic else WORKER_CPUS, **({"GPU": 1} if gpu else {})},
+        )
 
 
 def run_training(
-    loop: Callable[[dict[str, Any]], None],
+    loop: Loop,
     config: dict[str, Any],
-    folder: Path,
-    workers: int,
-    epochs: int,
+    folder: Place,
+    key: str,
+    settings: RunSettings | None = None,
     on_progress: OnProgress | None = None,
+    on_row: Sequence[OnRow] = (),
 ) -> State:
     """Run a training loop on Ray Train to its end; returns the state of the last checkpoint.
 
     Parameters
     ----------
     loop
-        Runs on each worker; hands each epoch to a `Saver` and starts from `load_state`.
+        Runs on each worker, with `config` and a `Session`.
     config
-        What the loop gets; `folder` is added.
+        What the loop gets.
     folder
-        Where checkpoints are kept. A run that is found there goes on.
-    workers
-        Processes that train; one a GPU where there are GPUs.
-    epochs
-        For the progress.
+        Where checkpoints are kept, on this machine, on a shared disk or behind a URL. A run that is found
+        there goes on.
+    key
+        What is trained, so that nothing else is gone on with.
+    on_progress
+        Told steps done, of how many, and how it goes in words.
+    on_row
+        Told each row of metrics.
 
     Raises
     ------
     CicoError
         If the training failed for good; the message is that of the worker.
     """
+    settings = settings or RunSettings()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_SECONDS)
     connect()
-    gpu = ray.cluster_resources().get("GPU", 0) >= workers
+    folder = absolute_place(folder)
+    store = CheckpointStore(folder / CHECKPOINTS, key, settings.keep)
+    if settings.resume == "never":
+        remove(store.folder)
+    board = open_board()
+    options = {"threads": settings.own_threads(), "interval": settings.checkpoint_seconds}
     trainer = TorchTrainer(
-        loop,
-        train_loop_config={**config, "folder": str(folder)},
-        scaling_config=ScalingConfig(
-            num_workers=workers,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": WORKER_CPUS, **({"GPU": 1} if gpu else {})},
-        ),
-        run_config=RunConfig(
-            name=RUN_NAME,
-            storage_path=str(folder.resolve()),
-            failure_config=FailureConfig(max_failures=2),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
+        lambda given: run_loop(loop, given),
+        train_loop_config={**config, "board": board, "store": store, "options": options},
+        scaling_config=settings.scaling(),
+        run_config=_run_config(folder),
     )
-    with _Watch(folder / HISTORY_FILE, epochs, on_progress):
+    with Watch(board, on_progress, on_row):
         try:
-            result = trainer.fit()
+            trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise CicoError(f"training failed: {_cause(error)}") from error
-    if result.checkpoint is None:
-        raise CicoError("training ended without a checkpoint; run the same command again")
-    with result.checkpoint.as_directory() as saved:
-        return _read(Path(saved))
-
-
-def clean_up(folder: Path) -> None:
-    """Remove a run's checkpoints once its result is written."""
-    shutil.rmtree(folder / RUN_NAME, ignore_errors=True)
-    (folder / HISTORY_FILE).unlink(missing_ok=True)
-
-
-def worker(threads: int) -> Worker:
-    """This process as a worker; sets its CPU threads."""
-    torch.set_num_threads(threads)
-    context = ray.train.get_context()
-    device = ray.train.torch.get_device()
-    return Worker(context.get_world_rank(), context.get_world_size(), device)
-
-
-def wrap(model: nn.Module, place: Worker) -> nn.Module:
-    """The model as several workers train it; by itself where there is but one."""
-    if place.count == 1:
-        return model
-    ids = [place.device.index] if place.device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids)
-
-
-def load_state(place: Worker) -> State | None:
-    """The state of the run's last checkpoint, if it has one."""
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        return None
-    with checkpoint.as_directory() as folder:
-        return _read(Path(folder), place.device)
-
-
-class Saver:
-    """Writes down every epoch's metrics, and checkpoints as often as is worth while: every few seconds.
-
-    A report to Ray Train takes longer than an epoch of a small model.
-    """
-
-    def __init__(self, place: Worker, folder: str) -> None:
-        self.place, self.history = place, Path(folder) / HISTORY_FILE
-        self._since = time.monotonic()
-
-    def save(self, state: State, metrics: dict[str, Any], *, last: bool) -> None:
-        """Note an epoch; all workers call it. The last epoch is always a checkpoint."""
-        if self.place.rank == 0:
-            with self.history.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics) + "\n")
-        due = last or time.monotonic() - self._since >= SECONDS_BETWEEN_CHECKPOINTS
-        if agree(due, self.place):
-            self._checkpoint(state, metrics)
-            self._since = time.monotonic()
-
-    def _checkpoint(self, state: State, metrics: dict[str, Any]) -> None:
-        if self.place.rank != 0:
-            ray.train.report(metrics)
-            return
-        with tempfile.TemporaryDirectory() as temporary:
-            torch.save(state, Path(temporary) / STATE_FILE)
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(temporary))
-
-
-def agree(value: Any, place: Worker) -> Any:
-    """The first worker's value, on every worker."""
-    values = [value]
-    if place.count > 1:
-        dist.broadcast_object_list(values, src=0)
-    return values[0]
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether autocast to bfloat16 pays on this device."""
-    return device.type == "cuda" or supports_bfloat16()
-
-
-def _read(folder: Path, device: torch.device | None = None) -> State:
-    state: State = torch.load(folder / STATE_FILE, map_location=device or "cpu", weights_only=True)
+            raise CicoError(f"training failed: {ray.get(board.final.remote()) or _cause(error)}") from error
+    if reason := ray.get(board.final.remote()):
+        raise CicoError(f"training failed: {reason}")
+    _, state, _ = store.last()
+    if state is None or not state["done"]:
+        raise CicoError("the training ended early; the same command goes on")
     return state
+
+
+def clean_up(folder: Place) -> None:
+    """Remove a run's checkpoints once its result is written."""
+    for name in (RUN_NAME, CHECKPOINTS):
+        remove(folder / name)
+
+
+def check_workers(workers: int, batch: int) -> None:
+    """Refuse more workers than can share a batch, and the smaller one at the end of an epoch.
+
+    Raises
+    ------
+    InputError
+        If a worker had fewer than four of a batch.
+    """
+    if workers > 1 and PAIRS_OF_A_WORKER * workers > batch:
+        raise InputError(
+            f"{workers} workers can't share batches of {batch}: "
+            f"each needs {PAIRS_OF_A_WORKER}; raise batch_size"
+        )
+
+
+def _run_config(folder: Place) -> RunConfig:
+    """Ray Train's own files: beside the checkpoints, which are ours, and not what a run goes on from."""
+    remove(folder / RUN_NAME)
+    remote: Any = folder
+    files = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(remote.fs)) if is_remote(folder) else None
+    return RunConfig(
+        name=RUN_NAME,
+        storage_path=str(remote.path if is_remote(folder) else folder),
+        storage_filesystem=files,
+        failure_config=FailureConfig(max_failures=MOST_FAILURES),
+    )
 
 
 def _cause(error: BaseException) -> str:
@@ -193,53 +190,58 @@ def _cause(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-class _Watch:
-    """Tells the driver's progress from the epochs that the workers have written down."""
+class Watch:
+    """Carries what the workers tell to the driver's progress and to whoever wants each row."""
 
-    def __init__(self, history: Path, epochs: int, on_progress: OnProgress | None) -> None:
-        self.history, self.epochs, self.on_progress = history, epochs, on_progress
+    def __init__(self, board: Any, on_progress: OnProgress | None, on_row: Sequence[OnRow]) -> None:
+        self.board, self.on_progress, self.on_row = board, on_progress, on_row
+        self._rows = self._notes = 0
+        self._shown: dict[str, Any] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> None:
-        if self.on_progress:
-            self._thread.start()
+        self._thread.start()
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        if self.on_progress:
-            self._thread.join()
+        self._thread.join()
+        self._look()
 
     def _poll(self) -> None:
-        assert self.on_progress is not None
-        while True:
-            last = read_history(self.history)
-            self.on_progress(last[-1]["epoch"] if last else 0, self.epochs)
-            if self._stop.wait(POLL_SECONDS):
-                return
+        while not self._stop.wait(POLL_SECONDS):
+            self._look()
 
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """What the workers have reported, epoch by epoch; a repeated epoch counts once, as it was last."""
-    if not path.is_file():
-        return []
-    rows: dict[int, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    def _look(self) -> None:
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:  # a line that is being written, or was cut by a kill
-            continue
-        rows[int(row["epoch"])] = row
-    return [rows[epoch] for epoch in sorted(rows)]
+            rows, notes = ray.get(self.board.since.remote(self._rows, self._notes), timeout=10)
+        except (ray.exceptions.RayError, TimeoutError):  # the end of the cluster, or a moment's trouble
+            return
+        self._rows, self._notes = self._rows + len(rows), self._notes + len(notes)
+        for row in rows:
+            self._shown |= row
+            for tell in self.on_row:
+                tell(row)
+        if self.on_progress and (rows or notes):
+            done, total = int(self._shown.get("step", 0)), int(self._shown.get("steps", 0))
+            self.on_progress(done, total, note="; ".join([*notes, in_words(self._shown)]))
 
 
-def check_workers(workers: int, batch: int) -> None:
-    """Refuse more workers than a batch has pairs.
+def in_words(row: dict[str, Any]) -> str:
+    """How a training goes, in a few words.
 
-    Raises
-    ------
-    InputError
-        If so.
+    >>> in_words({"epoch": 3, "loss": 1.25, "lr": 1e-4, "t2v_R@1": 50.0, "v2t_R@1": 48.5})
+    'epoch 3, loss 1.2500, lr 0.0001, validation R@1 50.0 / 48.5'
     """
-    if workers > batch:
-        raise InputError(f"{workers} workers can't share batches of {batch}; raise batch_size")
+    parts = [f"epoch {row['epoch']}"] if "epoch" in row else []
+    if "loss" in row:
+        parts.append(f"loss {row['loss']:.4f}")
+    if "samples_per_second" in row:
+        parts.append(f"{row['samples_per_second']:.0f} samples/s")
+    if "lr" in row:
+        parts.append(f"lr {row['lr']:.3g}")
+    if "t2v_R@1" in row:
+        parts.append(f"validation R@1 {row['t2v_R@1']:.1f} / {row['v2t_R@1']:.1f}")
+    if "accuracy" in row:
+        parts.append(f"validation accuracy {row['accuracy']:.1f}")
+    return ", ".join(parts)

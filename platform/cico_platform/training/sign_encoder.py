@@ -1,8 +1,9 @@
 """Training of the sign encoder: on a dictionary of isolated signs, or on mined pseudo-labels."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal
 
+import ray
 from pydantic import Field
 
 from cico_model.checkpoint import load_sign_encoder, save_sign_encoder
@@ -16,11 +17,12 @@ from cico_platform.pipelines.mine import read_segments
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, on_this_machine, working_copy
-from cico_platform.training.runs import HISTORY_FILE, check_workers, clean_up, read_history, run_training
+from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
 from cico_platform.training.samples import Cut, decode_samples
 from cico_platform.training.sign_encoder_loop import train_loop
 
 STAGE = "train-sign-encoder"
+HISTORY_FILE = "history.json"
 
 
 class SignEncoderSettings(Settings):
@@ -53,6 +55,11 @@ class SignEncoderSettings(Settings):
         Beside mined segments, train on the dictionary too.
     min_confidence, min_support
         Segments below one of them are left out; `cico mine` gives each segment both.
+    precision
+        "auto": autocast to bfloat16 where the hardware has it.
+    run
+        Workers, checkpoints and what else does not change what is trained. (Of several workers, each
+        normalises its own part of a batch, as published.)
     """
 
     size: Literal["paper", "small", "tiny"] = "tiny"
@@ -74,9 +81,9 @@ class SignEncoderSettings(Settings):
     with_dictionary: bool = True
     min_confidence: float = Field(default=0.0, ge=0, le=1)
     min_support: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
-    workers: int = Field(default=1, ge=1)
-    threads: int = Field(default=0, ge=0)
+    run: RunSettings = RunSettings()
 
     @classmethod
     def published(cls) -> "SignEncoderSettings":
@@ -93,7 +100,7 @@ class SignEncoderSettings(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out."""
-        return self.model_dump(exclude={"threads"})
+        return self.model_dump(exclude={"run"})
 
 
 def train_sign_encoder(
@@ -103,6 +110,7 @@ def train_sign_encoder(
     segments: str | Place | None = None,
     init: str | Place | None = None,
     on_progress: OnProgress | None = None,
+    on_row: Sequence[OnRow] = (),
 ) -> Summary:
     """Train a sign encoder on Ray Train; `out` becomes its checkpoint, with `history.json`.
 
@@ -114,6 +122,8 @@ def train_sign_encoder(
         Folder that `mine` wrote: train on these windows of the sentences too (domain-aware encoder).
     init
         Checkpoint to start from. Its classifier is kept if it knows the same signs.
+    on_row
+        Told each row of metrics: `step`, `epoch`, `loss`, `lr`, `samples_per_second`, `workers`, validation.
 
     Returns
     -------
@@ -126,7 +136,7 @@ def train_sign_encoder(
         If there is nothing to train on.
     """
     settings, source = settings or SignEncoderSettings(), Corpus(corpus)
-    check_workers(settings.workers, settings.batch_size)
+    check_workers(settings.run.workers, settings.batch_size)
     train, validation = _cuts(source, segments, settings)
     start = None if init is None else _load(init)
     key = content_key(
@@ -138,8 +148,7 @@ def train_sign_encoder(
     )
 
     def body(folder: Place) -> Summary:
-        with working_copy(folder) as local:
-            return _train(local, source, (train, validation), settings, start, on_progress)
+        return _train(folder, key, source, (train, validation), settings, start, on_progress, on_row)
 
     return run_step(out, STAGE, key, body)
 
@@ -176,50 +185,44 @@ def _load(folder: str | Place) -> tuple[SignEncoder, list[str]]:
 
 
 def _train(
-    folder: Path,
+    folder: Place,
+    key: str,
     corpus: Corpus,
     cuts: tuple[list[Cut], list[Cut]],
     settings: SignEncoderSettings,
     start: tuple[SignEncoder, list[str]] | None,
     on_progress: OnProgress | None,
+    on_row: Sequence[OnRow],
 ) -> Summary:
     connect()
     train, validation = cuts
     wanted = sorted({cut.label for cut in train})
     labels = start[1] if start and set(wanted) <= set(start[1]) else wanted
     config = start[0].config if start else settings.config()
-    resolved, _ = resources(EncodingSettings(threads=settings.threads, actors=settings.workers))
+    resolved, _ = resources(EncodingSettings())
     known = [cut for cut in validation if cut.label in set(labels)]
     samples, bad = decode_samples(corpus, train, config.resize, resolved.decoders)
     held_out, bad_held_out = decode_samples(corpus, known, config.resize, resolved.decoders)
     quarantined = corpus.quarantine(STAGE, [*bad, *bad_held_out])
     if not len(samples):
         raise InputError(f"'{corpus.path}': no training clip can be decoded; the first: {bad[0]['reason']}")
-    weights = None if start is None else dict(start[0].state_dict())
-    state = run_training(
-        train_loop,
-        {
-            "settings": settings,
-            "config": config,
-            "labels": labels,
-            "weights": weights,
-            "same_signs": start is not None and labels == start[1],
-            "samples": samples,
-            "held_out": held_out,
-            "threads": resolved.threads,
-        },
-        folder,
-        settings.workers,
-        settings.epochs,
-        on_progress,
-    )
+    given = {
+        "settings": settings,
+        "config": config,
+        "labels": labels,
+        "weights": None if start is None else ray.put(dict(start[0].state_dict())),
+        "same_signs": start is not None and labels == start[1],
+        "samples": samples,
+        "held_out": held_out,
+    }
+    state = run_training(train_loop, given, folder, key, settings.run, on_progress, on_row)
     encoder = SignEncoder(len(labels), config)
     encoder.load_state_dict(state["model"])
-    save_sign_encoder(folder, encoder, labels, {"settings": settings.model_dump()})
-    history = read_history(folder / HISTORY_FILE)
-    write_json(folder / "history.json", history)
+    with working_copy(folder) as local:
+        save_sign_encoder(local, encoder, labels, {"settings": settings.model_dump()})
+        write_json(local / HISTORY_FILE, state["history"])
     clean_up(folder)
-    last = history[-1] if history else {}
+    last = state["history"][-1]
     details = {
         "labels": len(labels),
         "samples": len(samples),

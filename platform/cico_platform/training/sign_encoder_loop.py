@@ -1,12 +1,15 @@
 """What each worker of the sign encoder's training does: random windows, augmented, epoch after epoch."""
 
 import math
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import ray
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,8 +18,9 @@ from cico_model.augmentation import augment_clip, backdrop_of, fade_backdrop, fa
 from cico_model.clips import centre_crop, normalise
 from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
-from cico_platform.training.runs import Saver, Worker, fast_bfloat16, load_state, worker, wrap
+from cico_platform.training.checkpoints import State
 from cico_platform.training.samples import Reader, Samples, middle_window
+from cico_platform.training.session import Session, Worker, takes_bfloat16, wrap
 
 EVALUATION_BATCH = 32
 STEP_EPOCHS = (20, 40)
@@ -28,38 +32,128 @@ FRESH_BATCH_NORM_MOMENTUM = 0.1
 BACKDROP_BYTES = 1 << 28
 
 
-def train_loop(config: dict[str, Any]) -> None:
+def train_loop(config: dict[str, Any], session: Session) -> None:
     """Train on this worker; `config` is what `train_sign_encoder` gives."""
-    settings, place = config["settings"], worker(config["threads"])
-    torch.manual_seed(settings.seed)
-    encoder = _network(config).to(place.device)
-    encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    model = wrap(encoder, place)
-    samples, held_out = config["samples"], config["held_out"]
-    numbers = {label: number for number, label in enumerate(config["labels"])}
-    steps = math.ceil(len(samples) * settings.windows_per_sample / settings.batch_size)
-    optimizer, schedule = _optimizer(encoder, settings, steps)
-    first = 0
-    state = load_state(place)
-    if state is not None:
-        encoder.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first = int(state["epoch"])
-    saver = Saver(place, config["folder"])
-    for epoch in range(first, settings.epochs):
-        torch.manual_seed(settings.seed * 10007 + epoch)
-        loss = _epoch(model, optimizer, schedule, (samples, numbers), config, place, epoch)
-        metrics = {"epoch": epoch + 1, "loss": round(loss, 4), "lr": schedule.get_last_lr()[0]}
-        if len(held_out) and place.rank == 0:
-            metrics["accuracy"] = _accuracy(encoder, held_out, numbers, config["config"], place)
-        saved = {
-            "epoch": epoch + 1,
-            "model": encoder.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
+    training = Training(config, session)
+    while training.epoch < training.settings.epochs:
+        training.run_epoch()
+
+
+class Training:
+    """The network, its optimiser and where they are; all of it is in `state` and comes back from one."""
+
+    def __init__(self, config: dict[str, Any], session: Session) -> None:
+        self.config, self.settings = config, config["settings"]
+        self.session, self.place = session, session.place
+        self.samples, self.held_out = config["samples"], config["held_out"]
+        torch.manual_seed(self.settings.seed)
+        weights = None if config["weights"] is None else ray.get(config["weights"])
+        encoder = _network({**config, "weights": weights}).to(self.place.device)
+        self.encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.model = wrap(self.encoder, self.place)
+        self.numbers = {label: number for number, label in enumerate(config["labels"])}
+        self.steps = len(_plan(len(self.samples), self.settings, 0))
+        self.optimizer, self.schedule = _optimizer(self.encoder, self.settings, self.steps)
+        self.bfloat16 = takes_bfloat16(self.settings.precision, self.place.device, on_cpu=True)
+        self.epoch = self.batch = 0
+        self.total, self.count = 0.0, 0
+        self.history: list[dict[str, Any]] = []
+        if session.restored is not None:
+            self.restore(session.restored)
+
+    def state(self) -> State:
+        """Everything that a later process needs to go on as if nothing had happened."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "total": self.total,
+            "count": self.count,
+            "history": self.history,
+            "model": self.encoder.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
         }
-        saver.save(saved, metrics, last=epoch + 1 == settings.epochs)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        self.encoder.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+        self.total, self.count = float(state["total"]), int(state["count"])
+        self.history = list(state["history"])
+
+    def run_epoch(self) -> None:
+        """Take the steps of an epoch that are left."""
+        settings, epoch, place = self.settings, self.epoch, self.place
+        torch.manual_seed(settings.seed * 10007 + epoch)
+        if self.batch:
+            self.session.resume_random()
+        plan = _plan(len(self.samples), settings, epoch)
+        batches = _batches(self.samples, self.numbers, self.config, place, epoch, plan[self.batch :])
+        done, began = 0, time.perf_counter()
+        # On a CPU the network has all cores already: preparing beside it would only be in its way.
+        for clips, targets in batches if place.device.type == "cpu" else _ahead(batches):
+            self.model.train()
+            lr = float(self.schedule.get_last_lr()[0])
+            size = len(plan[self.batch][1])
+            loss = self.step(clips, targets, size)
+            self.total, self.count = self.total + loss * size, self.count + size
+            done += size
+            row = {
+                "epoch": epoch + 1,
+                "steps": self.steps * settings.epochs,
+                "loss": loss,
+                "lr": lr,
+                "samples_per_second": round(done / (time.perf_counter() - began), 2),
+            }
+            self.batch += 1
+            ended = self.batch == len(plan)
+            if ended:
+                row |= self.end_epoch()
+            last = self.epoch == settings.epochs
+            self.session.after_step(row, self.state, end_of_epoch=ended, last=last)
+
+    def step(self, clips: Tensor, targets: Tensor, size: int) -> float:
+        """One step of the optimiser on this worker's share of a batch of `size`; returns the batch's loss.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is no longer a number.
+        """
+        place = self.place
+        clips = clips.to(place.device, memory_format=torch.channels_last_3d)
+        targets = targets.to(place.device)
+        with torch.autocast(place.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = self.model(clips).logits
+        smoothing = self.settings.label_smoothing
+        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="sum")
+        # Averaged over the workers, as gradients are, it is the mean over the batch however it is shared out.
+        loss = loss / size * place.count
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        self.optimizer.step()
+        self.schedule.step()
+        whole = loss.detach().clone() / place.count
+        if place.count > 1:
+            dist.all_reduce(whole)
+        value = float(whole)
+        if not math.isfinite(value):
+            raise FloatingPointError(DIVERGED)
+        return value
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Close the epoch: its mean loss, and the accuracy on held-out signs (first worker)."""
+        self.epoch, self.batch = self.epoch + 1, 0
+        metrics = {"loss": round(self.total / max(1, self.count), 4), "lr": self.schedule.get_last_lr()[0]}
+        self.total, self.count = 0.0, 0
+        if len(self.held_out) and self.place.rank == 0:
+            found = _accuracy(self.encoder, self.held_out, self.numbers, self.config["config"], self.bfloat16)
+            metrics["accuracy"] = found
+        self.history.append({"epoch": self.epoch, **metrics})
+        return metrics
 
 
 def _network(config: dict[str, Any]) -> SignEncoder:
@@ -105,56 +199,34 @@ def _optimizer(encoder: SignEncoder, settings: Any, steps: int) -> tuple[Any, An
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _epoch(
-    model: nn.Module,
-    optimizer: Any,
-    schedule: Any,
-    data: tuple[Samples, dict[str, int]],
-    config: dict[str, Any],
-    place: Worker,
-    epoch: int,
-) -> float:
-    settings, total, count = config["settings"], 0.0, 0
-    model.train()
-    bfloat16 = fast_bfloat16(place.device)
-    batches = _batches(*data, config, place, epoch)
-    # On a CPU the network has all cores already: preparing beside it would only be in its way.
-    for clips, targets in batches if place.device.type == "cpu" else _ahead(batches):
-        clips = clips.to(place.device, memory_format=torch.channels_last_3d)
-        targets = targets.to(place.device)
-        with torch.autocast(place.device.type, torch.bfloat16, enabled=bfloat16):
-            logits = model(clips).logits
-        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
-        optimizer.step()
-        schedule.step()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(DIVERGED)
-        total, count = total + value, count + 1
-    return total / max(count, 1)
+def _plan(samples: int, settings: Any, epoch: int) -> list[tuple[float, list[int]]]:
+    """An epoch's global batches of draws, and the part of the epoch that is over before each."""
+    order = np.random.default_rng([settings.seed, epoch]).permutation(samples * settings.windows_per_sample)
+    batches = [
+        (first / len(order), order[first : first + settings.batch_size].tolist())
+        for first in range(0, len(order), settings.batch_size)
+    ]
+    # A rest that is too small for every worker to have a part is left out, unless it is all there is.
+    return [batch for batch in batches if len(batch[1]) >= settings.run.workers] or batches[:1]
 
 
 def _batches(
-    samples: Samples, numbers: dict[str, int], config: dict[str, Any], place: Worker, epoch: int
+    samples: Samples,
+    numbers: dict[str, int],
+    config: dict[str, Any],
+    place: Worker,
+    epoch: int,
+    plan: list[tuple[float, list[int]]],
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """This worker's part of each batch; the same windows whatever the number of workers."""
     settings, size = config["settings"], config["config"]
-    order = np.random.default_rng([settings.seed, epoch]).permutation(
-        len(samples) * settings.windows_per_sample
-    )
     reader, backdrops = samples.reader(), config.setdefault("backdrops", {})
-    for first in range(0, len(order), settings.batch_size):
-        batch = order[first : first + settings.batch_size].tolist()
+    for over, batch in plan:
         share = place.share(batch)
-        if len(batch) < place.count:  # too few for every worker to have one
-            continue
         clips = []
         for draw in share:
             rng = np.random.default_rng([settings.seed, epoch, draw])
-            progress = (epoch + first / len(order)) / settings.epochs
+            progress = (epoch + over) / settings.epochs
             frames = _window(reader, backdrops, draw % len(samples), settings, progress, rng)
             clips.append(augment_clip(frames, size, rng, flip=settings.flip))
         targets = [numbers[samples.labels[draw % len(samples)]] for draw in share]
@@ -200,16 +272,17 @@ def _accuracy(
     held_out: Samples,
     numbers: dict[str, int],
     size: SignEncoderConfig,
-    place: Worker,
+    bfloat16: bool,
 ) -> float:
     """Percent of the held-out signs whose middle window gets their label."""
     encoder.eval()
+    device = encoder.logits.conv3d.weight.device
     reader, right = held_out.reader(), 0
     for first in range(0, len(held_out), EVALUATION_BATCH):
         rows = range(first, min(first + EVALUATION_BATCH, len(held_out)))
         frames = np.stack([centre_crop(middle_window(reader[i]), size.frame_size) for i in rows])
-        clips = normalise(torch.from_numpy(frames)).permute(0, 4, 1, 2, 3).contiguous().to(place.device)
-        with torch.autocast(place.device.type, torch.bfloat16, enabled=fast_bfloat16(place.device)):
+        clips = normalise(torch.from_numpy(frames)).permute(0, 4, 1, 2, 3).contiguous().to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             found = encoder(clips).logits.argmax(dim=1).tolist()
         right += sum(f == numbers[held_out.labels[i]] for f, i in zip(found, rows, strict=True))
     return round(100.0 * float(right) / len(held_out), 2)

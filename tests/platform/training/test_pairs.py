@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cico_platform.training.pairs import epoch_batches
-from cico_platform.training.runs import Worker, read_history
+from cico_platform.training.session import Worker
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 99))
@@ -33,10 +33,3 @@ def test_workers_share_a_batch_in_order_and_evenly(size: int, count: int) -> Non
     shares = [Worker(rank, count, torch.device("cpu")).share(list(range(size))) for rank in range(count)]
     assert [video for share in shares for video in share] == list(range(size))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_the_history_of_a_run_that_was_cut_counts_a_repeated_epoch_once(tmp_path) -> None:
-    path = tmp_path / "history.jsonl"
-    path.write_text('{"epoch": 1, "loss": 3}\n{"epoch": 2, "loss": 2}\n{"epoch": 2, "loss": 1.5}\n{"epo')
-    assert read_history(path) == [{"epoch": 1, "loss": 3}, {"epoch": 2, "loss": 1.5}]
-    assert read_history(tmp_path / "none") == []

@@ -1,61 +1,176 @@
-"""A run goes on from its last checkpoint after a worker died, and an ended run is not trained again."""
+"""A run goes on where it was, to the step: after a worker's death, and after a damaged checkpoint."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from cico_platform.errors import CicoError
-from cico_platform.training.runs import HISTORY_FILE, read_history, run_training
+from cico_platform.errors import CicoError, InputError
+from cico_platform.training.checkpoints import CheckpointStore, DamagedCheckpointError
+from cico_platform.training.runs import CHECKPOINTS, RunSettings, check_workers, run_training
+from cico_platform.training.session import Session
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
-EPOCHS = 4
+STEPS, KEY = 6, "a-key"
+EVERY_STEP = RunSettings(checkpoint_seconds=0, threads=1)
 
 
-def make_loop(marks: Path, trouble: str) -> Any:
-    """A loop that counts to four and gets into trouble at its third epoch, the first time."""
+def make_loop(marks: Path, trouble: str = "", at: int = 4) -> Any:
+    """A loop that adds random numbers, and gets into trouble in the middle, the first time (or each time)."""
 
-    def loop(config: dict[str, Any]) -> None:
+    def loop(config: dict[str, Any], session: Session) -> None:
         import os
         import time
 
-        from cico_platform.training import runs
+        import torch
 
-        runs.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-        place = runs.worker(1)
-        state = runs.load_state(place) or {"epoch": 0, "sum": 0}
-        saver = runs.Saver(place, config["folder"])
-        for epoch in range(state["epoch"], EPOCHS):
+        state = session.restored or {"sum": 0.0}
+        total = float(state["sum"])
+        torch.manual_seed(7)
+        session.resume_random()
+        for step in range(session.step, STEPS):
             with marks.open("a") as file:
-                file.write(f"{epoch} ")
-            if epoch == 2 and trouble == "dies" and marks.read_text().count("2") == 1:
-                time.sleep(2)  # the controller takes a report a moment after it was made
+                file.write(f"{step} ")
+            if step == at and trouble == "dies" and marks.read_text().split().count(str(at)) == 1:
                 os._exit(1)
-            if epoch == 2 and trouble == "fails":
-                raise ValueError("the third epoch is cursed")
-            state = {"epoch": epoch + 1, "sum": state["sum"] + epoch}
-            saver.save(state, {"epoch": epoch + 1}, last=epoch + 1 == EPOCHS)
+            if step == at and trouble == "always dies":
+                time.sleep(0.2)
+                os._exit(1)
+            if step == at and trouble == "fails":
+                raise ValueError("the fifth step is cursed")
+            if step == at and trouble == "diverges":
+                raise FloatingPointError("the loss is no longer a number; lower the learning rate")
+            total += float(torch.rand(()))
+            last = step + 1 == STEPS
+            row = {"epoch": 1, "steps": STEPS, "loss": total}
+            session.after_step(row, lambda kept=total: {"sum": kept}, end_of_epoch=last, last=last)
 
     return loop
 
 
-def test_a_worker_that_dies_is_replaced_and_repeats_no_saved_epoch(tmp_path: Path) -> None:
-    marks, folder = tmp_path / "marks", tmp_path / "folder"
-    folder.mkdir()
-    state = run_training(make_loop(marks, "dies"), {}, folder, 1, EPOCHS)
-    assert state == {"epoch": EPOCHS, "sum": 0 + 1 + 2 + 3}
-    assert marks.read_text().split() == ["0", "1", "2", "2", "3"]
-    assert [row["epoch"] for row in read_history(folder / HISTORY_FILE)] == [1, 2, 3, 4]
-
-    began = time.monotonic()
-    again = run_training(make_loop(marks, "dies"), {}, folder, 1, EPOCHS)
-    assert again == state
-    assert len(marks.read_text().split()) == 5
-    assert time.monotonic() - began < 120
+def undisturbed() -> float:
+    """What the loop adds up to where nothing happens."""
+    torch.manual_seed(7)
+    return sum(float(torch.rand(())) for _ in range(STEPS))
 
 
-@pytest.mark.slow
-def test_an_error_that_stays_is_told_in_its_own_words(tmp_path: Path) -> None:
-    with pytest.raises(CicoError, match="training failed: the third epoch is cursed"):
-        run_training(make_loop(tmp_path / "marks", "fails"), {}, tmp_path, 1, EPOCHS)
+@pytest.mark.usefixtures("ray_cluster")
+class TestRuns:
+    def test_a_worker_that_dies_repeats_no_saved_step_and_draws_the_same_numbers(
+        self, tmp_path: Path
+    ) -> None:
+        marks, seen, rows = tmp_path / "marks", list[tuple[Any, ...]](), list[dict[str, Any]]()
+        state = run_training(
+            make_loop(marks, "dies"), {}, tmp_path / "run", KEY, EVERY_STEP,
+            lambda *p, **_: seen.append(p), [rows.append],
+        )  # fmt: skip
+        assert state["sum"] == pytest.approx(undisturbed(), abs=1e-12)
+        assert marks.read_text().split() == ["0", "1", "2", "3", "4", "4", "5"]
+        assert seen[-1] == (STEPS, STEPS)
+        assert rows[-1]["step"] == STEPS
+        assert {"epoch", "steps", "loss", "time"} < set(rows[-1])
+
+        again = run_training(make_loop(marks), {}, tmp_path / "run", KEY, EVERY_STEP)
+        assert again["sum"] == state["sum"]
+        assert len(marks.read_text().split()) == 7, "an ended run is not trained again"
+
+    def test_a_damaged_checkpoint_is_passed_over_and_that_is_said(self, tmp_path: Path) -> None:
+        marks, said = tmp_path / "marks", list[str]()
+        settings = EVERY_STEP.model_copy(update={"keep": 3})
+        with pytest.raises(CicoError, match="cursed"):
+            run_training(make_loop(marks, "fails"), {}, tmp_path / "run", KEY, settings)
+        newest = sorted((tmp_path / "run" / CHECKPOINTS).glob("*.pt"))[-1]
+        newest.write_bytes(newest.read_bytes()[:-100] + bytes(100))
+        marks.unlink()
+        state = run_training(
+            make_loop(marks), {}, tmp_path / "run", KEY, settings, lambda *_, note="", **__: said.append(note)
+        )
+        assert marks.read_text().split() == ["3", "4", "5"]
+        assert state["sum"] == pytest.approx(undisturbed(), abs=1e-12)
+        assert any("damaged checkpoint was passed over" in note and newest.name in note for note in said)
+
+    def test_resume_never_starts_anew(self, tmp_path: Path) -> None:
+        marks = tmp_path / "marks"
+        run_training(make_loop(marks), {}, tmp_path / "run", KEY, EVERY_STEP)
+        run_training(
+            make_loop(marks), {}, tmp_path / "run", KEY, EVERY_STEP.model_copy(update={"resume": "never"})
+        )
+        assert marks.read_text().split() == [str(step) for step in range(STEPS)] * 2
+
+    def test_an_error_that_comes_again_is_told_in_its_own_words(self, tmp_path: Path) -> None:
+        with pytest.raises(CicoError, match=r"^training failed: the fifth step is cursed$"):
+            run_training(make_loop(tmp_path / "marks", "fails"), {}, tmp_path / "run", KEY, EVERY_STEP)
+        assert (tmp_path / "marks").read_text().split().count("4") == 2
+
+    def test_a_loss_that_is_no_number_is_not_tried_again(self, tmp_path: Path) -> None:
+        with pytest.raises(CicoError, match="lower the learning rate"):
+            run_training(make_loop(tmp_path / "marks", "diverges"), {}, tmp_path / "run", KEY, EVERY_STEP)
+        assert (tmp_path / "marks").read_text().split().count("4") == 1
+
+    @pytest.mark.slow
+    def test_workers_that_die_again_and_again_on_the_spot_end_the_run(self, tmp_path: Path) -> None:
+        with pytest.raises(CicoError, match="workers died 5 times at step 4"):
+            run_training(make_loop(tmp_path / "marks", "always dies"), {}, tmp_path / "run", KEY, EVERY_STEP)
+
+    def test_a_checkpoint_of_other_settings_is_refused_and_stays(self, tmp_path: Path) -> None:
+        run_training(make_loop(tmp_path / "marks"), {}, tmp_path / "run", KEY, EVERY_STEP)
+        with pytest.raises(CicoError, match="a checkpoint of other settings or inputs; remove"):
+            run_training(make_loop(tmp_path / "marks"), {}, tmp_path / "run", "another", EVERY_STEP)
+        assert CheckpointStore(tmp_path / "run" / CHECKPOINTS, KEY).last()[0] == STEPS
+
+
+def test_checkpoints_are_pruned_whole_and_refuse_what_was_changed(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path / "checkpoints", KEY, keep=2)
+    assert store.last() == (0, None, [])
+    for step in (1, 20, 300):
+        store.save(step, {"weights": torch.full((3,), float(step)), "history": [{"loss": 0.5}]})
+    assert store.steps() == [20, 300]
+    assert len(list(store.folder.iterdir())) == 4
+    step, state, complaints = store.last()
+    assert (step, complaints) == (300, [])
+    assert state is not None
+    torch.testing.assert_close(state["weights"], torch.full((3,), 300.0))
+
+    newest = store.folder / "step-0000000300.pt"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.raises(DamagedCheckpointError, match="is not what was written"):
+        store.load(300)
+    newest.unlink()
+    step, state, complaints = store.last()
+    assert step == 20
+    assert len(complaints) == 1
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    store = CheckpointStore(tmp_path / "checkpoints", KEY)
+    store.save(1, {"evil": Evil()})
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        store.last()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_each_worker_needs_a_part_of_every_batch() -> None:
+    check_workers(4, 16)
+    check_workers(1, 2)
+    with pytest.raises(InputError, match="5 workers can't share batches of 16"):
+        check_workers(5, 16)
+    with pytest.raises(ValueError, match="min_workers"):
+        RunSettings(workers=2, min_workers=3)
+
+
+def test_rows_are_told_now_and_then_and_at_the_end_of_an_epoch() -> None:
+    from cico_platform.training.session import Worker
+
+    session = Session(Worker(0, 1, torch.device("cpu")))
+    assert session.begin() == ""
+    for step in range(50):
+        session.after_step({"loss": 1.0}, dict, end_of_epoch=step == 49, last=step == 49)
+    assert [row["step"] for row in session.rows] == [50]
+    time.sleep(0.6)
+    session.after_step({"loss": 1.0}, dict, end_of_epoch=False, last=False)
+    assert [row["step"] for row in session.rows] == [50, 51]

@@ -17,7 +17,12 @@ from cico_platform.steps import Summary
 from cico_platform.training.samples import Cut, decode_samples
 from cico_platform.training.sign_encoder import SignEncoderSettings, train_sign_encoder
 
-MICRO_SETTINGS = {"width": MICRO.width, "frame_size": MICRO.frame_size, "threads": 1, "batch_size": 8}
+MICRO_SETTINGS = {
+    "width": MICRO.width,
+    "frame_size": MICRO.frame_size,
+    "run": {"threads": 1},
+    "batch_size": 8,
+}
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
@@ -108,7 +113,7 @@ def test_there_must_be_something_to_train_on(tiny_corpus: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="--init takes a sign encoder"):
         train_sign_encoder(tiny_corpus, tmp_path / "b", init=tmp_path)
     with pytest.raises(InputError, match="workers can't share"):
-        train_sign_encoder(tiny_corpus, tmp_path / "c", SignEncoderSettings(batch_size=2, workers=3))
+        train_sign_encoder(tiny_corpus, tmp_path / "c", SignEncoderSettings(batch_size=2, run={"workers": 3}))
 
 
 def test_a_fresh_classifier_is_made_for_other_signs(tmp_path: Path) -> None:

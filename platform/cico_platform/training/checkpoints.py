@@ -1,0 +1,103 @@
+"""Checkpoints of a training that is under way: whole or not at all, on any storage, the last few kept."""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cico_platform.errors import InputError
+from cico_platform.storage import Place, fresh, matching, write_whole
+
+State = dict[str, Any]
+DIGITS = 10
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint whose bytes are not those that were written."""
+
+
+@dataclass(frozen=True)
+class CheckpointStore:
+    """A folder of checkpoints: `step-N.pt` and `step-N.json`; the latter comes last: the checkpoint is whole.
+
+    Attributes
+    ----------
+    folder
+        On this machine or behind a URL; of several machines, where all of them can read.
+    key
+        What the training is (its step's key); checkpoints of another are refused.
+    keep
+        How many stay.
+    """
+
+    folder: Place
+    key: str
+    keep: int = 2
+
+    def save(self, step: int, state: State) -> None:
+        """Write the state after `step` optimiser steps, then remove those that are too many.
+
+        Raises
+        ------
+        OSError
+            If the storage is full or can't be written; the earlier checkpoints stay.
+        """
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getvalue()
+        about = {"key": self.key, "step": step, "sha256": hashlib.sha256(content).hexdigest()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self._weights(step), content)
+        write_whole(self._note(step), json.dumps(about).encode())
+        for old in self.steps()[: -self.keep]:
+            self._note(old).unlink(missing_ok=True)
+            self._weights(old).unlink(missing_ok=True)
+
+    def steps(self) -> list[int]:
+        """Steps of the whole checkpoints, in order."""
+        notes = matching(fresh(self.folder), "step-*.json")
+        return sorted(int(path.stem.partition("-")[2]) for path in notes)
+
+    def load(self, step: int, device: torch.device | None = None) -> State:
+        """The state after a step; nothing but tensors and plain values is unpickled.
+
+        Raises
+        ------
+        DamagedCheckpointError
+            If the file is missing, cut or changed.
+        InputError
+            If it is another training's.
+        """
+        try:
+            about = json.loads(self._note(step).read_text())
+            content = self._weights(step).read_bytes()
+            whole = about["sha256"] == hashlib.sha256(content).hexdigest()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedCheckpointError(f"'{self._note(step)}': {error}") from error
+        if not whole:
+            raise DamagedCheckpointError(f"'{self._weights(step)}' is not what was written")
+        if about.get("key") != self.key:
+            raise InputError(
+                f"'{self._weights(step)}' is a checkpoint of other settings or inputs; remove '{self.folder}'"
+            )
+        state: State = torch.load(io.BytesIO(content), map_location=device or "cpu", weights_only=True)
+        return state
+
+    def last(self, device: torch.device | None = None) -> tuple[int, State | None, list[str]]:
+        """The newest sound checkpoint: step (0: there is none), state, and what was wrong with newer ones."""
+        complaints: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                return step, self.load(step, device), complaints
+            except DamagedCheckpointError as error:
+                complaints.append(str(error))
+        return 0, None, complaints
+
+    def _weights(self, step: int) -> Place:
+        return self.folder / f"step-{step:0{DIGITS}d}.pt"
+
+    def _note(self, step: int) -> Place:
+        return self.folder / f"step-{step:0{DIGITS}d}.json"

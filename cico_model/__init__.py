@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cico_model.similarity import similarity
 
 if TYPE_CHECKING:
+    from cico_model.accumulation import two_pass_backward
     from cico_model.alignment import align, word_spans
     from cico_model.checkpoint import (
         import_sign_encoder,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cico_model.inference import optimize_for_inference
     from cico_model.loss import distributed_retrieval_loss, pooled_loss, retrieval_loss
     from cico_model.metrics import retrieval_metrics, retrieval_ranks
-    from cico_model.model import RetrievalModel
+    from cico_model.model import PairBatch, RetrievalModel
     from cico_model.optimizer import PublishedAdam
     from cico_model.pseudo_labels import merge_windows
     from cico_model.retrieval_checkpoint import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cico_model.towers import TextTower, VideoTower
 
 HOMES = {
+    "accumulation": ("two_pass_backward",),
     "alignment": ("align", "word_spans"),
     "checkpoint": ("import_sign_encoder", "load_sign_encoder", "save_sign_encoder"),
     "clip_import": ("import_clip",),
@@ -44,7 +46,7 @@ HOMES = {
     "inference": ("optimize_for_inference",),
     "loss": ("distributed_retrieval_loss", "pooled_loss", "retrieval_loss"),
     "metrics": ("retrieval_metrics", "retrieval_ranks"),
-    "model": ("RetrievalModel",),
+    "model": ("PairBatch", "RetrievalModel"),
     "optimizer": ("PublishedAdam",),
     "pseudo_labels": ("merge_windows",),
     "retrieval_checkpoint": (
@@ -63,6 +65,7 @@ HOMES = {
 __all__ = [
     "ClipTokenizer",
     "CorpusTokenizer",
+    "PairBatch",
     "PublishedAdam",
     "RetrievalModel",
     "SignEncoder",
@@ -91,6 +94,7 @@ __all__ = [
     "score_matrix",
     "select_windows",
     "similarity",
+    "two_pass_backward",
     "window_starts",
     "word_spans",
 ]

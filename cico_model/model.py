@@ -27,6 +27,35 @@ class EncodedText(NamedTuple):
     words: list[list[Word]]
 
 
+class PairBatch(NamedTuple):
+    """A batch of pairs: features [B, T, F] and their mask [B, T], token ids and their mask [B, L].
+
+    `ids_augmented` and `text_valid_augmented` are those of the same texts after augmentation.
+    """
+
+    features: Tensor
+    valid: Tensor
+    ids: Tensor
+    text_valid: Tensor
+    ids_augmented: Tensor | None = None
+    text_valid_augmented: Tensor | None = None
+
+
+class PairTokens(NamedTuple):
+    """A batch of pairs as the towers say it: tokens [B, N, D] and masks [B, N]."""
+
+    video: Tensor
+    video_valid: Tensor
+    text: Tensor
+    text_valid: Tensor
+    augmented: Tensor | None = None
+    augmented_valid: Tensor | None = None
+
+    def tokens(self) -> list[Tensor]:
+        """The tokens without their masks."""
+        return [t for t in (self.video, self.text, self.augmented) if t is not None]
+
+
 class RetrievalModel(nn.Module):
     """Sign videos and texts in one space.
 
@@ -112,23 +141,37 @@ class RetrievalModel(nn.Module):
         ids_augmented, text_valid_augmented
             The same for the augmented texts.
         """
-        video_tokens, video_valid = self.encode_video(features, valid), self.video_mask(valid)
-        text_tokens = self.text(ids)
+        batch = PairBatch(features, valid, ids, text_valid, ids_augmented, text_valid_augmented)
+        return self.loss(self.encode_pairs(batch))
+
+    def encode_pairs(self, batch: PairBatch) -> PairTokens:
+        """Tokens of a batch of pairs: the half of `forward` that knows each pair by itself."""
+        video = self.encode_video(batch.features, batch.valid), self.video_mask(batch.valid)
+        augmented, augmented_valid = batch.ids_augmented, batch.text_valid_augmented
+        # Pooled tokens have one direction for both, with nothing for augmented text alone: it is the text.
+        if self.config.pooling == "mean" and augmented is not None and augmented_valid is not None:
+            return PairTokens(*video, self.text(augmented), augmented_valid)
+        text = self.text(batch.ids), batch.text_valid
+        return PairTokens(*video, *text, None if augmented is None else self.text(augmented), augmented_valid)
+
+    def loss(self, pairs: PairTokens) -> Tensor:
+        """Loss of all workers' batches together, as the model's settings have it."""
         if self.config.pooling == "mean":
-            # One direction for both, so that there is nothing for augmented text alone: it is the text.
-            if ids_augmented is not None and text_valid_augmented is not None:
-                text_tokens, text_valid = self.text(ids_augmented), text_valid_augmented
             return pooled_loss(
-                video_tokens, text_tokens, video_valid, text_valid, logit_scale=self.logit_scale
+                pairs.video,
+                pairs.text,
+                pairs.video_valid,
+                pairs.text_valid,
+                logit_scale=self.logit_scale,
             )
         return distributed_retrieval_loss(
-            video_tokens,
-            text_tokens,
-            video_valid,
-            text_valid,
+            pairs.video,
+            pairs.text,
+            pairs.video_valid,
+            pairs.text_valid,
             logit_scale=self.logit_scale,
-            text_tokens_augmented=None if ids_augmented is None else self.text(ids_augmented),
-            text_valid_augmented=text_valid_augmented,
+            text_tokens_augmented=pairs.augmented,
+            text_valid_augmented=pairs.augmented_valid,
             weight=self.config.weight,
             design=self.config.design,
             temperature=self.config.temperature,

@@ -13,13 +13,14 @@ from cico_platform.benchmarks.settings import BenchSettings, Task
 from cico_platform.benchmarks.similarity_sides import TEXT_TOKENS, VIDEO_TOKENS, draw_test_set
 
 SIDES = "cico_platform.benchmarks.similarity_sides"
+STEP_SIDES = "cico_platform.benchmarks.step_sides"
 TRAINING_REPEATS = 7
 LARGE_REPEATS = 3
 SCORING_REPEATS = 3
 # The plain way is not tried where it would take more of the free memory than this.
 MOST_OF_MEMORY = 0.9
-FULL = {"width": 512, "small": 128, "large": 512, "videos": 2348, "texts": 1969, "part": 256}
-QUICK = {"width": 64, "small": 16, "large": 32, "videos": 160, "texts": 120, "part": 64}
+FULL = {"width": 512, "small": 128, "large": 512, "videos": 2348, "texts": 1969, "part": 256, "piece": 64}
+QUICK = {"width": 64, "small": 16, "large": 32, "videos": 160, "texts": 120, "part": 64, "piece": 8}
 
 
 def bench_similarity(settings: BenchSettings, say: Say) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def bench_similarity(settings: BenchSettings, say: Say) -> dict[str, Any]:
     -------
     dict
         `rows`: `training-128`, `training-512` (seconds for forward and backward), `scoring` (pairs/s, with
-        its `roofline`); `machine`.
+        its `roofline`), `two-pass-512` (seconds for the gradients of both towers); `machine`.
 
     Raises
     ------
@@ -45,8 +46,9 @@ def bench_similarity(settings: BenchSettings, say: Say) -> dict[str, Any]:
         plain_needs = small["memory_mib"].get("plain", 0.0) * growth / 1024
         large = _training("training-512", sizes["large"], sizes, folder, settings, say, plain_needs)
         scoring = _scoring(sizes, folder, settings, say)
+        step = _two_passes(sizes, folder, settings, say)
     return {
-        "rows": [small, large, scoring],
+        "rows": [small, large, scoring, step],
         "machine": describe_machine(settings.threads),
         "quick": settings.quick,
     }
@@ -101,6 +103,19 @@ def _scoring(sizes: dict[str, int], folder: Path, settings: BenchSettings, say: 
     return row
 
 
+def _two_passes(sizes: dict[str, int], folder: Path, settings: BenchSettings, say: Say) -> Row:
+    """A step of both towers: the whole batch at once, and a piece at a time."""
+    batch, piece, towers = sizes["large"], sizes["piece"], "tiny" if settings.quick else "small"
+    say(f"two-pass-512: gradients of the towers for {batch} pairs, ours {piece} pairs at a time")
+    values = {"batch": batch, "piece": piece, "towers": towers}
+    task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=values)
+    sides = [Side("plain", f"{STEP_SIDES}:plain_step", task), Side("ours", f"{STEP_SIDES}:our_step", task)]
+    found = interleave(sides, settings.count(LARGE_REPEATS), say)
+    plain, ours = found["plain"], found["ours"]
+    size = f"batch {batch}, '{towers}' towers; ours: {piece} pairs at a time"
+    return make_row("two-pass-512", size, plain, ours, difference=partial(_relative, plain, ours))
+
+
 def _roofline(products: Measured, ours: Measured, task: Task) -> dict[str, Any]:
     """What the multiplication of all padded tokens costs, and ours beside it."""
     videos, texts, part = (task.values[name] for name in ("videos", "texts", "part"))
@@ -129,6 +144,13 @@ def _gradients(plain: Measured, ours: Measured) -> dict[str, float]:
     pairs = {name: (plain.outputs[name], ours.outputs[name]) for name in ours.outputs}
     flat = [(a.reshape(1, -1), b.reshape(1, -1)) for name, (a, b) in pairs.items() if name != "loss"]
     return compare(pairs.values(), flat)
+
+
+def _relative(plain: Measured, ours: Measured) -> dict[str, float]:
+    """`_gradients`, and the largest difference as a part of the largest gradient."""
+    found, largest = _gradients(plain, ours), float(abs(plain.outputs["gradient"]).max())
+    apart = float(abs(plain.outputs["gradient"] - ours.outputs["gradient"]).max())
+    return {**found, "relative": float(f"{apart / largest:.3g}")}
 
 
 def _scores(plain: Measured, ours: Measured, part: int) -> dict[str, float]:

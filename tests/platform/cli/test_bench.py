@@ -20,6 +20,7 @@ from cico_platform.cli.bench import app
 from cico_platform.errors import InputError
 
 TRAINING = "cico_platform.benchmarks.similarity_sides:our_training"
+STEP = "cico_platform.benchmarks.step_sides"
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +103,22 @@ def test_a_training_batch_takes_an_eighth_of_the_plain_ways_memory(tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_two_passes_take_a_quarter_of_the_plain_steps_memory_and_have_its_gradient(tmp_path: Path) -> None:
+    task = Task(folder=tmp_path, threads=2, seed=0, values={"batch": 128, "piece": 16, "towers": "small"})
+    sides = [Side(name, f"{STEP}:{name}_step", task) for name in ("plain", "our")]
+    found = interleave(sides, 2, lambda _: None)
+    assert found["our"].memory["extra"] <= found["plain"].memory["extra"] / 4
+    gradients = [torch.from_numpy(side.outputs["gradient"]) for side in found.values()]
+    largest = float(gradients[0].abs().max())
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-5 * largest)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "names"),
     [
         ("sign-encoder", ["float32", "bfloat16", "int8", "features-175", "mining-175"]),
-        ("similarity", ["training-128", "training-512", "scoring"]),
+        ("similarity", ["training-128", "training-512", "scoring", "two-pass-512"]),
     ],
 )
 def test_a_quick_run_gives_every_row(verb: str, names: list[str]) -> None:

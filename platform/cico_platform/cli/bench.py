@@ -86,6 +86,18 @@ def pipeline(
     _finish("bench pipeline", bench_pipeline(settings, say), json)
 
 
+@app.command("training")
+def training(
+    quick: Quick = False, repeats: Repeats = 0, threads: Threads = 0, seed: Seed = 0, json: Json = False
+) -> None:
+    """The retrieval model's steps: Ray Train beside the loop without Ray, two workers beside one."""
+    from cico_platform.benchmarks.training import bench_training
+    from cico_platform.cli.output import say
+
+    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    _finish("bench training", bench_training(settings, say), json)
+
+
 @app.command("precision")
 def precision(
     work_dir: Annotated[

@@ -4,18 +4,18 @@ import time
 from typing import Any
 
 import numpy as np
-import ray
 import torch
 from torch import Tensor
 
+from cico_model.accumulation import two_pass_backward
 from cico_model.metrics import retrieval_metrics
-from cico_model.model import RetrievalModel
+from cico_model.model import PairBatch, RetrievalModel
 from cico_model.optimizer import PublishedAdam, parameter_groups, warmup_cosine
 from cico_model.text import augment_text
 from cico_platform.pipelines.stored_features import pad_features
 from cico_platform.training.checkpoints import State
 from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
-from cico_platform.training.session import Session, Worker, takes_bfloat16, wrap
+from cico_platform.training.session import Session, Worker, fetched, takes_bfloat16, wrap
 
 MAX_GRAD_NORM = 1.0
 SMALLEST_SHARE = 4
@@ -34,13 +34,14 @@ class Training:
 
     def __init__(self, config: dict[str, Any], session: Session) -> None:
         self.settings, self.session, self.place = config["settings"], session, session.place
-        self.train, self.validation, weights = ray.get(
-            [config["train"], config["validation"], config["weights"]]
+        self.train, self.validation, weights = (
+            fetched(config[name]) for name in ("train", "validation", "weights")
         )
         self.model = RetrievalModel(config["config"], config["tokenizer"])
         self.model.load_state_dict(weights)
         self.model.to(self.place.device)
-        self.wrapped = wrap(self.model, self.place)
+        # Two passes average the workers' gradients themselves.
+        self.wrapped = self.model if self.settings.piece else wrap(self.model, self.place)
         self.batches = [_plan(self.train, self.settings, epoch) for epoch in range(self.settings.epochs)]
         steps = sum(len(epoch) for epoch in self.batches)
         self.optimizer, self.schedule = _optimizer(self.model, self.settings, steps)
@@ -114,23 +115,31 @@ class Training:
         """
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bfloat16):
-                loss = self.wrapped(*inputs)
+            loss = self.backward(inputs)
         except ValueError as error:
             # The model refuses tokens that are no numbers; sound features then mean weights that are not.
             if "not finite" not in str(error) or not bool(torch.isfinite(inputs[0]).all()):
                 raise
             raise FloatingPointError(DIVERGED) from None
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
         self.optimizer.step()
         self.model.clamp_logit_scale()
         if self.schedule:
             self.schedule.step()
-        value = float(loss.detach())
+        value = float(loss)
         if not np.isfinite(value):
             raise FloatingPointError(DIVERGED)
         return value
+
+    def backward(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Gradients of the whole batch's loss, all at once or in two passes over pieces; returns the loss."""
+        dtype = torch.bfloat16 if self.bfloat16 else None
+        if self.settings.piece:
+            return two_pass_backward(self.model, PairBatch(*inputs), self.settings.piece, autocast=dtype)
+        with torch.autocast(self.place.device.type, dtype, enabled=dtype is not None):
+            loss: Tensor = self.wrapped(*inputs)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def current_lr(self) -> float:
         """Learning rate of the next step."""

@@ -178,6 +178,11 @@ def run_loop(loop: Callable[[dict[str, Any], Session], None], config: dict[str, 
         raise
 
 
+def fetched(value: Any) -> Any:
+    """What a reference to Ray's object store stands for; anything else is itself."""
+    return ray.get(value) if isinstance(value, ray.ObjectRef) else value
+
+
 def describe(error: BaseException) -> str:
     """An error in a line, for people."""
     lines = [line for line in str(error).splitlines() if line.strip()]

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import ray
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
 from cico_platform.training.checkpoints import State
 from cico_platform.training.samples import Reader, Samples, middle_window
-from cico_platform.training.session import Session, Worker, takes_bfloat16, wrap
+from cico_platform.training.session import Session, Worker, fetched, takes_bfloat16, wrap
 
 EVALUATION_BATCH = 32
 STEP_EPOCHS = (20, 40)
@@ -47,8 +46,7 @@ class Training:
         self.session, self.place = session, session.place
         self.samples, self.held_out = config["samples"], config["held_out"]
         torch.manual_seed(self.settings.seed)
-        weights = None if config["weights"] is None else ray.get(config["weights"])
-        encoder = _network({**config, "weights": weights}).to(self.place.device)
+        encoder = _network({**config, "weights": fetched(config["weights"])}).to(self.place.device)
         self.encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.model = wrap(self.encoder, self.place)
         self.numbers = {label: number for number, label in enumerate(config["labels"])}

@@ -1,4 +1,4 @@
-"""Trainings end with the weights of an undisturbed run, whoever dies meanwhile, however many workers there are."""
+"""Trainings end with the weights of an undisturbed run, whoever dies, however many workers there are."""
 
 import json
 import os

@@ -1,0 +1,73 @@
+"""`cico bench training`: steps of the retrieval model on Ray Train, beside the same loop without Ray."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cico_platform.benchmarks.interleave import Say, Side, interleave
+from cico_platform.benchmarks.machine import describe_machine
+from cico_platform.benchmarks.rows import Row, compare, make_row
+from cico_platform.benchmarks.settings import BenchSettings, Task
+from cico_platform.benchmarks.training_sides import PAIRS
+
+SIDES = "cico_platform.benchmarks.training_sides"
+EPOCHS, QUICK_EPOCHS = 40, 4
+BATCH = 64
+REPEATS = 3
+
+
+def bench_training(settings: BenchSettings, say: Say) -> dict[str, Any]:
+    """Measure `train retrieval` on drawn pairs of the demo's size, in pairs/s, once started.
+
+    Returns
+    -------
+    dict
+        `rows`: `plain-loop` (the same loop in one process without Ray, without checkpoints) and `two-workers`
+        (one worker of one thread on one core; two on two); `machine`. `difference` compares the epochs' losses.
+    """
+    epochs = QUICK_EPOCHS if settings.quick else EPOCHS
+    one: dict[str, Any] = {"workers": 1, "threads": 1, "cores": 1}
+    two: dict[str, Any] = {"workers": 2, "threads": 1, "cores": 2}
+    alone = {"threads": settings.threads}
+    comparisons = {
+        "plain-loop": (
+            ("plain_loop", {"threads": settings.threads}),
+            ("ray_train", {"threads": settings.threads}),
+        ),
+        "two-workers": (("ray_train", one), ("ray_train", two)),
+    }
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
+        for row, sides in comparisons.items():
+            say(f"{row}: {epochs} epochs of {PAIRS} pairs in batches of {BATCH}")
+            rows.append(_row(row, sides, epochs, Path(name), settings, say))
+    return {"rows": rows, "machine": describe_machine(settings.threads), "quick": settings.quick}
+
+
+def _row(
+    name: str,
+    sides: tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]],
+    epochs: int,
+    folder: Path,
+    settings: BenchSettings,
+    say: Say,
+) -> Row:
+    tasks = []
+    for side, (function, values) in zip(("plain", "ours"), sides, strict=True):
+        given = {**values, "epochs": epochs, "batch": BATCH}
+        task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=given)
+        tasks.append(Side(f"{name}-{side}", f"{SIDES}:{function}", task))
+    found = interleave(tasks, settings.count(REPEATS), say)
+    plain, ours = (found[task.name] for task in tasks)
+    for measured in (plain, ours):
+        measured.memory = {}  # most of it is that of Ray's workers, other processes
+    pair = [(plain.outputs.get("loss"), ours.outputs.get("loss"))]
+    return make_row(
+        name,
+        f"{epochs} epochs of {PAIRS} pairs, batch {BATCH}",
+        plain,
+        ours,
+        unit="pairs/s",
+        amounts=(epochs * PAIRS, epochs * PAIRS),
+        difference=lambda: compare(pair, pair),  # type: ignore[arg-type]
+    )

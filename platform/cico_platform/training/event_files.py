@@ -2,7 +2,6 @@
 
 import struct
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +30,7 @@ class EventFiles:
         from tensorboardX.event_file_writer import EventsWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._writer = EventsWriter(str(folder / "events"), f".{uuid.uuid4().hex[:8]}")
+        self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
 
     def write(self, figures: Mapping[str, float], step: int, seconds: float | None = None) -> None:
         """Write the figures of a step; they are on the disk when this returns."""

@@ -30,10 +30,7 @@ def bench_training(settings: BenchSettings, say: Say) -> dict[str, Any]:
     two: dict[str, Any] = {"workers": 2, "threads": 1, "cores": 2}
     alone = {"threads": settings.threads}
     comparisons = {
-        "plain-loop": (
-            ("plain_loop", {"threads": settings.threads}),
-            ("ray_train", {"threads": settings.threads}),
-        ),
+        "plain-loop": (("plain_loop", alone), ("ray_train", alone)),
         "two-workers": (("ray_train", one), ("ray_train", two)),
     }
     rows: list[Row] = []

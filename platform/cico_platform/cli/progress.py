@@ -1,13 +1,12 @@
 """What the verbs that work through clips share: a bar, settings from options, the closing line."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cico_platform.cli.output import console, emit, end, say_summary
-from cico_platform.errors import InputError
 
 if TYPE_CHECKING:
     from cico_platform.settings import OnProgress, Settings
@@ -89,36 +88,9 @@ def make_settings(kind: type[S], **values: Any) -> S:
     InputError
         If a value is out of range or a name is unknown: it says which.
     """
-    from pydantic import ValidationError
+    from cico_platform.settings import validated
 
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"setting '{name}': {first['msg']} (was given {first['input']!r})") from error
-
-
-def with_sets(base: "Settings", sets: Sequence[str] | None, **options: Any) -> dict[str, Any]:
-    """The values of settings, with options that were given and then `name=value` pairs over them.
-
-    Raises
-    ------
-    InputError
-        If a pair is none.
-    """
-    import json
-
-    values = base.model_dump() | {name: value for name, value in options.items() if value is not None}
-    for pair in sets or []:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise InputError(f"--set takes name=value, not '{pair}'")
-        try:
-            values[name.strip()] = json.loads(text)
-        except json.JSONDecodeError:
-            values[name.strip()] = text
-    return values
+    return validated(kind, values)
 
 
 def finish(verb: str, summary: "Summary", as_json: bool, strict: bool = False) -> None:

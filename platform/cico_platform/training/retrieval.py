@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,10 +21,11 @@ from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import load_features, read_info
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, on_this_machine, working_copy
+from cico_platform.storage import Place, on_this_machine, place, working_copy
 from cico_platform.training.pairs import Pairs, load_pairs
 from cico_platform.training.retrieval_loop import train_loop
 from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
+from cico_platform.training.tracking import TrackingSettings, tracked
 
 STAGE = "train-retrieval"
 METRICS_FILE = "metrics.json"
@@ -61,6 +63,8 @@ class RetrievalSettings(Settings):
         encoded twice, the gradient is that of the whole batch (`cico_model.accumulation`). 0: all at once.
     run
         Workers, checkpoints and what else does not change what is trained.
+    tracking
+        Where the figures go while it trains.
     """
 
     size: Literal["paper", "small", "tiny"] = "tiny"
@@ -87,6 +91,7 @@ class RetrievalSettings(Settings):
     piece: int = Field(default=0, ge=0)
     seed: int = 0
     run: RunSettings = RunSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @classmethod
     def published(cls) -> "RetrievalSettings":
@@ -98,7 +103,7 @@ class RetrievalSettings(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out."""
-        return self.model_dump(exclude={"run"})
+        return self.model_dump(exclude={"run", "tracking"})
 
 
 def train_retrieval(
@@ -152,7 +157,9 @@ def train_retrieval(
     )
 
     def body(folder: Place) -> Summary:
-        return _train(folder, key, source, features, settings, start, on_progress, on_row)
+        with working_copy(folder) as local, tracked(local, place(out).name, settings) as track:
+            rows = [track, *on_row]
+            return _train(folder, local, key, source, features, settings, start, on_progress, rows)
 
     return run_step(out, STAGE, key, body)
 
@@ -166,6 +173,7 @@ def _load(folder: str | Place) -> RetrievalModel:
 
 def _train(
     folder: Place,
+    local: Path,
     key: str,
     corpus: Corpus,
     features: str | Place,
@@ -194,11 +202,10 @@ def _train(
     state = run_training(train_loop, config, folder, key, settings.run, on_progress, on_row)
     model.load_state_dict(state["best"])
     details = _details(state)
-    described = {"settings": settings.model_dump(), "alpha": loaded.alpha, "features": read_info(features)}
-    metrics = {**details, "settings": settings.model_dump(), "history": state["history"]}
-    with working_copy(folder) as local:
-        save_retrieval_model(local, model, {**described, **details})
-        write_json(local / METRICS_FILE, metrics)
+    kept = settings.model_dump(exclude={"tracking"})  # a server's address may hold a password
+    described = {"settings": kept, "alpha": loaded.alpha, "features": read_info(features)}
+    save_retrieval_model(local, model, {**described, **details})
+    write_json(local / METRICS_FILE, {**details, "settings": kept, "history": state["history"]})
     clean_up(folder)
     clips = len(corpus.clips(split="train", labelled=False))
     return Summary(len(train), clips - len(train), 0, 0.0, details)

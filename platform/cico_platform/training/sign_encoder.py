@@ -1,6 +1,7 @@
 """Training of the sign encoder: on a dictionary of isolated signs, or on mined pseudo-labels."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import ray
@@ -16,10 +17,11 @@ from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.mine import read_segments
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, on_this_machine, working_copy
+from cico_platform.storage import Place, on_this_machine, place, working_copy
 from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
 from cico_platform.training.samples import Cut, decode_samples
 from cico_platform.training.sign_encoder_loop import train_loop
+from cico_platform.training.tracking import TrackingSettings, tracked
 
 STAGE = "train-sign-encoder"
 HISTORY_FILE = "history.json"
@@ -60,6 +62,8 @@ class SignEncoderSettings(Settings):
     run
         Workers, checkpoints and what else does not change what is trained. (Of several workers, each
         normalises its own part of a batch, as published.)
+    tracking
+        Where the figures go while it trains.
     """
 
     size: Literal["paper", "small", "tiny"] = "tiny"
@@ -84,6 +88,7 @@ class SignEncoderSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
     run: RunSettings = RunSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @classmethod
     def published(cls) -> "SignEncoderSettings":
@@ -100,7 +105,7 @@ class SignEncoderSettings(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out."""
-        return self.model_dump(exclude={"run"})
+        return self.model_dump(exclude={"run", "tracking"})
 
 
 def train_sign_encoder(
@@ -148,7 +153,9 @@ def train_sign_encoder(
     )
 
     def body(folder: Place) -> Summary:
-        return _train(folder, key, source, (train, validation), settings, start, on_progress, on_row)
+        with working_copy(folder) as local, tracked(local, place(out).name, settings) as track:
+            cuts, rows = (train, validation), [track, *on_row]
+            return _train(folder, local, key, source, cuts, settings, start, on_progress, rows)
 
     return run_step(out, STAGE, key, body)
 
@@ -186,6 +193,7 @@ def _load(folder: str | Place) -> tuple[SignEncoder, list[str]]:
 
 def _train(
     folder: Place,
+    local: Path,
     key: str,
     corpus: Corpus,
     cuts: tuple[list[Cut], list[Cut]],
@@ -218,9 +226,9 @@ def _train(
     state = run_training(train_loop, given, folder, key, settings.run, on_progress, on_row)
     encoder = SignEncoder(len(labels), config)
     encoder.load_state_dict(state["model"])
-    with working_copy(folder) as local:
-        save_sign_encoder(local, encoder, labels, {"settings": settings.model_dump()})
-        write_json(local / HISTORY_FILE, state["history"])
+    # Without the trackers: a server's address may hold a password.
+    save_sign_encoder(local, encoder, labels, {"settings": settings.model_dump(exclude={"tracking"})})
+    write_json(local / HISTORY_FILE, state["history"])
     clean_up(folder)
     last = state["history"][-1]
     details = {

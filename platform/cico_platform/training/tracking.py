@@ -1,7 +1,8 @@
 """Tracking of a training: the driver hands over rows of figures, trackers keep them for people to look at."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -102,6 +103,29 @@ def open_trackers(
             run_name, settings.metrics_port, settings.metrics_host
         )
     return Trackers(makers)
+
+
+class Tracked(Protocol):
+    """Settings of a training that say where its figures go."""
+
+    @property
+    def tracking(self) -> TrackingSettings:
+        """Where they go."""
+        ...
+
+    def model_dump(self) -> dict[str, Any]:
+        """All settings."""
+        ...
+
+
+@contextmanager
+def tracked(folder: Path, run_name: str, settings: Tracked) -> Iterator[Callable[[Row], None]]:
+    """What takes the rows of a run while it goes, for all trackers that its settings name."""
+    parameters = settings.model_dump()
+    parameters.pop("tracking")  # a server's address may hold a password
+    names = settings.tracking.trackers
+    with closing(open_trackers(names, folder, run_name, settings.tracking, parameters)) as trackers:
+        yield trackers.log
 
 
 class Trackers:

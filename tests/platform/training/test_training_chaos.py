@@ -48,12 +48,9 @@ def history(out: Path) -> list[dict[str, float]]:
 
 
 def train_workers() -> list[psutil.Process]:
-    """The processes that train, of whatever run of this machine."""
-    return [
-        p
-        for p in psutil.process_iter(["name", "cmdline"])
-        if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
-    ]
+    """The processes that train, of this test's own Ray."""
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if "RayTrainWorker" in " ".join(process.cmdline() or [])]
 
 
 class Killer:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cico_platform.errors import InputError
 from cico_platform.steps import write_json
-from cico_platform.training.figures import OnceEach, Row, step_of
+from cico_platform.training.tracked_rows import OnceEach, Row, step_of
 
 if TYPE_CHECKING:
     from cico_platform.training.tracking import TrackingSettings

@@ -1,6 +1,7 @@
 """Retrieval metrics both ways: how often, and how high, the right answer is ranked (paper, section 4.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 Floats = NDArray[np.float64]
+Scores = NDArray[Any]  # float32 or float64
 CUTS = (1, 5, 10)
+# Queries that are ranked at a time, so that a large split needs no second matrix of its size.
+BLOCK = 1024
 
 
 def retrieval_metrics(
@@ -56,7 +60,9 @@ def retrieval_ranks(
     dict[str, NDArray[np.float64]]
         `{"t2v": one rank a text that owns a video, by text, "v2t": one rank a video}`.
     """
-    scores = as_array(similarity).astype(np.float64)
+    scores = as_array(similarity)
+    if scores.dtype != np.float32:  # which is compared as it is: a large split is not copied
+        scores = scores.astype(np.float64)
     owners = as_array(video_text_index).astype(np.int64)
     if scores.ndim != 2 or owners.shape != scores.shape[:1] or not len(owners):
         raise ValueError(f"scores [V, T] need an index [V], not {scores.shape} with {owners.shape}")
@@ -65,14 +71,34 @@ def retrieval_ranks(
     if np.isnan(scores).any():
         raise ValueError(f"row {int(np.isnan(scores).any(axis=1).argmax())} of the scores is not a number")
     v2t = rank_in_rows(scores, owners)
-    present, group = np.unique(owners, return_inverse=True)
-    best = np.full((len(present), scores.shape[1]), -np.inf)
-    np.maximum.at(best, group, scores)
-    t2v = rank_in_rows(best[:, present].T, np.arange(len(present)))
+    present = np.unique(owners)
+    t2v = np.empty(len(present))
+    for rows in blocks(len(present)):
+        best = best_of_groups(scores[:, present[rows]].T, owners)
+        t2v[rows] = rank_in_rows(best, np.arange(rows.start, rows.stop))
     return {"t2v": t2v, "v2t": v2t}
 
 
-def rank_in_rows(scores: Floats, right: NDArray[np.int64]) -> Floats:
+def best_of_groups(scores: Scores, owners: NDArray[np.int64]) -> Scores:
+    """Scores of groups of videos, [Q, G] from [Q, V]: a group's best video counts; groups in their order.
+
+    Examples
+    --------
+    >>> best_of_groups(np.array([[0.1, 0.9, 0.5]]), np.array([7, 2, 7]))
+    array([[0.9, 0.5]])
+    """
+    order = np.argsort(owners, kind="stable")
+    first = np.flatnonzero(np.diff(owners[order], prepend=owners.min() - 1))
+    best: Scores = np.maximum.reduceat(scores[:, order], first, axis=1)
+    return best
+
+
+def blocks(count: int, size: int = BLOCK) -> Iterator[slice]:
+    """Slices of at most `size` rows, in order, that cover `count` rows."""
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))
+
+
+def rank_in_rows(scores: Scores, right: NDArray[np.int64]) -> Floats:
     """Rank, from 1, of one column in each row; ties take the mean rank."""
     own = scores[np.arange(len(scores)), right][:, None]
     better = (scores > own).sum(axis=1)

@@ -1,5 +1,6 @@
-"""Evaluation: a split scored both ways, with bootstrap intervals and hubness, as `report.json`."""
+"""Evaluation: a split scored both ways, with intervals, breakdowns and hubness, as `report.json` and `.html`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,26 +8,48 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cico_model.metrics import retrieval_ranks, summarise_ranks
-from cico_platform.corpus.manifest import MANIFEST_FILE, SPLITS, Corpus
+from cico_model.model import RetrievalModel
+from cico_platform.corpus.manifest import MANIFEST_FILE, SPLITS, Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.embed import model_alpha, open_model
-from cico_platform.pipelines.stored_features import read_info
+from cico_platform.pipelines.stored_features import Features, load_features, read_info
 from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, place
-from cico_platform.training.pairs import Pairs, load_pairs, score_pairs
+from cico_platform.storage import Place, place, write_whole
+from cico_platform.training.breakdown import breakdown, rank_summary
+from cico_platform.training.hubness import Bank, corrections, hubness
+from cico_platform.training.pairs import EncodedPairs, Pairs, encode_pairs, load_pairs, score_encoded
+from cico_platform.training.published import published
+from cico_platform.training.queries import best_and_worst
+from cico_platform.training.querybank import training_bank
+from cico_platform.training.report import render_report
 
 Floats = NDArray[np.float64]
 STAGE = "evaluate"
-REPORT_FILE = "report.json"
-NEIGHBOURS = 10
+REPORT_FILE, PAGE_FILE = "report.json", "report.html"
+# Changes with what is written, so that a folder of an earlier version is written again.
+VERSION = 2
 
 
 class EvaluationSettings(Settings):
-    """How a split is evaluated: resamples of the bootstrap, and alpha where it is not the training's."""
+    """How a split is evaluated.
+
+    Attributes
+    ----------
+    resamples
+        Of the bootstrap.
+    alpha
+        Share of the first encoder's features; None takes that of the training.
+    querybank
+        Training videos whose scores correct for hubs (QB-Norm); with 0, the query set is used, and labelled.
+    html
+        Whether `report.html` is written.
+    """
 
     resamples: int = Field(default=1000, ge=10)
     alpha: float | None = Field(default=None, ge=0, le=1)
+    querybank: int = Field(default=1000, ge=0)
+    html: bool = True
     seed: int = 0
 
 
@@ -38,7 +61,10 @@ def evaluate(
     out: str | Place,
     settings: EvaluationSettings | None = None,
 ) -> Summary:
-    """Score a split and write `report.json`: R@k, MedR and MeanR both ways, 95% intervals, hubness.
+    """Score a split; write `report.json` and, for people, `report.html`.
+
+    The report: R@k, MedR and MeanR both ways with 95% intervals, ranks, breakdowns, hubness and what correcting
+    for it does, published numbers where the split is theirs, the best and the worst queries.
 
     Returns
     -------
@@ -53,10 +79,13 @@ def evaluate(
     settings = settings or EvaluationSettings()
     if split not in SPLITS:
         raise InputError(f"the split is one of {', '.join(SPLITS)}, not '{split}'")
-    loaded = open_model(model, features, int(read_info(features)["dim"]))
+    source = Corpus(corpus)
+    opened = open_model(model, features, int(read_info(features)["dim"]))
     key = content_key(
         step=STAGE,
-        manifest=fingerprint(place(corpus) / MANIFEST_FILE),
+        version=VERSION,
+        manifest=fingerprint(source.path / MANIFEST_FILE),
+        corpus=source.info(),
         features=fingerprint(features),
         model=fingerprint(model),
         split=split,
@@ -65,18 +94,35 @@ def evaluate(
 
     def body(folder: Place) -> Summary:
         alpha = model_alpha(model) if settings.alpha is None else settings.alpha
-        pairs = load_pairs(corpus, features, split, alpha)
-        report = {"split": split, **report_of(score_pairs(loaded, pairs).numpy(), pairs, settings)}
+        loaded = load_features(features, alpha)
+        pairs = load_pairs(corpus, loaded, split)
+        rows = source.clips(split=split, labelled=False)
+        by_id = {clip.video_id: clip for clip in rows}
+        clips = [by_id[name] for name in pairs.video_ids]
+        encoded = encode_pairs(opened, pairs)
+        scores = score_encoded(opened, encoded, encoded).numpy()
+        report = {"split": split, **report_of(scores, pairs, clips, settings)}
+        bank = _bank(opened, source, loaded, encoded, split, settings) or Bank.of_queries(scores)
+        scale = float(opened.logit_scale.detach().exp())
+        report["hubness"]["corrected"] = corrections(scores, np.asarray(pairs.owners), scale, bank)
+        report["published"] = published(source.info(), split, pairs, clips)
         write_json(folder / REPORT_FILE, report)
-        clips = len(Corpus(corpus).clips(split=split, labelled=False))
-        return Summary(len(pairs), clips - len(pairs), 0, 0.0, report)
+        if settings.html:
+            made_of = {"corpus": source.path.name, "model": place(model).name, "features": place(features).name}
+            facts = {**made_of, "alpha": loaded.alpha, **settings.model_dump(include={"resamples", "seed"})}
+            page = render_report(report, scores, pairs, clips, source, place(out), facts)
+            write_whole(folder / PAGE_FILE, page.encode())
+        return Summary(len(pairs), len(rows) - len(pairs), 0, 0.0, report)
 
     return run_step(out, STAGE, key, body)
 
 
-def report_of(scores: NDArray[Any], pairs: Pairs, settings: EvaluationSettings) -> dict[str, Any]:
-    """The report on scores [videos, texts]."""
+def report_of(
+    scores: NDArray[Any], pairs: Pairs, clips: Sequence[Clip], settings: EvaluationSettings
+) -> dict[str, Any]:
+    """What scores [videos, texts] alone tell; `clips` are the manifest's rows of the videos."""
     ranks = retrieval_ranks(scores, np.asarray(pairs.owners))
+    candidates = {"t2v": len(ranks["t2v"]), "v2t": len(pairs.texts)}
     rng = np.random.default_rng(settings.seed)
     return {
         "texts": len(pairs.texts),
@@ -84,6 +130,9 @@ def report_of(scores: NDArray[Any], pairs: Pairs, settings: EvaluationSettings) 
         **{way: _rounded(summarise_ranks(found)) for way, found in ranks.items()},
         "intervals": {way: bootstrap(found, settings.resamples, rng) for way, found in ranks.items()},
         "hubness": {"t2v": hubness(scores.T), "v2t": hubness(scores)},
+        "ranks": {way: rank_summary(found, candidates[way]) for way, found in ranks.items()},
+        "breakdown": breakdown(ranks, pairs, clips),
+        **best_and_worst(scores, ranks, pairs),
     }
 
 
@@ -99,23 +148,18 @@ def bootstrap(ranks: Floats, resamples: int, rng: np.random.Generator) -> dict[s
     }
 
 
-def hubness(scores: NDArray[Any]) -> dict[str, float]:
-    """How unevenly candidates are found, from scores [queries, candidates].
-
-    `skewness` of the number of queries that have a candidate among their ten nearest (Radovanović et al.,
-    "Hubs in Space", JMLR 2010), the part of candidates that none has (`never`), the largest number (`most`).
-    """
-    nearest = min(NEIGHBOURS, scores.shape[1])
-    found = np.argpartition(-scores, nearest - 1, axis=1)[:, :nearest]
-    counts = np.bincount(found.ravel(), minlength=scores.shape[1]).astype(np.float64)
-    spread = counts.std()
-    skewness = float((((counts - counts.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
-    return {
-        "k": nearest,
-        "skewness": round(skewness, 4),
-        "never": round(float((counts == 0).mean()), 4),
-        "most": float(counts.max()),
-    }
+def _bank(
+    model: RetrievalModel,
+    corpus: Corpus,
+    features: Features,
+    judged: EncodedPairs,
+    split: str,
+    settings: EvaluationSettings,
+) -> Bank | None:
+    if split == "train" or not settings.querybank:
+        return None
+    rng = np.random.default_rng(settings.seed)
+    return training_bank(model, corpus, features, judged, settings.querybank, rng)
 
 
 def _rounded(metrics: dict[str, float]) -> dict[str, float]:

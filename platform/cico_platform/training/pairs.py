@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -95,9 +96,18 @@ def epoch_batches(owners: Sequence[int], batch_size: int, rng: np.random.Generat
     return batches
 
 
+class EncodedPairs(NamedTuple):
+    """Tokens of videos [V, 1 + T, D] and texts [T, L, D], on the model's device, with their masks."""
+
+    videos: Tensor
+    video_valid: Tensor
+    texts: Tensor
+    text_valid: Tensor
+
+
 @torch.inference_mode()
-def score_pairs(model: RetrievalModel, pairs: Pairs) -> Tensor:
-    """Score of every video with every text, float32 [videos, texts], compared in blocks."""
+def encode_pairs(model: RetrievalModel, pairs: Pairs) -> EncodedPairs:
+    """All videos and all texts through the towers, in batches."""
     model.eval()
     device = model.logit_scale.device
     longest = max(len(value) for value in pairs.features)
@@ -114,4 +124,17 @@ def score_pairs(model: RetrievalModel, pairs: Pairs) -> Tensor:
     pad = torch.nn.functional.pad
     tokens = torch.cat([pad(t.tokens, (0, 0, 0, length - t.tokens.shape[1])) for t in encoded])
     valid = torch.cat([pad(t.valid, (0, length - t.valid.shape[1])) for t in encoded])
-    return model.scores(torch.cat(videos), tokens, torch.cat(masks), valid).float().cpu()
+    return EncodedPairs(torch.cat(videos), torch.cat(masks), tokens, valid)
+
+
+@torch.inference_mode()
+def score_encoded(model: RetrievalModel, videos: EncodedPairs, texts: EncodedPairs) -> Tensor:
+    """Score of every video of one with every text of the other, float32 [V, T], compared in blocks."""
+    scores = model.scores(videos.videos, texts.texts, videos.video_valid, texts.text_valid)
+    return scores.float().cpu()
+
+
+def score_pairs(model: RetrievalModel, pairs: Pairs) -> Tensor:
+    """Score of every video with every text, float32 [videos, texts], compared in blocks."""
+    encoded = encode_pairs(model, pairs)
+    return score_encoded(model, encoded, encoded)

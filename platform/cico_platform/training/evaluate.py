@@ -1,4 +1,4 @@
-"""Evaluation: a split scored both ways, with intervals, breakdowns and hubness, as `report.json` and `.html`."""
+"""Evaluation: a split scored both ways, with intervals, breakdowns, hubness: `report.json`, `report.html`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from cico_platform.steps import Summary, content_key, fingerprint, run_step, wri
 from cico_platform.storage import Place, place, write_whole
 from cico_platform.training.breakdown import breakdown, rank_summary
 from cico_platform.training.hubness import Bank, corrections, hubness
-from cico_platform.training.pairs import EncodedPairs, Pairs, encode_pairs, load_pairs, score_encoded
+from cico_platform.training.pairs import Pairs, encode_pairs, load_pairs, score_encoded
 from cico_platform.training.published import published
 from cico_platform.training.queries import best_and_worst
 from cico_platform.training.querybank import training_bank
@@ -63,8 +63,8 @@ def evaluate(
 ) -> Summary:
     """Score a split; write `report.json` and, for people, `report.html`.
 
-    The report: R@k, MedR and MeanR both ways with 95% intervals, ranks, breakdowns, hubness and what correcting
-    for it does, published numbers where the split is theirs, the best and the worst queries.
+    The report: R@k, MedR and MeanR both ways with 95% intervals, ranks, breakdowns, hubness and what
+    correcting for it does, published numbers where the split is theirs, the best and the worst queries.
 
     Returns
     -------
@@ -99,17 +99,15 @@ def evaluate(
         rows = source.clips(split=split, labelled=False)
         by_id = {clip.video_id: clip for clip in rows}
         clips = [by_id[name] for name in pairs.video_ids]
-        encoded = encode_pairs(opened, pairs)
-        scores = score_encoded(opened, encoded, encoded).numpy()
+        scores, bank = _score(opened, source, loaded, pairs, split, settings)
         report = {"split": split, **report_of(scores, pairs, clips, settings)}
-        bank = _bank(opened, source, loaded, encoded, split, settings) or Bank.of_queries(scores)
         scale = float(opened.logit_scale.detach().exp())
         report["hubness"]["corrected"] = corrections(scores, np.asarray(pairs.owners), scale, bank)
         report["published"] = published(source.info(), split, pairs, clips)
         write_json(folder / REPORT_FILE, report)
         if settings.html:
-            made_of = {"corpus": source.path.name, "model": place(model).name, "features": place(features).name}
-            facts = {**made_of, "alpha": loaded.alpha, **settings.model_dump(include={"resamples", "seed"})}
+            made_of = {"model": place(model).name, "features": place(features).name, "alpha": loaded.alpha}
+            facts = {**made_of, "resamples": settings.resamples, "seed": settings.seed}
             page = render_report(report, scores, pairs, clips, source, place(out), facts)
             write_whole(folder / PAGE_FILE, page.encode())
         return Summary(len(pairs), len(rows) - len(pairs), 0, 0.0, report)
@@ -148,18 +146,22 @@ def bootstrap(ranks: Floats, resamples: int, rng: np.random.Generator) -> dict[s
     }
 
 
-def _bank(
+def _score(
     model: RetrievalModel,
     corpus: Corpus,
     features: Features,
-    judged: EncodedPairs,
+    pairs: Pairs,
     split: str,
     settings: EvaluationSettings,
-) -> Bank | None:
+) -> tuple[NDArray[np.float32], Bank]:
+    """Scores [videos, texts], and the bank that corrects them: training videos, or the queries themselves."""
+    encoded = encode_pairs(model, pairs)
+    scores = score_encoded(model, encoded, encoded).numpy()
     if split == "train" or not settings.querybank:
-        return None
+        return scores, Bank.of_queries(scores)
     rng = np.random.default_rng(settings.seed)
-    return training_bank(model, corpus, features, judged, settings.querybank, rng)
+    bank = training_bank(model, corpus, features, encoded, settings.querybank, rng)
+    return scores, bank or Bank.of_queries(scores)
 
 
 def _rounded(metrics: dict[str, float]) -> dict[str, float]:

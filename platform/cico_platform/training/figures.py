@@ -1,4 +1,4 @@
-"""Figures of the report: vector drawings, and the similarity matrix as a picture; none needs colour vision."""
+"""Figures of the report: drawings, and the similarity matrix as a picture; none needs colour vision."""
 
 import base64
 from dataclasses import dataclass
@@ -134,7 +134,8 @@ def interval_plot(value: float, interval: list[float], way: str, whole: float) -
     return Markup(
         '<svg class="interval" viewBox="-4 0 168 22" aria-hidden="true"><path class="rule" stroke="#c9c6bb"'
         ' d="M2 18H158M2 15v3M80 15v3M158 15v3"/><path class="axis" stroke="#5b6863" stroke-dasharray="2 2"'
-        ' d="M{:.1f} 2V18"/><path class="axis" stroke="#5b6863" stroke-width="2" d="M{:.1f} 11H{:.1f}"/>{}</svg>'
+        ' d="M{:.1f} 2V18"/><path class="axis" stroke="#5b6863" stroke-width="2" d="M{:.1f} 11H{:.1f}"/>{}'
+        "</svg>"
     ).format(x[3], x[0], x[2], mark)
 
 
@@ -155,7 +156,8 @@ def _bar(x: float, y: float, width: float, way: str) -> Markup:
 
 def _hatching() -> Markup:
     return Markup(
-        '<pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        '<pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse"'
+        ' patternTransform="rotate(45)">'
         '<rect class="hatch-ground" width="5" height="5" fill="#fff"/>'
         '<rect class="v2t" width="2.2" height="5" fill="{}"/></pattern>'
     ).format(INK["v2t"])

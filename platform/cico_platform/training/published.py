@@ -61,7 +61,7 @@ def published(info: dict[str, Any], split: str, pairs: Pairs, clips: Sequence[Cl
     """
     known = _corpus(str(info.get("format") or ""), clips)
     if known is None:
-        return {"rows": [], "note": "Nothing was published on this corpus."}
+        return {"rows": [], "note": "No published numbers are known for this corpus."}
     if split != "test":
         return {"rows": [], "note": f"What was published on {known.corpus} is of its test split."}
     found = (len(pairs.texts), len(pairs))

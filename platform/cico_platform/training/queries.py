@@ -1,6 +1,6 @@
 """The queries that went best and worst, with what was found instead of the right answer."""
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
@@ -29,33 +29,42 @@ def best_and_worst(scores: Scores, ranks: dict[str, Floats], pairs: Pairs) -> di
         `rank`, `score`, `margin`. Texts are normalised, as they were scored.
     """
     owners = np.asarray(pairs.owners)
-    judged = {"t2v": _judge_texts(scores, owners), "v2t": _judge_videos(scores, owners)}
+    ways = (("t2v", _judge_texts, _text_row), ("v2t", _judge_videos, _video_row))
     result: dict[str, Any] = {"best": {}, "worst": {}}
-    for way, row_of in (("t2v", _text_row), ("v2t", _video_row)):
-        right, wrong, instead = judged[way]
+    for way, judge, row_of in ways:
+        right, wrong, instead = judge(scores, owners)
         order = np.lexsort((wrong - right, ranks[way]))
-        best, worst = order[:SHOWN], order[::-1][:SHOWN]
-        if len(order) < 2 * SHOWN:
-            best, worst = order[: (len(order) + 1) // 2], order[(len(order) + 1) // 2 :][::-1]
-
-        def describe(query: int, way: str = way, row_of: RowOf = row_of) -> dict[str, Any]:
-            right, wrong, instead = (values[query] for values in judged[way])
-            row = row_of(query, int(instead), scores, owners, pairs)
-            row["answer"]["score"] = row["score"] = round(float(right), 4)
-            row["instead"] = None if instead < 0 else {**row["instead"], "score": round(float(wrong), 4)}
-            row["margin"] = None if instead < 0 else round(float(right - wrong), 4)
-            return {"rank": float(ranks[way][query]), **row}
-
-        result["best"][way] = [describe(int(query)) for query in best]
-        result["worst"][way] = [describe(int(query)) for query in worst]
+        half = (len(order) + 1) // 2
+        chosen = {"best": order[: min(SHOWN, half)], "worst": order[max(half, len(order) - SHOWN) :][::-1]}
+        for which, queries in chosen.items():
+            result[which][way] = [
+                {
+                    "rank": float(ranks[way][query]),
+                    **_scored(
+                        row_of(int(query), int(instead[query]), scores, owners, pairs),
+                        float(right[query]),
+                        float(wrong[query]),
+                    ),
+                }
+                for query in queries
+            ]
     return result
 
 
-RowOf = Callable[[int, int, Scores, Indices, Pairs], dict[str, Any]]
+def _scored(row: dict[str, Any], right: float, wrong: float) -> dict[str, Any]:
+    """A row with its scores; where there was no wrong answer, nothing came instead."""
+    alone = not math.isfinite(wrong)
+    return {
+        **row,
+        "answer": {**row["answer"], "score": round(right, 4)},
+        "instead": None if alone else {**row["instead"], "score": round(wrong, 4)},
+        "score": round(right, 4),
+        "margin": None if alone else round(right - wrong, 4),
+    }
 
 
 def _judge_videos(scores: Scores, owners: Indices) -> tuple[Floats, Floats, Indices]:
-    """Of each video: the score of its text, the best score of another, and which that is (-1: none)."""
+    """Of each video: the score of its text, the best score of another, and which that is."""
     return _judge(scores, owners)
 
 
@@ -79,7 +88,7 @@ def _judge(scores: Scores, right: Indices) -> tuple[Floats, Floats, Indices]:
         block[here, right[rows]] = -np.inf
         instead = block.argmax(axis=1)
         wrong = block[here, instead]
-        parts.append((own, wrong, np.where(np.isfinite(wrong), instead, -1)))
+        parts.append((own, wrong, instead))
     own, wrong, instead = (np.concatenate(part) for part in zip(*parts, strict=True))
     return own, wrong, instead
 

@@ -51,7 +51,7 @@ def render_report(
     page_folder
         Where the page will lie: it plays clips by their path from there.
     facts
-        `corpus`, `features`, `model` (names), `alpha`, `resamples`, `seed`.
+        `features`, `model` (names), `alpha`, `resamples`, `seed`.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cico_platform.training", "page"),
@@ -65,7 +65,7 @@ def render_report(
     by_id = {clip.video_id: clip for clip in clips}
     return environment.get_template("report.html.j2").render(
         report=report,
-        facts=facts,
+        facts={"corpus": corpus.info().get("name") or corpus.path.name, **facts},
         ways=WAYS,
         titles=TITLES,
         metrics=METRICS,
@@ -98,7 +98,8 @@ def figure(name: str, value: float) -> str:
     >>> figure("R@1", 56.62), figure("MedR", 3.0), figure("MedR", 2.5)
     ('56.6', '3', '2.5')
     """
-    return f"{value:g}" if name == "MedR" else f"{value:.1f}"
+    told = f"{value:.1f}"
+    return told.removesuffix(".0") if name == "MedR" else told
 
 
 def score(value: float) -> str:
@@ -107,7 +108,7 @@ def score(value: float) -> str:
     >>> score(-0.0312)
     '−0.031'
     """
-    return f"{value:.3f}".replace("-", MINUS)
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", MINUS)
 
 
 def percent(value: float) -> str:

@@ -84,7 +84,7 @@ def test_it_finds_the_sentences_that_it_has_learned_and_is_scored_on_a_split(
     scored = evaluate(tiny_corpus, sign_features, out, "train", tmp_path / "report")
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report == scored.details
-    assert set(report) == {"split", "texts", "videos", "t2v", "v2t", "intervals", "hubness"}
+    assert {"split", "texts", "videos", "t2v", "v2t", "intervals", "hubness"} <= set(report)
     assert report["videos"] == 14
     for way in ("t2v", "v2t"):
         assert report[way]["R@1"] >= 60  # chance is below 10

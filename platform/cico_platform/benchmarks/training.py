@@ -23,7 +23,7 @@ def bench_training(settings: BenchSettings, say: Say) -> dict[str, Any]:
     -------
     dict
         `rows`: `plain-loop` (the same loop in one process without Ray, without checkpoints) and `two-workers`
-        (one worker of one thread on one core; two on two); `machine`. `difference` compares the epochs' losses.
+        (one worker of one thread on one core; two on two), with the `difference` of the losses; `machine`.
     """
     epochs = QUICK_EPOCHS if settings.quick else EPOCHS
     one: dict[str, Any] = {"workers": 1, "threads": 1, "cores": 1}

@@ -150,7 +150,7 @@ class Training:
     def end_epoch(self) -> dict[str, Any]:
         """Close the epoch: its mean loss, and the validation where it is due."""
         self.epoch, self.batch = self.epoch + 1, 0
-        metrics: dict[str, Any] = {"loss": round(float(np.mean(self.losses)), 4)}
+        metrics: dict[str, Any] = {"loss": round(float(np.mean(self.losses)), 6)}
         self.losses = []
         if self.epoch == self.settings.epochs or self.epoch % self.settings.evaluate_every == 0:
             metrics |= self.select()

@@ -42,6 +42,22 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return dict(load_retrieval_model(out).state_dict())
 
 
+def assert_close_weights(out: Path, expected: Path) -> None:
+    """To 1e-5, but for the bias of attention's keys.
+
+    What is added to all keys alike changes no attention: that bias has no gradient but rounding errors, and
+    Adam makes steps of them that are as long as any.
+    """
+    right = weights(expected)
+    for name, value in weights(out).items():
+        if name.endswith("qkv.bias"):
+            (query, _, rest), (right_query, _, right_rest) = value.chunk(3), right[name].chunk(3)
+            torch.testing.assert_close(query, right_query, rtol=0, atol=1e-5, msg=name)
+            torch.testing.assert_close(rest, right_rest, rtol=0, atol=1e-5, msg=name)
+        else:
+            torch.testing.assert_close(value, right[name], rtol=0, atol=1e-5, msg=name)
+
+
 def history(out: Path) -> list[dict[str, float]]:
     found: list[dict[str, float]] = json.loads((out / "metrics.json").read_text())["history"]
     return found
@@ -82,13 +98,11 @@ def test_any_number_of_workers_trains_alike(words: tuple[Path, Path], tmp_path: 
         found.append({way: report[way] for way in ("t2v", "v2t")})
     assert len(curves[0]) == 17  # of three steps each
     for curve in curves[1:]:
-        np.testing.assert_allclose(curve, curves[0], atol=1.01e-4, err_msg="as written: four digits")
+        np.testing.assert_allclose(curve, curves[0], rtol=0, atol=1e-5)
     for other in found[1:]:
         assert other == found[0]
-    one = weights(tmp_path / "1")
     for count in (2, 3, 4):
-        for name, value in weights(tmp_path / str(count)).items():
-            torch.testing.assert_close(value, one[name], rtol=0, atol=1e-5)
+        assert_close_weights(tmp_path / str(count), tmp_path / "1")
 
 
 def test_ten_workers_are_killed_and_the_weights_are_those_of_an_undisturbed_run(
@@ -111,9 +125,7 @@ def test_of_two_workers_one_is_killed_three_times(words: tuple[Path, Path], tmp_
     killer = Killer(3, 3 * epochs)
     train_retrieval(*words, tmp_path / "killed", settings(2, epochs=epochs), on_progress=killer)
     assert killer.killed == 3
-    expected = weights(tmp_path / "undisturbed")
-    for name, value in weights(tmp_path / "killed").items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)
+    assert_close_weights(tmp_path / "killed", tmp_path / "undisturbed")
 
 
 DRIVER = """
@@ -198,9 +210,7 @@ def test_a_node_goes_and_comes_back_and_the_run_goes_on_with_what_there_is(
         told[name] = json.loads(run.stdout.splitlines()[-1])
     assert told["whole"]["counts"] == [2]
     assert told["disturbed"]["counts"] == [2, 1, 2]
-    expected = weights(tmp_path / "whole")
-    for name, value in weights(tmp_path / "disturbed").items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)
+    assert_close_weights(tmp_path / "disturbed", tmp_path / "whole")
 
 
 def test_the_sign_encoder_s_worker_is_killed_in_the_middle_of_an_epoch(

@@ -12,6 +12,7 @@ from cico_model.similarity import similarity
 if TYPE_CHECKING:
     from cico_model.accumulation import two_pass_backward
     from cico_model.alignment import align, word_spans
+    from cico_model.card import CardDetails
     from cico_model.checkpoint import (
         import_sign_encoder,
         load_sign_encoder,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     )
     from cico_model.clip_import import import_clip
     from cico_model.clips import select_windows, window_starts
+    from cico_model.export import export_model
     from cico_model.inference import optimize_for_inference
     from cico_model.loss import distributed_retrieval_loss, pooled_loss, retrieval_loss
     from cico_model.metrics import retrieval_metrics, retrieval_ranks
@@ -40,9 +42,11 @@ if TYPE_CHECKING:
 HOMES = {
     "accumulation": ("two_pass_backward",),
     "alignment": ("align", "word_spans"),
+    "card": ("CardDetails",),
     "checkpoint": ("import_sign_encoder", "load_sign_encoder", "save_sign_encoder"),
     "clip_import": ("import_clip",),
     "clips": ("select_windows", "window_starts"),
+    "export": ("export_model",),
     "inference": ("optimize_for_inference",),
     "loss": ("distributed_retrieval_loss", "pooled_loss", "retrieval_loss"),
     "metrics": ("retrieval_metrics", "retrieval_ranks"),
@@ -63,6 +67,7 @@ HOMES = {
 }
 
 __all__ = [
+    "CardDetails",
     "ClipTokenizer",
     "CorpusTokenizer",
     "PairBatch",
@@ -74,6 +79,7 @@ __all__ = [
     "align",
     "augment_text",
     "distributed_retrieval_loss",
+    "export_model",
     "import_clip",
     "import_retrieval_model",
     "import_sign_encoder",

@@ -108,12 +108,18 @@ class VideoTower(nn.Module):
         valid = valid.bool()
         present = valid.repeat_interleave(2, dim=1) if both else valid
         check_tokens("video features", features, present)
+        return self.encode(features, valid)
+
+    def encode(self, features: Tensor, valid: Tensor) -> Tensor:
+        """`forward` of what has been checked: no branch but on shapes, so that it can be made a graph."""
+        both = features.shape[1] != valid.shape[1]
+        present = valid.repeat_interleave(2, dim=1) if both else valid
         # Padding may hold anything, but what overflows would spread even from behind a mask, as 0 * NaN.
         broken = ~present & ~torch.isfinite(features.detach().float().square().sum(dim=-1))
         x = self.input(features.masked_fill(broken.unsqueeze(-1), 0.0))
         if both and self.mix is not None:
             x = self.mix(x.transpose(1, 2)).transpose(1, 2)
-        x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
+        x = torch.cat([self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
         x = self.ln_pre(x + self.positions[: x.shape[1]])
         keys = functional.pad(valid, (1, 0), value=False)[:, None, None, :]
         for block in self.blocks:
@@ -156,6 +162,10 @@ class TextTower(nn.Module):
             and not 0 <= int(token_ids.min()) <= int(token_ids.max()) < self.config.vocab_size
         ):
             raise ValueError(f"a token id is outside of the vocabulary of {self.config.vocab_size}")
+        return self.encode(token_ids)
+
+    def encode(self, token_ids: Tensor) -> Tensor:
+        """`forward` of what has been checked."""
         x = self.token_embedding(token_ids) + self.positions[: token_ids.shape[1]]
         for block in self.blocks:
             x = block(x, None, causal=True)

@@ -12,6 +12,7 @@ from cico_platform.cli import (
     doctor,
     embed,
     evaluate,
+    export,
     features,
     import_weights,
     index,
@@ -37,6 +38,7 @@ app.command("mine")(mine.mine)
 app.command("features")(features.features)
 app.command("embed")(embed.embed)
 app.command("import-weights")(import_weights.import_weights)
+app.command("export")(export.export)
 app.add_typer(train.app, name="train")
 app.command("evaluate")(evaluate.evaluate)
 app.command("index")(index.index)

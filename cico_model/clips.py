@@ -46,6 +46,35 @@ def select_windows(count: int, limit: int = MAX_WINDOWS) -> list[int]:
     return [int(i) for i in np.linspace(0, count - 1, limit)]
 
 
+def thin_windows(starts: Sequence[int], stride: int, limit: int = MAX_WINDOWS) -> list[int]:
+    """Which of a video's windows stand for those that retrieval would use at a larger stride.
+
+    Those are `window_starts` at this stride, of which `select_windows` takes `limit`; for each, the nearest
+    of the windows at `starts` is taken, and no window twice. Where every window at stride 1 is there, that is
+    exactly what extraction at this stride gives; of a video with more than `limit` of them only some are
+    there, and the nearest is at most half their distance away.
+
+    Parameters
+    ----------
+    starts
+        First frames of the windows that there are, ascending; the last one ends with the video.
+
+    Returns
+    -------
+    list[int]
+        Indices into `starts`.
+
+    Examples
+    --------
+    >>> thin_windows([0, 1, 2, 3, 4, 5], stride=2)
+    [0, 2, 4, 5]
+    """
+    every = window_starts(starts[-1] + WINDOW_FRAMES, stride)
+    wanted = np.asarray([every[i] for i in select_windows(len(every), limit)])
+    distances = np.abs(np.asarray(starts)[None, :] - wanted[:, None])
+    return [int(i) for i in np.unique(distances.argmin(axis=1))]
+
+
 def normalise(frames: Tensor) -> Tensor:
     """Pixels uint8 [0, 255] to float32 [-0.5, 0.5]."""
     return frames.float().div_(255.0).sub_(0.5)

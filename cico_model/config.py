@@ -65,7 +65,10 @@ class TowerConfig:
     dropout
         Probability of dropping a value of a block's output in training; the paper has none.
     pooling
-        "fine" compares signs with words (the paper); "mean" compares one vector a side.
+        "fine" compares signs with words (the paper); "mean" compares the mean token of a side, "class" the
+        video's class token with the text's end token.
+    window_stride
+        Frames from one window to the next, of the windows that the model reads; 1 in the paper.
     design, weight, temperature, mask_padding
         How `retrieval_loss` and scoring are called; published checkpoints need `mask_padding=False`.
     """
@@ -83,7 +86,8 @@ class TowerConfig:
     context_length: int = 32
     streams: int = 1
     dropout: float = 0.0
-    pooling: Literal["fine", "mean"] = "fine"
+    pooling: Literal["fine", "mean", "class"] = "fine"
+    window_stride: int = 1
     design: Literal["balance", "depart"] = "balance"
     weight: float = 0.5
     temperature: float = 0.07

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cico_model.config import TowerConfig
 from cico_model.loss import distributed_retrieval_loss, pooled_loss
-from cico_model.similarity import pooled_similarity, score_matrix
+from cico_model.similarity import class_tokens, pooled_similarity, score_matrix
 from cico_model.text import TextTokenizer, TokenBatch, Word
 from cico_model.towers import TextTower, VideoTower
 
@@ -149,21 +149,16 @@ class RetrievalModel(nn.Module):
         video = self.encode_video(batch.features, batch.valid), self.video_mask(batch.valid)
         augmented, augmented_valid = batch.ids_augmented, batch.text_valid_augmented
         # Pooled tokens have one direction for both, with nothing for augmented text alone: it is the text.
-        if self.config.pooling == "mean" and augmented is not None and augmented_valid is not None:
+        if self.config.pooling != "fine" and augmented is not None and augmented_valid is not None:
             return PairTokens(*video, self.text(augmented), augmented_valid)
         text = self.text(batch.ids), batch.text_valid
         return PairTokens(*video, *text, None if augmented is None else self.text(augmented), augmented_valid)
 
     def loss(self, pairs: PairTokens) -> Tensor:
         """Loss of all workers' batches together, as the model's settings have it."""
-        if self.config.pooling == "mean":
-            return pooled_loss(
-                pairs.video,
-                pairs.text,
-                pairs.video_valid,
-                pairs.text_valid,
-                logit_scale=self.logit_scale,
-            )
+        if self.config.pooling != "fine":
+            masks = self._pooled(pairs.video_valid, pairs.text_valid)
+            return pooled_loss(pairs.video, pairs.text, *masks, logit_scale=self.logit_scale)
         return distributed_retrieval_loss(
             pairs.video,
             pairs.text,
@@ -183,8 +178,8 @@ class RetrievalModel(nn.Module):
         self, video_tokens: Tensor, text_tokens: Tensor, video_valid: Tensor, text_valid: Tensor
     ) -> Tensor:
         """Score of every video with every text, [Bv, Bt], the higher the better; masks are of tokens."""
-        if self.config.pooling == "mean":
-            return pooled_similarity(video_tokens, text_tokens, video_valid, text_valid)
+        if self.config.pooling != "fine":
+            return pooled_similarity(video_tokens, text_tokens, *self._pooled(video_valid, text_valid))
         return score_matrix(
             video_tokens,
             text_tokens,
@@ -199,6 +194,11 @@ class RetrievalModel(nn.Module):
     def clamp_logit_scale(self) -> None:
         """Keep the scale at 100 or less; to be called after each step of the optimiser."""
         self.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
+
+    def _pooled(self, video_valid: Tensor, text_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks of the tokens whose mean is compared, where a side is one vector."""
+        mean = self.config.pooling == "mean"
+        return (video_valid, text_valid) if mean else class_tokens(video_valid, text_valid)
 
     def _missing_windows(self, windows: int) -> int:
         # Where padding takes part in the softmax (published checkpoints), all of it must be there.

@@ -127,6 +127,24 @@ def pooled_similarity(
         return pooled(video_tokens, video_valid) @ pooled(text_tokens, text_valid).T
 
 
+def class_tokens(video_valid: Tensor, text_valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Masks of the tokens that stand for a whole side: the video's class token, the text's end token.
+
+    As masks of `pooled`, they make it give these tokens: what CLIP compares. The class token is no key of the
+    attention, but it attends to every window; the end token sees all words before it.
+
+    Examples
+    --------
+    >>> video = torch.tensor([[False, True, True]])
+    >>> class_tokens(video, torch.tensor([[True, True, False]]))
+    (tensor([[ True, False, False]]), tensor([[False,  True, False]]))
+    """
+    video = torch.zeros_like(video_valid, dtype=torch.bool)
+    video[:, 0] = True
+    counted = text_valid.long().cumsum(dim=1)
+    return video, text_valid.bool() & (counted == counted[:, -1:])
+
+
 def check_pair(video_tokens: Tensor, text_tokens: Tensor, video_valid: Tensor, text_valid: Tensor) -> None:
     """Refuse tokens that can't be compared, naming the row."""
     check_tokens("video tokens", video_tokens, video_valid)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel
 
 from cico_platform.errors import InputError
 from cico_platform.settings import Settings, validated
@@ -58,7 +59,7 @@ def resolve(
     base: S,
     config: ConfigFile | None = None,
     sets: Sequence[str] | None = None,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> S:
     """The settings of `base` with the file's over them, then options that were given, then the pairs.
 
@@ -67,7 +68,7 @@ def resolve(
     sets
         Pairs `name=value`, as in `lr=0.001`, `tracking.trackers=[mlflow]`, `alpha=null`.
     options
-        By name, `a.b` for a nested one; None is one that was not given.
+        By the name of the setting, `a.b` for a nested one; None is one that was not given.
 
     Raises
     ------
@@ -77,21 +78,21 @@ def resolve(
     config = config or ConfigFile()
     values = _merged(base.model_dump(), config.values)
     origins = {name: config.origin(name) for name in config.lines}
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
-        _put(values, name.split("."), value)
-        origins[name] = f"--{name.rpartition('.')[2].replace('_', '-')}"
+    for name, value in (options or {}).items():
+        if value is not None:
+            put(values, name, value)
+            origins[name] = f"--{name.rpartition('.')[2].replace('_', '-')}"
     for pair in sets or []:
         name, equals, text = pair.partition("=")
         name = name.strip()
         if not equals or not all(name.split(".")):
             raise InputError(f"--set takes name=value, not '{pair}'")
-        _put(values, name.split("."), _value(text))
+        put(values, name, _value(text))
         origins[name] = "--set"
     return validated(type(base), values, origins)
 
 
-def as_yaml(settings: Settings, title: str) -> str:
+def as_yaml(settings: BaseModel, title: str) -> str:
     """Settings as a file that `read_config` takes, under a comment.
 
     >>> print(as_yaml(Settings(), "nothing to set"), end="")
@@ -151,12 +152,20 @@ def _merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _put(values: dict[str, Any], names: Sequence[str], value: Any) -> None:
-    for name in names[:-1]:
-        inner = values.get(name)
-        values[name] = dict(inner) if isinstance(inner, dict) else {}
-        values = values[name]
-    values[names[-1]] = value
+def put(values: dict[str, Any], name: str, value: Any) -> None:
+    """Set a value in a tree of dictionaries, by its name.
+
+    >>> tree = {"a": 1}
+    >>> put(tree, "b.c", 2)
+    >>> tree
+    {'a': 1, 'b': {'c': 2}}
+    """
+    *groups, last = name.split(".")
+    for group in groups:
+        inner = values.get(group)
+        values[group] = dict(inner) if isinstance(inner, dict) else {}
+        values = values[group]
+    values[last] = value
 
 
 def _value(text: str) -> Any:

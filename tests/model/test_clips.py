@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cico_model.augmentation import augment_clip, backdrop_of, fade_backdrop, fading, random_window
-from cico_model.clips import centre_crop, select_windows, window_starts, windows
+from cico_model.clips import centre_crop, select_windows, thin_windows, window_starts, windows
 from cico_model.config import SignEncoderConfig
 
 CONFIG = SignEncoderConfig("micro", 0.125, 28)
@@ -35,6 +35,28 @@ def test_selected_windows_are_those_of_the_published_linspace(count: int, limit:
     selected = select_windows(count, limit)
     expected = list(range(count)) if count <= limit else np.linspace(0, count - 1, limit).astype(int).tolist()
     assert selected == expected
+
+
+@given(st.integers(1, 79), st.integers(1, 9))
+def test_thinned_windows_are_those_of_the_larger_stride(frames: int, stride: int) -> None:
+    starts = window_starts(frames)
+    assert [starts[i] for i in thin_windows(starts, stride)] == window_starts(frames, stride)
+
+
+@given(st.integers(80, 900), st.integers(1, 9))
+def test_thinned_windows_of_a_long_video_are_as_near_as_what_is_stored_allows(
+    frames: int, stride: int
+) -> None:
+    every, wanted = window_starts(frames), window_starts(frames, stride)
+    stored = [every[i] for i in select_windows(len(every))]
+    wanted = [wanted[i] for i in select_windows(len(wanted))]
+    kept = [stored[i] for i in thin_windows(stored, stride)]
+    assert kept == sorted(set(kept))
+    assert (kept[0], kept[-1]) == (0, frames - 16)
+    largest = max(b - a for a, b in itertools.pairwise(stored))
+    assert all(min(abs(k - w) for k in kept) <= largest / 2 for w in wanted)
+    if stride == 1:
+        assert kept == stored
 
 
 def test_windows_hold_the_right_pixels() -> None:

@@ -27,7 +27,7 @@ def make_batch() -> tuple[torch.Tensor, torch.Tensor]:
     return features, torch.arange(9)[None] < torch.tensor([9, 4, 6, 1])[:, None]
 
 
-@pytest.mark.parametrize("pooling", ["fine", "mean"])
+@pytest.mark.parametrize("pooling", ["fine", "mean", "class"])
 def test_a_small_batch_is_learned_by_heart(tokenizer: CorpusTokenizer, pooling: str) -> None:
     torch.manual_seed(0)
     model = RetrievalModel(replace(CONFIG, pooling=pooling), tokenizer)
@@ -46,6 +46,22 @@ def test_a_small_batch_is_learned_by_heart(tokenizer: CorpusTokenizer, pooling: 
     )
     assert scores.argmax(0).tolist() == scores.argmax(1).tolist() == [0, 1, 2, 3]
     assert model.logit_scale.item() <= 4.6052
+
+
+def test_class_pooling_compares_the_class_token_with_the_end_of_the_text(tokenizer: CorpusTokenizer) -> None:
+    model = RetrievalModel(replace(CONFIG, pooling="class"), tokenizer).eval()
+    features, valid = make_batch()
+    video, text = model.encode_video(features, valid), model.encode_text(TEXTS)
+    ends = torch.stack([text.tokens[row, int(mask.sum()) - 1] for row, mask in enumerate(text.valid)])
+    expected = torch.cosine_similarity(video[:, None, 0], ends[None], dim=-1)
+    scores = model.scores(video, text.tokens, model.video_mask(valid), text.valid)
+    torch.testing.assert_close(scores, expected)
+    batch = model.tokenise(TEXTS)
+    loss = model(features, valid, batch.ids, batch.valid)
+    scaled = expected * model.logit_scale.exp()
+    target = torch.arange(4)
+    both = [torch.nn.functional.cross_entropy(logits, target) for logits in (scaled, scaled.T)]
+    torch.testing.assert_close(loss, (both[0] + both[1]) / 2)
 
 
 @pytest.mark.parametrize("mask_padding", [True, False])

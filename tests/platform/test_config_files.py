@@ -36,10 +36,13 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_the_file_goes_over_defaults_options_over_the_file_and_pairs_over_options(tmp_path: Path) -> None:
     file = read_config(written(tmp_path, "lr: 1e-3  # quick\nseed: 5\ninner:\n  port: 7\n"))
     assert resolve(Outer(), file) == Outer(lr=1e-3, seed=5, inner=Inner(port=7))
-    assert resolve(Outer(), file, seed=6, lr=None) == Outer(lr=1e-3, seed=6, inner=Inner(port=7))
+    assert resolve(Outer(), file, options={"seed": 6, "lr": None}) == Outer(
+        lr=1e-3, seed=6, inner=Inner(port=7)
+    )
     pairs = ["seed=8", "inner.names=[a, b]", "title=null"]
     expected = Outer(lr=1e-3, seed=8, title=None, inner=Inner(port=7, names=("a", "b")))
-    assert resolve(Outer(), file, pairs, seed=6) == expected
+    assert resolve(Outer(), file, pairs, {"seed": 6}) == expected
+    assert resolve(Outer(), file, None, {"inner.port": 9}).inner == Inner(port=9)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_a_wrong_pair_says_so(pair: str, said: str) -> None:
 
 def test_a_wrong_option_is_named_as_it_was_typed() -> None:
     with pytest.raises(InputError, match=r"setting 'seed' \(--seed\)"):
-        resolve(Outer(), None, None, seed="x")
+        resolve(Outer(), None, None, {"seed": "x"})
     long: dict[str, Any] = {"seed": "x" * 1000}
     with pytest.raises(InputError, match="x…"):
         validated(Outer, long)

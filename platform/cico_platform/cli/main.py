@@ -6,6 +6,7 @@ from typing import NoReturn
 import typer
 
 from cico_platform.cli import (
+    ablate,
     bench,
     corpus,
     demo,
@@ -22,6 +23,7 @@ from cico_platform.cli import (
     serve,
     train,
 )
+from cico_platform.cli.configurable import Configurable
 from cico_platform.errors import CicoError
 
 app = typer.Typer(
@@ -41,6 +43,7 @@ app.command("import-weights")(import_weights.import_weights)
 app.command("export")(export.export)
 app.add_typer(train.app, name="train")
 app.command("evaluate")(evaluate.evaluate)
+app.command("ablate", cls=Configurable)(ablate.ablate)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts
+from cico_model.config import TowerConfig
 from cico_model.inference import InferenceEncoder, optimize_for_inference
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.isolation import decode_isolated
@@ -96,7 +97,7 @@ def encode_video(
     except ClipError as error:
         raise InputError(f"the video can't be searched with: {error}") from error
     features = [
-        _sign_features(clip.frames, encoder, model.config.max_windows)
+        _sign_features(clip.frames, encoder, model.config)
         for clip, encoder in zip(clips, encoders, strict=True)
     ]
     mixed = features[0] if len(features) == 1 else alpha * features[0] + (1 - alpha) * features[1]
@@ -132,10 +133,10 @@ def locate_signer(path: str | Path, limits: DecodeLimits = QUERY_LIMITS) -> Plac
     return Place(float(clip.times[box.first_frame]), end, crop)
 
 
-def _sign_features(frames: NDArray[np.uint8], encoder: InferenceEncoder, max_windows: int) -> Tensor:
-    """Sign features of the windows that retrieval uses, float32 [T, F]."""
-    starts = window_starts(len(frames))
-    chosen = [starts[i] for i in select_windows(len(starts), max_windows)]
+def _sign_features(frames: NDArray[np.uint8], encoder: InferenceEncoder, config: TowerConfig) -> Tensor:
+    """Sign features of the windows that the model reads, float32 [T, F]."""
+    starts = window_starts(len(frames), config.window_stride)
+    chosen = [starts[i] for i in select_windows(len(starts), config.max_windows)]
     (output,) = encoder.encode([frames], [chosen])
     # Features are stored in half precision: a query's are rounded alike.
     return output.embedding.half().float()

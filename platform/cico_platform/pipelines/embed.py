@@ -10,6 +10,7 @@ import torch
 from ray.data import ActorPoolStrategy
 
 from cico_model.checkpoint import read_config
+from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect
@@ -67,7 +68,7 @@ def embed(
     """
     folder = place(features)
     mix = read_mix(folder, model_alpha(model))
-    dim = open_model(model, folder, mix.dim).config.embed_dim
+    dim = check_searchable(model, open_model(model, folder, mix.dim)).embed_dim
     made, keys = read_books(folder)
     if not keys:
         raise InputError(f"'{features}' was written by another version; run 'cico features' again")
@@ -156,6 +157,21 @@ def open_model(model: str | Place, features: str | Place, dim: int) -> Retrieval
     return loaded
 
 
+def check_searchable(path: str | Place, model: RetrievalModel) -> TowerConfig:
+    """The configuration of a model that an index can be made with.
+
+    Raises
+    ------
+    InputError
+        If it compares class tokens: an index holds a token for each window.
+    """
+    if model.config.pooling == "class":
+        raise InputError(
+            f"'{path}' compares class tokens, an index compares windows; train with pooling 'fine' or 'mean'"
+        )
+    return model.config
+
+
 class VideoEmbedder:
     """The actor: shards of features to tokens."""
 
@@ -168,7 +184,7 @@ class VideoEmbedder:
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Paths of shards (`shard`) to rows of `TOKENS_SCHEMA`."""
         for shard in batch["shard"].to_pylist():
-            features = read_shard(shard, self.mix)
+            features = read_shard(shard, self.mix).strided(self.model.config.window_stride)
             for first in range(0, len(features.video_ids), ENCODE_BATCH):
                 yield self.embed(features, first)
 

@@ -11,7 +11,7 @@ from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo
 from cico_platform.index.writer import BATCH, IndexWriter
-from cico_platform.pipelines.embed import embed_videos, model_alpha, open_model
+from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint
@@ -56,7 +56,7 @@ def build_index(
     """
     began, source, info = time.monotonic(), Corpus(corpus), read_info(features)
     clips = {clip.video_id: clip for clip in source.clips(labelled=False)}
-    config = open_model(model, features, int(info["dim"])).config
+    config = check_searchable(model, open_model(model, features, int(info["dim"])))
     key = content_key(
         manifest=fingerprint(source.path / MANIFEST_FILE),
         features=fingerprint(features),

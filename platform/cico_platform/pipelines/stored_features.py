@@ -1,7 +1,7 @@
 """Sign features as they are stored: shards of two encoders, mixed when they are read (method 4)."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cico_model.clips import thin_windows
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching, place, read_table
 
@@ -60,6 +61,17 @@ class Features:
             [self.values[i] for i in rows],
             self.dim,
             self.alpha,
+        )
+
+    def strided(self, stride: int) -> "Features":
+        """The windows that stand for those at this stride (`cico_model.clips.thin_windows`)."""
+        if stride == 1:
+            return self
+        kept = [thin_windows(starts.tolist(), stride) for starts in self.window_starts]
+        return replace(
+            self,
+            window_starts=[starts[rows] for starts, rows in zip(self.window_starts, kept, strict=True)],
+            values=[value[rows] for value, rows in zip(self.values, kept, strict=True)],
         )
 
 

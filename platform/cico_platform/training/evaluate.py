@@ -94,7 +94,7 @@ def evaluate(
 
     def body(folder: Place) -> Summary:
         alpha = model_alpha(model) if settings.alpha is None else settings.alpha
-        loaded = load_features(features, alpha)
+        loaded = load_features(features, alpha).strided(opened.config.window_stride)
         pairs = load_pairs(corpus, loaded, split)
         rows = source.clips(split=split, labelled=False)
         by_id = {clip.video_id: clip for clip in rows}

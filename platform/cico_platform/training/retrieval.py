@@ -37,15 +37,19 @@ class RetrievalSettings(Settings):
     Attributes
     ----------
     size
-        One of `TOWERS`; with `init`, the checkpoint's size counts.
+        One of `TOWERS`; with `init`, the checkpoint's size counts, all else is as set here.
     pooling
-        "fine": sign-to-word similarity (the paper); "mean": one vector a side.
+        "fine": sign-to-word similarity (the paper); "mean": the mean of a side's tokens; "class": the video's
+        class token and the text's end token.
     design, weight, temperature
         Of the loss and the score (`cico_model.retrieval_loss`).
     tokenizer
         "corpus": trained on the training texts; "clip": CLIP's; "auto": CLIP's for the paper's size.
     alpha
         Share of the first encoder's features; None takes that of the features.
+    stride
+        Frames from one window to the next (method 2): of features that were extracted at a smaller stride,
+        the windows nearest to those that extraction at this one would give. The model remembers it.
     batch_size
         Pairs of all workers together.
     optimizer
@@ -68,13 +72,14 @@ class RetrievalSettings(Settings):
     """
 
     size: Literal["paper", "small", "tiny"] = "tiny"
-    pooling: Literal["fine", "mean"] = "fine"
+    pooling: Literal["fine", "mean", "class"] = "fine"
     design: Literal["balance", "depart"] = "balance"
     weight: float = Field(default=0.5, ge=0, le=1)
     temperature: float = Field(default=0.07, ge=LEAST_TEMPERATURE)
     tokenizer: Literal["auto", "corpus", "clip"] = "auto"
     vocab_size: int = Field(default=2000, ge=600)
     alpha: float | None = Field(default=None, ge=0, le=1)
+    stride: int = Field(default=1, ge=1)
     epochs: int = Field(default=60, ge=1)
     batch_size: int = Field(default=64, ge=2)
     optimizer: Literal["adamw", "published"] = "adamw"
@@ -183,7 +188,7 @@ def _train(
     on_row: Sequence[OnRow],
 ) -> Summary:
     connect()
-    loaded = load_features(features, settings.alpha)
+    loaded = load_features(features, settings.alpha).strided(settings.stride)
     train = load_pairs(corpus.path, loaded, "train")
     texts, workers = len(set(train.owners)), settings.run.workers
     if texts < workers:
@@ -191,6 +196,7 @@ def _train(
     has_validation = bool(corpus.clips(split="validation", labelled=False))
     validation = load_pairs(corpus.path, loaded, "validation") if has_validation else None
     model = fresh_model(train, loaded.dim, settings) if start is None else start
+    model.config = compared(model.config, settings)
     config = {
         "settings": settings,
         "config": model.config,
@@ -217,21 +223,26 @@ def fresh_model(pairs: Pairs, feature_dim: int, settings: RetrievalSettings) -> 
     tokenizer: TextTokenizer = (
         ClipTokenizer() if wants_clip else CorpusTokenizer.train(pairs.texts, settings.vocab_size)
     )
-    config: TowerConfig = replace(
-        TOWERS[settings.size],
-        feature_dim=feature_dim,
-        pooling=settings.pooling,
-        design=settings.design,
-        weight=settings.weight,
-        temperature=settings.temperature,
-        dropout=settings.dropout,
-    )
+    config = compared(replace(TOWERS[settings.size], feature_dim=feature_dim), settings)
     torch.manual_seed(settings.seed)
     model = RetrievalModel(config, tokenizer)
     windows = torch.from_numpy(np.concatenate(pairs.features).astype(np.float32))
     # One deviation for all channels: a channel that hardly varies says little, and stays quiet.
     model.video.standardise_input(windows.mean(dim=0), windows.std(dim=0).mean().expand(feature_dim))
     return model
+
+
+def compared(config: TowerConfig, settings: RetrievalSettings) -> TowerConfig:
+    """A model of the same size that reads, compares and trains as the settings say."""
+    return replace(
+        config,
+        pooling=settings.pooling,
+        window_stride=settings.stride,
+        design=settings.design,
+        weight=settings.weight,
+        temperature=settings.temperature,
+        dropout=settings.dropout,
+    )
 
 
 def _details(state: dict[str, Any]) -> dict[str, Any]:

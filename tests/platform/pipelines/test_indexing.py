@@ -1,5 +1,6 @@
 """Indexing makes every clip with features searchable, once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,9 @@ def made(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return folder / "features", folder / "model", save_model(folder / "model", MICRO.feature_dim)
 
 
-def save_model(folder: Path, feature_dim: int) -> RetrievalModel:
+def save_model(folder: Path, feature_dim: int, **changes: object) -> RetrievalModel:
     torch.manual_seed(0)
-    config = TOWERS["tiny"].__class__(**{**vars(TOWERS["tiny"]), "feature_dim": feature_dim})
+    config = replace(TOWERS["tiny"], feature_dim=feature_dim, **changes)  # type: ignore[arg-type]
     model = RetrievalModel(config, CorpusTokenizer.train(["red green blue white"])).eval()
     save_retrieval_model(folder, model, {"alpha": 0.25})
     return model
@@ -79,6 +80,30 @@ def test_a_model_for_other_features_is_refused(
         build_index(tiny_corpus, made[0], tmp_path / "wide", tmp_path / "index")
     with pytest.raises(InputError, match="not a checkpoint"):
         build_index(tiny_corpus, made[0], tmp_path, tmp_path / "index")
+    save_model(tmp_path / "class", MICRO.feature_dim, pooling="class")
+    for step in (build_index, embed):
+        arguments = (tiny_corpus,) if step is build_index else ()
+        with pytest.raises(InputError, match="train with pooling 'fine' or 'mean'"):
+            step(*arguments, made[0], tmp_path / "class", tmp_path / "index")  # type: ignore[operator]
+
+
+def test_a_model_of_another_stride_embeds_its_own_windows(
+    made: tuple[Path, Path, RetrievalModel], tmp_path: Path
+) -> None:
+    features = made[0]
+    model = save_model(tmp_path / "model", MICRO.feature_dim, window_stride=4)
+    embed(features, tmp_path / "model", tmp_path / "tokens")
+    loaded = load_features(features, 0.25)
+    place = 3
+    every = loaded.window_starts[place].tolist()
+    kept = [i for i, start in enumerate(every) if start % 4 == 0 or start == every[-1]]
+    rows = [r for p in (tmp_path / "tokens").glob("part-*.parquet") for r in pq.read_table(p).to_pylist()]
+    (row,) = (row for row in rows if row["video_id"] == loaded.video_ids[place])
+    assert row["window_starts"] == [every[i] for i in kept]
+    with torch.inference_mode():
+        wanted = model.encode_video(*pad_features([loaded.values[place][kept]]))[0, 1:].numpy()
+    stored = np.frombuffer(row["tokens"], np.float16).reshape(-1, row["dim"])
+    np.testing.assert_allclose(stored, wanted, atol=2e-3)
 
 
 def test_embedding_stores_the_models_tokens_and_goes_on_where_it_was(

@@ -4,20 +4,15 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
+from sign_features import DIM
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
-from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError, InputError
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
-from cico_platform.steps import write_json
 from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 
-DIM = 16
 QUICK = {
     "epochs": 40,
     "batch_size": 8,
@@ -27,31 +22,6 @@ QUICK = {
     "run": {"threads": 1},
 }
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-@pytest.fixture(scope="session")
-def sign_features(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features as a perfect sign encoder gives them: each sign has its own direction."""
-    folder = tmp_path_factory.mktemp("sign_features")
-    rng = np.random.default_rng(0)
-    signs = {sign: rng.normal(size=DIM) for sign in ("blue", "green", "red", "white")}
-    rows = []
-    for clip in Corpus(tiny_corpus).clips(labelled=False):
-        words = clip.text.split()
-        values = np.concatenate([signs[word] + 0.1 * rng.normal(size=(3, DIM)) for word in words])
-        rows.append(
-            {
-                "video_id": clip.video_id,
-                "encoder_id": "perfect",
-                "window_starts": list(range(0, 6 * len(values), 6)),
-                "dim": DIM,
-                "features": values.astype(np.float16).ravel(),
-            }
-        )
-    pq.write_table(pa.Table.from_pylist(rows, schema=FEATURES_SCHEMA), folder / "part-00000.parquet")
-    info = {"encoders": [{"id": "perfect", "path": "none"}], "alpha": 1.0, "dim": DIM, "corpus": "tiny"}
-    write_json(folder / INFO_FILE, info)
-    return folder
 
 
 def history_of(out: Path) -> list[dict[str, float]]:

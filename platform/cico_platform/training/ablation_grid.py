@@ -1,4 +1,4 @@
-"""Grids of an ablation: which variants of the full method are trained, from a YAML file or as in the paper."""
+"""Grids of an ablation: variants of the full method, from a YAML file or those of the paper."""
 
 import itertools
 from collections.abc import Mapping

@@ -56,8 +56,8 @@ def run_trials(trials: Sequence[Trial], concurrent: int = 0, on_trial: OnTrial |
     if not trials:
         return
     connect()
-    most = room(trials[0].settings.workers) if concurrent == 0 else concurrent
-    threads = max(1, (os.cpu_count() or 1) // (most * trials[0].settings.workers))
+    most = room(trials[0].settings.run.workers) if concurrent == 0 else concurrent
+    threads = max(1, (os.cpu_count() or 1) // (most * trials[0].settings.run.workers))
     scratch = Path(tempfile.mkdtemp(prefix="cico-trials-"))
     # Tune's own loggers would write a folder of files for each trial.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -109,8 +109,9 @@ def _run(config: dict[str, Any], trials: list[Trial], threads: int) -> dict[str,
     trial = trials[config["number"]]
     settings = trial.settings
     torch.set_num_threads(threads)
-    if not settings.threads:
-        settings = settings.model_copy(update={"threads": threads})
+    if not settings.run.threads:
+        run = settings.run.model_copy(update={"threads": threads})
+        settings = settings.model_copy(update={"run": run})
     try:
         train_retrieval(trial.corpus, trial.features, trial.model, settings, trial.init)
         for split, out in trial.ranks.items():

@@ -54,6 +54,11 @@ class Places:
         return self.root / "reports" / name
 
     @property
+    def settings(self) -> Path:
+        """How the full method was trained, for `--config`."""
+        return self.root / "retrieval.yaml"
+
+    @property
     def model(self) -> Path:
         """The variant that did best on the validation split."""
         return self.root / "model"

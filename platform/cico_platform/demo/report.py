@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cico_platform.demo.places import Places
 from cico_platform.demo.run import DemoResult
 from cico_platform.demo.settings import VARIANTS
+from cico_platform.training.evaluate import PAGE_FILE
 
 FIGURES = ("R@1", "R@5", "R@10", "MedR")
 
@@ -25,11 +27,13 @@ def show(result: DemoResult, console: Console) -> None:
     for note in result.notes:
         console.print(f"• {escape(note)}", highlight=False)
     index = _short(result.index)
+    report = str(Places(Path(index).parent).report(result.chosen) / PAGE_FILE)
     example = result.queries[0]["text"] if result.queries else "…"
     console.print(
         f"\nDone in {result.seconds / 60:.1f} minutes with at most {result.peak_memory_gib:.1f} GiB. Next:\n"
         f"  [bold]cico serve --index {escape(index)}[/bold]          the search page, in your browser\n"
-        f'  [bold]cico search "{escape(example)}" --index {escape(index)}[/bold]',
+        f'  [bold]cico search "{escape(example)}" --index {escape(index)}[/bold]\n'
+        f"How well it finds, with the best and the worst queries: {escape(report)}",
         highlight=False,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cico_platform.config_files import as_yaml
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.demo import corpora
 from cico_platform.demo.places import Places
@@ -19,7 +20,7 @@ from cico_platform.pipelines.indexing import build_index
 from cico_platform.pipelines.mine import mine, read_segments
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, replace_folder, write_json
-from cico_platform.training.evaluate import evaluate
+from cico_platform.training.evaluate import EvaluationSettings, evaluate
 from cico_platform.training.retrieval import train_retrieval
 from cico_platform.training.sign_encoder import train_sign_encoder
 
@@ -179,6 +180,8 @@ class _Demo:
     def make_models(self) -> None:
         """The four variants, trained and scored; the best on the validation split becomes the model."""
         scores: dict[str, float] = {}
+        full = self.recipe.retrieval(VARIANTS[-1], self.adapted)
+        self.places.settings.write_text(as_yaml(full, "the full method: cico ablate, cico train retrieval"))
         for variant in VARIANTS:
             trained = self.stage(
                 f"train_{variant.name}",
@@ -186,9 +189,9 @@ class _Demo:
                 lambda advance, variant=variant: self.train(variant, advance),  # type: ignore[misc]
             )
             scores[variant.name] = float(sum(trained.details["validation"].values()))
-        self.stage("evaluate", "Score unseen sentences", lambda _: self.score())
         # On a tie the later variant, which has more of the method.
         self.result.chosen = max(reversed(list(scores)), key=scores.__getitem__)
+        self.stage("evaluate", "Score unseen sentences", lambda _: self.score())
         replace_folder(self.places.variant(self.result.chosen), self.places.model)
 
     def train(self, variant: Variant, advance: OnProgress) -> Summary:
@@ -198,7 +201,7 @@ class _Demo:
         return train_retrieval(self.places.corpus, self.places.features, out, settings, on_progress=advance)
 
     def score(self) -> Summary:
-        """Score every variant on the test split."""
+        """Score every variant on the test split; the chosen one's report has a page."""
         total, seconds = Summary(), 0.0
         for variant in VARIANTS:
             places = self.places
@@ -208,6 +211,7 @@ class _Demo:
                 places.variant(variant.name),
                 "test",
                 places.report(variant.name),
+                EvaluationSettings(html=variant.name == self.result.chosen),
             )
             self.result.variants[variant.name] = {way: report.details[way] for way in ("t2v", "v2t")}
             seconds += report.seconds

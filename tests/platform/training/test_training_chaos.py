@@ -120,7 +120,7 @@ def test_ten_workers_are_killed_and_the_weights_are_those_of_an_undisturbed_run(
 
 
 def test_of_two_workers_one_is_killed_three_times(words: tuple[Path, Path], tmp_path: Path) -> None:
-    epochs = 200
+    epochs = 80
     train_retrieval(*words, tmp_path / "undisturbed", settings(2, epochs=epochs))
     killer = Killer(3, 3 * epochs)
     train_retrieval(*words, tmp_path / "killed", settings(2, epochs=epochs), on_progress=killer)

@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cico_model.torchscript import read_archive
+
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 PREFIXES = ("module.", "clip.")
 
@@ -21,7 +23,8 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
     Parameters
     ----------
     file
-        `.safetensors`, or what `torch.save` wrote. Nothing but tensors and plain containers is unpickled.
+        `.safetensors`, what `torch.save` wrote, or a TorchScript archive (as OpenAI publishes CLIP). Nothing
+        but tensors and plain containers is unpickled.
 
     Raises
     ------
@@ -41,10 +44,7 @@ def read_weights(file: str | Path) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, SafetensorError, EOFError, KeyError, OSError) as error:
         if "TorchScript" in str(error):
-            raise ValueError(
-                f"'{file}' is a TorchScript archive, which holds code; save its state dict, "
-                "or take the same weights as .safetensors"
-            ) from error
+            return unwrap(read_archive(file))
         raise ValueError(f"'{file}' holds no weights that can be read safely: {_first(error)}") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"'{file}' holds a {type(content).__name__}, not a dictionary of tensors")

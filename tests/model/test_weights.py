@@ -1,6 +1,7 @@
 """Weights from outside: CLIP's under both namings, and files that are read without running anything."""
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from cico_model.checkpoint import import_sign_encoder
 from cico_model.clip_import import import_clip, is_clip, openai_names
 from cico_model.config import SIGN_ENCODERS
 from cico_model.sign_encoder import SignEncoder
+from cico_model.torchscript import read_archive
 from cico_model.weights import read_weights
 
 
@@ -98,11 +100,10 @@ def test_files_are_read_without_running_what_they_hold(tmp_path: Path) -> None:
     with (tmp_path / "trap.pt").open("wb") as file:
         pickle.dump({"state_dict": Trap()}, file)
     torch.save({"state_dict": {"a": Trap()}}, tmp_path / "trap2.pt")
-    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "archive.pt"))  # type: ignore[no-untyped-call]
     (tmp_path / "text.pt").write_text("not weights")
     (tmp_path / "text.safetensors").write_text("not weights")
     torch.save([1, 2], tmp_path / "list.pt")
-    refusals = {"trap.pt": "safely", "trap2.pt": "safely", "archive.pt": "TorchScript", "text.pt": "safely",
+    refusals = {"trap.pt": "safely", "trap2.pt": "safely", "text.pt": "safely",
                 "text.safetensors": "safely", "list.pt": "list"}  # fmt: skip
     for name, message in refusals.items():
         with pytest.raises(ValueError, match=message):
@@ -110,6 +111,78 @@ def test_files_are_read_without_running_what_they_hold(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
     with pytest.raises(FileNotFoundError):
         read_weights(tmp_path / "nothing.pt")
+
+
+def as_archive(weights: dict[str, Tensor], file: Path) -> None:
+    """A TorchScript archive that holds these weights as a model's."""
+    root = torch.nn.Module()
+    for name, value in weights.items():
+        *path, last = name.split(".")
+        module = root
+        for part in path:
+            if part not in dict(module.named_children()):
+                module.add_module(part, torch.nn.Module())
+            module = module.get_submodule(part)
+        if value.is_floating_point():
+            module.register_parameter(last, torch.nn.Parameter(value.clone()))
+        else:
+            module.register_buffer(last, value)
+    torch.jit.script(root).save(str(file))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_clip_is_read_from_a_torchscript_archive(clip: CLIPModel, tmp_path: Path, dtype: torch.dtype) -> None:
+    weights = {name: value.to(dtype) for name, value in openai_names(clip.state_dict()).items()}
+    as_archive({**weights, "context_length": torch.tensor(77)}, tmp_path / "ViT.pt")
+    found = read_weights(tmp_path / "ViT.pt")
+    assert found.keys() == {*weights, "context_length"}
+    assert import_clip(found, feature_dim=20, max_windows=9).config.embed_dim == 48
+    for name, value in weights.items():
+        assert found[name].dtype == dtype
+        assert torch.equal(found[name], value)
+
+
+class Attributes(torch.nn.Module):
+    """A module with what is no weight: a tensor that is an attribute, numbers, a list of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.BatchNorm1d(3)
+        self.register_buffer("counts", torch.arange(4).view(2, 2).T)
+        self.shape, self.number, self.attribute = [1, 2], 5, torch.ones(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x) * self.attribute.sum()
+        return y
+
+
+def test_an_archive_gives_the_state_dict_and_nothing_is_run(tmp_path: Path) -> None:
+    module = Attributes().eval()
+    for name, archive in (
+        ("scripted", torch.jit.script(module)),  # type: ignore[no-untyped-call]
+        ("traced", torch.jit.trace(module, torch.ones(2, 3))),  # type: ignore[no-untyped-call]
+    ):
+        archive.save(str(tmp_path / name))
+        found, expected = read_archive(tmp_path / name), module.state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], value) for key, value in expected.items())
+    with zipfile.ZipFile(tmp_path / "scripted") as source:
+        contents = {item: source.read(item) for item in source.namelist()}
+    changes = {
+        "it would load posix.system; only tensors are read": b"cposix\nsystem\n(X\x04\x00\x00\x00exittR.",
+        "it holds a list, not a module": b"].",
+    }
+    for said, pickled in changes.items():
+        with zipfile.ZipFile(tmp_path / "changed.pt", "w") as target:
+            for item, content in contents.items():
+                target.writestr(item, pickled if item.endswith("/data.pkl") else content)
+        with pytest.raises(ValueError, match=said):
+            read_weights(tmp_path / "changed.pt")
+    with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as target:
+        for item, content in contents.items():
+            target.writestr(item, content)
+    with pytest.raises(ValueError, match="its tensors are compressed"):
+        read_archive(tmp_path / "packed.pt")
 
 
 def test_a_sign_encoder_is_loaded_whole_or_not_at_all() -> None:

@@ -38,8 +38,8 @@ def ablate(
     Settings are those of 'cico train retrieval': --config and --set say what the full method is. Stop it
     whenever you like: the same command goes on where it was.
     """
-    from cico_platform.cli.output import console
-    from cico_platform.cli.progress import finish, make_settings, progress
+    from cico_platform.cli.output import console, emit, say
+    from cico_platform.cli.progress import make_settings, progress
     from cico_platform.config_files import read_config, resolve
     from cico_platform.training.ablation import AblationSettings
     from cico_platform.training.ablation import ablate as run
@@ -58,4 +58,8 @@ def ablate(
     with progress("ablate", unit="trainings") as advance:
         summary = run(corpus, features, out, full, variants, settings, init, advance)
     console.print(as_table(summary.details))
-    finish("ablate", summary, json)
+    emit(json, summary.as_json())
+    say(
+        f"[bold]ablate[/bold]: {summary.done} trainings done, {summary.skipped} skipped in "
+        f"{summary.seconds:.1f} s; the tables are in {out}"
+    )

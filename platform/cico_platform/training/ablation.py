@@ -1,5 +1,6 @@
 """An ablation: variants of the method, each trained with several seeds, in one table."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +77,7 @@ def ablate(
     CicoError
         If trainings failed.
     """
+    began = time.monotonic()
     full, settings = full or RetrievalSettings(), settings or AblationSettings()
     splits = splits_of(Corpus(corpus), settings.split)
     home = place(absolute(out))
@@ -105,7 +107,8 @@ def ablate(
     write_json(home / RESULT_FILE, result)
     write_whole(home / MARKDOWN_FILE, as_markdown(result).encode())
     write_whole(home / LATEX_FILE, as_latex(result).encode())
-    return Summary(len(missing), len(trials) - len(missing), 0, 0.0, result)
+    seconds = round(time.monotonic() - began, 3)
+    return Summary(len(missing), len(trials) - len(missing), 0, seconds, result)
 
 
 def _trials(
@@ -166,6 +169,7 @@ def _result(
             {
                 "section": row.section,
                 "title": row.title,
+                "key": row.key,
                 "changes": changes,
                 "models": [f"models/{name}" for name in seeds],
                 **found,
@@ -184,6 +188,6 @@ def _result(
 
 
 def _chosen(rows: Sequence[dict[str, Any]]) -> str:
-    """The row that is best on the validation split, by R@1 both ways; the first of equals."""
+    """The key of the variant that is best on the validation split, by R@1 both ways; the first of equals."""
     best = max(rows, key=lambda row: sum(row[VALIDATION][way]["R@1"]["mean"] for way in WAYS))
-    return str(best["title"])
+    return str(best["key"])

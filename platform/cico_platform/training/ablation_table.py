@@ -109,7 +109,7 @@ def _cells(result: Result, row: Result) -> Iterator[tuple[str, str]]:
 
 def _name(result: Result, row: Result) -> str:
     title: str = row["title"]
-    return f"{title} *" if title == result["chosen"] else title
+    return f"{title} *" if row["key"] == result["chosen"] else title
 
 
 def _row(*cells: str) -> str:

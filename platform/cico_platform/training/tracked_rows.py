@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Row = Mapping[str, Any]
+# Where a row is, which is no figure.
+PLACES = ("step", "steps", "time")
 VALIDATION_FIGURES = ("t2v_", "v2t_", "accuracy")
 
 
@@ -48,7 +50,7 @@ def figures(row: Row) -> dict[str, float]:
     """
     kept: dict[str, float] = {}
     for name, value in row.items():
-        if name in ("step", "time") or isinstance(value, bool) or not isinstance(value, int | float):
+        if name in PLACES or isinstance(value, bool) or not isinstance(value, int | float):
             continue
         group = "validation" if name.startswith(VALIDATION_FIGURES) else "train"
         kept[f"{group}/{name.replace('@', '')}"] = float(value)

@@ -22,6 +22,8 @@ from cico_platform.training.runs import WORKER_CPUS
 TRIAL_CPUS = 0.1
 # Lost with a node, or for want of memory; what a training itself fails of is never tried again.
 TRIES = 3
+# Tune's own loggers write a folder of files for each trial, its new reporter on standard output.
+QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
 OnTrial = Callable[[], None]
 
 
@@ -56,11 +58,11 @@ def run_trials(trials: Sequence[Trial], concurrent: int = 0, on_trial: OnTrial |
     if not trials:
         return
     connect()
-    most = room(trials[0].settings.run.workers) if concurrent == 0 else concurrent
-    threads = max(1, (os.cpu_count() or 1) // (most * trials[0].settings.run.workers))
+    workers = trials[0].settings.run.workers
+    most = room(workers, concurrent)
+    threads = max(1, (os.cpu_count() or 1) // (most * workers))
     scratch = Path(tempfile.mkdtemp(prefix="cico-trials-"))
-    # Tune's own loggers would write a folder of files for each trial.
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.update(QUIET)
     try:
         tuner = tune.Tuner(
             tune.with_resources(
@@ -92,16 +94,16 @@ def run_trials(trials: Sequence[Trial], concurrent: int = 0, on_trial: OnTrial |
         )
 
 
-def room(workers: int) -> int:
-    """How many trainings of so many workers fit beside each other: one a GPU or core and worker.
+def room(workers: int, wanted: int = 0) -> int:
+    """How many trainings of so many workers run beside each other: `wanted`, or one a GPU or core and worker.
 
-    Whatever is started waits for its workers' places while it holds its own: there must be room for both.
+    Whatever is started waits for its workers' places while it holds its own: there is room for both.
     """
     found = ray.cluster_resources()
     nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
     devices = int(found.get("GPU", 0)) or (os.cpu_count() or 1) * nodes
     places = int(found.get("CPU", 1) / (TRIAL_CPUS + WORKER_CPUS * workers))
-    return max(1, min(devices // workers, places))
+    return max(1, min(wanted or devices // workers, places))
 
 
 def _run(config: dict[str, Any], trials: list[Trial], threads: int) -> dict[str, str]:
@@ -134,6 +136,10 @@ class _Told(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, on_trial: OnTrial) -> None:
         self.on_trial = on_trial
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        # Tune writes its state down, callbacks included; a terminal's bar can't be.
+        return tune.Callback, ()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """As Tune calls it."""

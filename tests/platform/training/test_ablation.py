@@ -83,7 +83,7 @@ def test_rows_that_differ_in_anything_but_the_seed_are_trained_apart() -> None:
     def key(inputs: dict[str, str] = INPUTS, **changes: Any) -> str:
         return variants(grid, RetrievalSettings(**changes), inputs, alpha=0.8)[0].key
 
-    assert key() == key(seed=7) == key(alpha=0.8) == key(threads=2)
+    assert key() == key(seed=7) == key(alpha=0.8) == key(run={"threads": 2})
     assert len({key(), key(lr=1e-2), key(stride=2), key(inputs={"features": "def"})}) == 4
 
 

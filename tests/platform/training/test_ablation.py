@@ -194,6 +194,7 @@ def test_a_variant_that_fails_is_named_and_costs_no_other(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_an_ablation_that_was_killed_repeats_no_training_that_was_done(
     tiny_corpus: Path, two_encoders_features: Path, tmp_path: Path
 ) -> None:

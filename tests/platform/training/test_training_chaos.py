@@ -132,7 +132,7 @@ DRIVER = """
 import sys
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 run = {"threads": 1, "checkpoint_seconds": 0.3}
-values = dict(batch_size=32, evaluate_every=1000, lr=1e-3, epochs=400, run=run)
+values = dict(batch_size=32, evaluate_every=1000, lr=1e-3, epochs=200, run=run)
 settings = RetrievalSettings.model_validate(values)
 train_retrieval(*sys.argv[1:], settings)
 """
@@ -147,7 +147,7 @@ def steps_saved(folder: Path) -> int:
 
 def test_the_driver_is_killed_five_times(words: tuple[Path, Path], tmp_path: Path) -> None:
     command = [sys.executable, "-c", DRIVER, *map(str, words), str(tmp_path / "killed")]
-    moments = sorted(random.Random(2).sample(range(20, 1000), 5))
+    moments = sorted(random.Random(2).sample(range(20, 500), 5))
     for moment in moments:
         run = subprocess.Popen(command, start_new_session=True)
         while steps_saved(tmp_path) < moment:
@@ -156,7 +156,7 @@ def test_the_driver_is_killed_five_times(words: tuple[Path, Path], tmp_path: Pat
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
     subprocess.run(command, check=True)
-    train_retrieval(*words, tmp_path / "undisturbed", settings(epochs=400))
+    train_retrieval(*words, tmp_path / "undisturbed", settings(epochs=200))
     expected = weights(tmp_path / "undisturbed")
     for name, value in weights(tmp_path / "killed").items():
         assert torch.equal(value, expected[name]), name

@@ -178,7 +178,7 @@ cluster.wait_for_nodes(timeout=180)
 connect(cluster.address)
 run = {"workers": 2, "min_workers": 1, "threads": 1, "checkpoint_seconds": 0.3, "resize_seconds": 1.0}
 settings = RetrievalSettings.model_validate(
-    dict(batch_size=32, evaluate_every=10000, lr=1e-3, epochs=1200, dropout=0.0, run=run)
+    dict(batch_size=32, evaluate_every=10000, lr=1e-3, epochs=400, dropout=0.0, run=run)
 )
 counts, state = [], {"gone": 0, "back": 0}
 

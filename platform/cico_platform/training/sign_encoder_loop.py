@@ -126,9 +126,9 @@ class Training:
         with torch.autocast(place.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.model(clips).logits
         smoothing = self.settings.label_smoothing
-        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="sum")
+        mean = functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
         # Averaged over the workers, as gradients are, it is the mean over the batch however it is shared out.
-        loss = loss / size * place.count
+        loss = mean * (len(targets) * place.count / size)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)

@@ -92,7 +92,11 @@ def write_whole(path: Place, content: bytes) -> None:
         path.write_bytes(content)
         return
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
+    try:
+        partial.write_bytes(content)
+    except OSError:  # a full disk needs every byte
+        partial.unlink(missing_ok=True)
+        raise
     Path(str(partial)).replace(str(path))
 
 

@@ -244,6 +244,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays(words: tuple[Path, Path]
         assert not (disk / "model").exists()
         kept = list(disk.glob(".model.building-*/checkpoints/*.json"))
         assert len(kept) >= 1
+        assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=60m", str(disk)], check=True)
         train_retrieval(*words, disk / "model", settings(epochs=400))
         train_retrieval(*words, tmp_path / "undisturbed", settings(epochs=400))

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from cico_platform.errors import CicoError, InputError
-from cico_platform.index.base import VectorIndex, check_name
+from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id, pool
 
 PAGE = 256
@@ -142,16 +142,22 @@ class ServerIndex(VectorIndex):
             if offset is None:
                 return
 
-    def alias(self, name: str, collection: str | None = None) -> str | None:
+    def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         known = {a.alias_name: a.collection_name for a in self._client.get_aliases().aliases}
         if collection is None:
             return known.get(name)
         self._check(collection)
-        create = models.CreateAlias(collection_name=collection, alias_name=check_name(name))
-        moves: list[Any] = [models.CreateAliasOperation(create_alias=create)]
-        if name in known:
-            drop = models.DeleteAlias(alias_name=name)
-            moves.insert(0, models.DeleteAliasOperation(delete_alias=drop))
+        before = known.get(check_name(name))
+        wanted = {name: collection}
+        if keep and before not in (None, collection):
+            wanted[previous_of(name)] = before
+        moves: list[Any] = []
+        for alias, target in wanted.items():
+            if alias in known:
+                drop = models.DeleteAlias(alias_name=alias)
+                moves.append(models.DeleteAliasOperation(delete_alias=drop))
+            create = models.CreateAlias(collection_name=target, alias_name=alias)
+            moves.append(models.CreateAliasOperation(create_alias=create))
         self._client.update_collection_aliases(moves)
         return collection
 
@@ -159,7 +165,8 @@ class ServerIndex(VectorIndex):
         self, collection: str, video_ids: Sequence[str] | None = None, *, filters: Filters | None = None
     ) -> None:
         if video_ids is None and filters is None:
-            self._client.delete_collection(check_name(collection))
+            if self._client.collection_exists(check_name(collection)):
+                self._client.delete_collection(collection)
             return
         self._check(collection)
         ids = video_ids

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cico_platform.errors import CicoError, InputError
-from cico_platform.index.base import VectorIndex, open_index
+from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import Filters, IndexedClip, pool
 
 DIM = 16
@@ -134,6 +134,11 @@ def test_an_alias_moves_from_one_collection_to_the_next(index: VectorIndex, name
     assert index.alias(name, f"{name}-2") == f"{name}-2"
     assert index.alias(name) == f"{name}-2"
     assert index.count(f"{name}-1") == 3
+    assert index.alias(previous_of(name)) == f"{name}-1"
+    index.alias(name, f"{name}-2")
+    assert index.alias(previous_of(name)) == f"{name}-1"
+    index.alias(name, f"{name}-1", keep=False)
+    assert (index.alias(name), index.alias(previous_of(name))) == (f"{name}-1", f"{name}-1")
     for version in "12":
         index.delete(f"{name}-{version}")
 
@@ -148,6 +153,7 @@ def test_clips_are_deleted_by_id_and_by_filter(index: VectorIndex, name: str) ->
     index.delete(name)
     with pytest.raises(InputError, match=name):
         index.count(name)
+    index.delete(name)  # once more is no error
 
 
 def test_a_collection_keeps_its_width(index: VectorIndex, name: str) -> None:
@@ -196,11 +202,17 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_second_process_is_told_who_owns_the_index(tmp_path: Path) -> None:
-    with open_index(str(tmp_path)):
-        program = f"from cico_platform.index.base import open_index; open_index({str(tmp_path)!r})"
-        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert result.returncode
-    assert f"in use by process {os.getpid()}" in result.stderr
+    with open_index(str(tmp_path)) as index:
+        index.create("c", DIM)
+        for change in ("count('c')", "create('d', 4)"):
+            program = (
+                f"from cico_platform.index.base import open_index; open_index({str(tmp_path)!r}).{change}"
+            )
+            result = subprocess.run(
+                [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+            )
+            assert result.returncode
+            assert f"in use by process {os.getpid()}" in result.stderr
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:

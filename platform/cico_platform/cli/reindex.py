@@ -13,9 +13,7 @@ def reindex(
     ] = "",
     features: Annotated[
         str,
-        typer.Option(
-            "--features", help="Folder that 'cico features' wrote; else that of the live collection."
-        ),
+        typer.Option("--features", help="Folder of features; else the live collection's."),
     ] = "",
     collection: Annotated[str, typer.Option(help="Name that people search under.")] = "clips",
     probes: Annotated[
@@ -59,7 +57,7 @@ def reindex(
     compared = summary.details.get("probes")
     if isinstance(compared, dict) and compared["probes"]:
         say(
-            f"of {compared['probes']} texts, the old collection finds {compared['recall_before']:.0%} among its "
-            f"first ten, the new one {compared['recall_now']:.0%}"
+            f"among its first ten, the old collection finds {compared['recall_before']:.0%} of "
+            f"{compared['probes']} texts, the new one {compared['recall_now']:.0%}"
         )
     finish("reindex", summary, json)

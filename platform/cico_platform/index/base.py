@@ -70,8 +70,8 @@ class VectorIndex(ABC):
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         """The collection that an alias names, None if it names none; moves it, at once, if one is given.
 
-        The collection that goes live is flushed and its HNSW graph built first. In the same stroke, if `keep`,
-        the one that was live becomes what `<name>.previous` names (`previous_of`).
+        The collection that goes live is flushed and its HNSW graph built first. In the same stroke, if
+        `keep`, the one that was live becomes what `<name>.previous` names (`previous_of`).
         """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -83,7 +83,11 @@ class Swappable(Generic[Held]):
 
 
 def watch_alias(
-    live: Callable[[], str | None], known: str, swap: Callable[[str], str], stop: threading.Event, seconds: float
+    live: Callable[[], str | None],
+    known: str,
+    swap: Callable[[str], str],
+    stop: threading.Event,
+    seconds: float,
 ) -> None:
     """Call `swap` whenever another collection is live than the one that is known, until told to stop.
 
@@ -169,19 +173,26 @@ def open_live(location: str | Path, alias: str = DEFAULT_ALIAS, stages: Stages |
     CicoError
         If nothing is live, or another process has it open.
     """
-    for _ in range(TRIES):
-        searcher = None
-        try:
-            searcher = Searcher.open(location, alias, stages)
-            searcher.index.count(searcher.info.collection)  # it is ours from here on
-            if searcher.index.alias(alias) == searcher.info.collection:
-                return searcher
-        except (CicoError, OSError):
-            with suppress(CicoError), open_index(str(location), must_exist=True) as index:
-                if searcher is None or index.alias(alias) == searcher.info.collection:
-                    if searcher is not None:
-                        searcher.close()
+    with open_index(str(location), must_exist=True) as aliases:
+        for _ in range(TRIES):
+            before = aliases.alias(alias)
+            try:
+                searcher = _open_searcher(location, alias, stages)
+            except (CicoError, OSError):
+                if aliases.alias(alias) == before:
                     raise
-        if searcher is not None:
+                continue
+            if aliases.alias(alias) == searcher.info.collection:
+                return searcher
             searcher.close()
     raise CicoError(f"what is live as '{alias}' in '{location}' changes faster than it can be opened")
+
+
+def _open_searcher(location: str | Path, alias: str, stages: Stages | None) -> Searcher:
+    searcher = Searcher.open(location, alias, stages)
+    try:
+        searcher.index.count(searcher.info.collection)  # from here on no one can remove it
+    except BaseException:
+        searcher.close()
+        raise
+    return searcher

@@ -1,4 +1,4 @@
-"""A collection of an embedded index has one owner process at a time, and an index one writer: locks on folders."""
+"""A collection of an embedded index has one owner process at a time, an index one writer: locks on folders."""
 
 import contextlib
 import fcntl

@@ -184,11 +184,9 @@ def _copy_files(source: Path, target: Path) -> None:
 
 def _same_files(source: Path, target: Path) -> bool:
     """Whether each file of a checkpoint folder has been copied, by its size and time."""
-    files = [file for file in source.iterdir() if file.is_file()]
-    copies = [target / file.name for file in files]
-    return all(
-        copy.is_file()
-        and copy.stat().st_size == file.stat().st_size
-        and copy.stat().st_mtime == file.stat().st_mtime
-        for file, copy in zip(files, copies, strict=True)
-    )
+
+    def known(folder: Path) -> dict[str, tuple[int, float]]:
+        files = [(file.name, file.stat()) for file in folder.iterdir() if file.is_file()]
+        return {name: (stat.st_size, stat.st_mtime) for name, stat in files}
+
+    return known(source) == known(target)

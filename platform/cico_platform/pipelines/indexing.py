@@ -1,6 +1,7 @@
-"""Indexing: embedded videos become points of a collection, in place where only clips changed, else beside it."""
+"""Indexing: embedded videos become points of a collection, of the live collection, or of a new one beside it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
@@ -125,7 +126,6 @@ def reindex(
         if features is None and not before.features:
             raise InputError(f"'{before.collection}' doesn't say what it was filled from: give --features")
         source = read_source(corpus, features or before.features, model, collection)
-        known = known_collections(opened)
         if before.content == source.info.content:
             details = {"collection": before.collection, "before": before.collection, "index": str(index)}
             return _summary(began, 0, len(source.clips), source, details)
@@ -158,9 +158,9 @@ def _build_beside(
     compared = compare(old, ask(index, source.info.collection, model, texts))
     if compared.kept is not None and compared.kept < check.min_kept and not check.force:
         raise CicoError(
-            f"'{source.info.collection}' is whole, but finds {compared.kept:.0%} of what '{before.collection}' "
-            f"finds ({compared.probes} texts), less than {check.min_kept:.0%}: the old one stays live; the same "
-            "command with --force moves to the new one"
+            f"'{source.info.collection}' is whole, but finds {compared.kept:.0%} of what "
+            f"'{before.collection}' finds ({compared.probes} texts), less than {check.min_kept:.0%}: the old "
+            "one stays live; the same command with --force moves to the new one"
         )
     writer.go_live(_with_probes(index, source, PROBES))
     return done, skipped, asdict(compared)
@@ -208,7 +208,7 @@ def _free_name(index: VectorIndex, source: Source) -> str:
 
 
 def _answers(index: VectorIndex, info: ServingInfo, count: int) -> list[Probe]:
-    """What a collection finds for some of its texts: as it was recorded, for it may be in use by a service."""
+    """What a collection finds for some of its texts: as recorded, for a service may have it open."""
     if not count:
         return []
     if info.probes:
@@ -229,6 +229,6 @@ def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[st
     return choose_texts(((hit.video_id, str(hit.payload.get("text") or "")) for hit in held), count)
 
 
-def _summary(began: float, done: int, skipped: int, source: Source, details: dict[str, object]) -> Summary:
+def _summary(began: float, done: int, skipped: int, source: Source, details: Mapping[str, object]) -> Summary:
     seconds = round(time.monotonic() - began, 3)
-    return Summary(done, skipped, len(source.clips) - done - skipped, seconds, details)
+    return Summary(done, skipped, len(source.clips) - done - skipped, seconds, dict(details))

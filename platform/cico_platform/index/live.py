@@ -1,4 +1,4 @@
-"""What is live, for a process that stays: a moved alias is noticed, the new collection opened, then swapped."""
+"""What is live, for a process that stays: a moved alias is noticed, and what it names swapped in."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""A collection of an embedded index has one owner process at a time, an index one writer: locks on folders."""
+"""A collection of an embedded index has one owner process at a time, the index one writer."""
 
 import contextlib
 import fcntl

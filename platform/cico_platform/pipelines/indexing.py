@@ -1,4 +1,4 @@
-"""Indexing: embedded videos become points of a collection, of the live collection, or of a new one beside it."""
+"""Indexing: embedded videos become points of the live collection, or of a new one beside it."""
 
 import time
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from cico_platform.cluster import connect
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import IndexedClip
+from cico_platform.index.forgetting import forgotten
 from cico_platform.index.probes import Probe, ask, choose_texts, compare, from_records
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, known_collections, live_serving
 from cico_platform.index.writer import BATCH, IndexWriter
@@ -47,6 +48,8 @@ def build_index(
     index: str | Place,
     collection: str = DEFAULT_ALIAS,
     on_progress: OnProgress | None = None,
+    *,
+    even_forgotten: bool = False,
 ) -> Summary:
     """Embed a corpus' sentence clips and make them searchable.
 
@@ -65,12 +68,14 @@ def build_index(
         Folder of an embedded index, or URL of a Qdrant server.
     collection
         The name that people search under: an alias of the collection.
+    even_forgotten
+        Take clips too that the index was told to forget.
 
     Returns
     -------
     Summary
-        Clips indexed; skipped: indexed already; quarantined: without features. Details: `collection`,
-        `index`.
+        Clips indexed; skipped: indexed already, or forgotten; quarantined: without features. Details:
+        `collection`, `index`, `forgotten`.
 
     Raises
     ------
@@ -79,6 +84,7 @@ def build_index(
     """
     began, source = time.monotonic(), read_source(corpus, features, model, collection)
     with open_index(str(index)) as opened:
+        source, gone = (source, 0) if even_forgotten else _without_forgotten(opened, source)
         live, known = opened.alias(collection), known_collections(opened)
         same = live is not None and live in known and known[live].recipe == source.info.recipe
         name = live if live is not None and same else _free_name(opened, source)
@@ -87,7 +93,7 @@ def build_index(
             done, skipped = _build(opened, source, on_progress)
         else:
             done, skipped = 0, opened.count(name)
-    details = {"collection": name, "index": str(index)}
+    details = {"collection": name, "index": str(index), "forgotten": gone}
     return _summary(began, done, skipped, source, details)
 
 
@@ -126,13 +132,24 @@ def reindex(
         if features is None and not before.features:
             raise InputError(f"'{before.collection}' doesn't say what it was filled from: give --features")
         source = read_source(corpus, features or before.features, model, collection)
+        source, gone = _without_forgotten(opened, source)
         if before.content == source.info.content:
-            details = {"collection": before.collection, "before": before.collection, "index": str(index)}
-            return _summary(began, 0, len(source.clips), source, details)
+            same = before.collection
+            return Summary(
+                0,
+                len(source.clips) + gone,
+                details={"collection": same, "before": same, "index": str(index), "forgotten": gone},
+            )
         name = _free_name(opened, source)
         source = replace(source, info=replace(source.info, collection=name))
         done, skipped, compared = _build_beside(opened, source, before, check, on_progress)
-    details = {"collection": name, "before": before.collection, "index": str(index), "probes": compared}
+    details = {
+        "collection": name,
+        "before": before.collection,
+        "index": str(index),
+        "forgotten": gone,
+        "probes": compared,
+    }
     return _summary(began, done, skipped, source, details)
 
 
@@ -229,6 +246,13 @@ def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[st
     return choose_texts(((hit.video_id, str(hit.payload.get("text") or "")) for hit in held), count)
 
 
+def _without_forgotten(index: VectorIndex, source: Source) -> tuple[Source, int]:
+    """The source without what the index was told to forget, and how many clips these are."""
+    is_forgotten = forgotten(index)
+    gone = {name for name, clip in source.clips.items() if is_forgotten(name, clip.signer)}
+    return (source.without(gone) if gone else source), len(gone)
+
+
 def _summary(began: float, done: int, skipped: int, source: Source, details: Mapping[str, object]) -> Summary:
-    seconds = round(time.monotonic() - began, 3)
-    return Summary(done, skipped, len(source.clips) - done - skipped, seconds, dict(details))
+    lost, gone = len(source.clips) - done - skipped, int(str(details["forgotten"]))
+    return Summary(done, skipped + gone, lost, round(time.monotonic() - began, 3), dict(details))

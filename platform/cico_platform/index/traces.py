@@ -1,8 +1,8 @@
 """Traces of clips in the files of an index: byte strings that only they have, and where these are found."""
 
-import mmap
+import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cico_platform.index.serving_info import MODELS
 CLIPS = 16
 # A shorter name would be found by chance.
 SHORTEST = 5
+BLOCK = 1 << 24
 TEXT_FIELDS = ("path", "text", "text_original", "text_id", "clip_key")
 
 
@@ -68,16 +69,61 @@ def find_traces(folder: Path, traces: Traces) -> Found:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and MODELS not in path.relative_to(folder).parts
     ]
-    found: set[bytes] = set()
-    where: list[str] = []
-    size = 0
+    search, found, where, size = Search(traces.strings), set[bytes](), [], 0
     for path in files:
         size += path.stat().st_size
-        if not path.stat().st_size:
-            continue
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            here = {string for string in traces.strings if content.find(string) >= 0}
+        here = search.file(path)
         if here:
             found |= here
             where.append(str(path.relative_to(folder)))
     return Found(len(files), size, len(found), where)
+
+
+class Search:
+    """Looks for many byte strings, none shorter than four bytes, in one pass over a file.
+
+    Two tables of pairs of bytes say where one may begin; only there the strings are compared.
+    """
+
+    def __init__(self, strings: Collection[bytes]) -> None:
+        self.by_start: dict[bytes, list[bytes]] = {}
+        for string in strings:
+            self.by_start.setdefault(string[:4], []).append(string)
+        self.longest = max(map(len, strings), default=0)
+        self.first, self.second = np.zeros(1 << 16, bool), np.zeros(1 << 16, bool)
+        for start in self.by_start:
+            pairs = np.frombuffer(start, "<u2")
+            self.first[pairs[0]] = self.second[pairs[1]] = True
+
+    def file(self, path: Path) -> set[bytes]:
+        """Which of the strings a file holds; holes of a sparse file hold none."""
+        found: set[bytes] = set()
+        with path.open("rb") as file:
+            for begin, end in _stretches(file.fileno(), path.stat().st_size):
+                for at in range(begin, end, BLOCK):
+                    file.seek(at)
+                    found |= self.block(file.read(min(BLOCK, end - at) + self.longest))
+        return found
+
+    def block(self, content: bytes) -> set[bytes]:
+        """Which of the strings some bytes hold."""
+        found: set[bytes] = set()
+        for shift in (0, 1) if len(content) > SHORTEST else ():
+            pairs = np.frombuffer(content, "<u2", max(0, len(content) - shift) // 2, shift)
+            for place in np.flatnonzero(self.first[pairs[:-1]] & self.second[pairs[1:]]):
+                at = 2 * int(place) + shift
+                strings = self.by_start.get(content[at : at + 4], ())
+                found |= {string for string in strings if content.startswith(string, at)}
+        return found
+
+
+def _stretches(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data."""
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(file, end, os.SEEK_DATA)
+            end = os.lseek(file, begin, os.SEEK_HOLE)
+        except OSError:  # only a hole is left
+            return
+        yield begin, end

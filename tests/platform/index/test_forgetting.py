@@ -15,7 +15,7 @@ from cico_platform.index.clips import Filters, IndexedClip
 from cico_platform.index.forgetting import forget, forgotten
 from cico_platform.index.search import Searcher
 from cico_platform.index.serving_info import ServingInfo, known_collections
-from cico_platform.index.traces import find_traces, traces_of
+from cico_platform.index.traces import Search, find_traces, traces_of
 from cico_platform.index.writer import IndexWriter
 
 SIGNER = "Jana Withdrawn-Consent"
@@ -112,3 +112,22 @@ def test_no_file_holds_a_byte_of_the_forgotten(tmp_path: Path) -> None:
     with Searcher.open(location) as searcher:
         found = {v for entry in searcher.text_bank().entries for v in entry.video_ids}
         assert found.isdisjoint(hit.video_id for hit in gone)
+
+
+def test_the_search_of_files_finds_what_lies_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cico_platform.index.traces.BLOCK", 64)
+    rng = np.random.default_rng(0)
+    strings = {rng.bytes(20), rng.bytes(33), b"a name", b"a name too"}
+    absent = rng.bytes(20)
+    for at in (0, 1, 50, 62, 63, 64, 95, 1000):
+        content = bytearray(rng.bytes(1100))
+        string = sorted(strings)[at % 4]
+        content[at : at + len(string)] = string
+        with (tmp_path / "file").open("wb") as file:
+            file.seek(1 << 20)  # behind a hole
+            file.write(content)
+        expected = {s for s in strings if s in content}
+        assert string in expected
+        assert Search({*strings, absent}).file(tmp_path / "file") == expected

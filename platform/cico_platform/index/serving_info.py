@@ -44,6 +44,8 @@ class ServingInfo:
         Names its clips as well; empty while they are being written.
     features
         Folder of the features that it was filled from.
+    clips
+        How many it holds, once it is whole: reading it off an open collection is not for other processes.
     probes
         What it finds for some of its texts (`probes.Probe`, as JSON).
     """
@@ -58,6 +60,7 @@ class ServingInfo:
     recipe: str = ""
     content: str = ""
     features: str = ""
+    clips: int = 0
     probes: tuple[dict[str, Any], ...] = ()
 
 

@@ -115,7 +115,7 @@ class IndexWriter:
 
     def go_live(self, info: ServingInfo | None = None) -> Written:
         """Record what the collection holds, move the alias, and remove collections that nothing names."""
-        write_serving(self.index, replace(info or self.info, alias=self.alias))
+        write_serving(self.index, replace(info or self.info, alias=self.alias, clips=len(self._ids)))
         self.index.alias(self.alias, self.info.collection)
         tidy(self.index, self.alias)
         self.written = Written(self.info.collection, len(self._ids))

@@ -1,6 +1,6 @@
 """`cico index`: make a corpus searchable, and forget what must be forgotten."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -34,6 +34,10 @@ def build(
     model: Annotated[str, typer.Option("--model", help="Checkpoint of a retrieval model.")],
     index: Index,
     collection: Annotated[str, typer.Option(help="Name that people search under.")] = "clips",
+    quantize: Annotated[
+        str, typer.Option(help="What the second stage compares: none, scalar, product or binary.")
+    ] = "none",
+    merge: Annotated[int, typer.Option(min=1, help="Neighbouring tokens that become one.")] = 1,
     even_forgotten: Annotated[
         bool, typer.Option("--even-forgotten", help="Take clips that were to be forgotten, too.")
     ] = False,
@@ -45,11 +49,20 @@ def build(
     `build` may be left out: cico index CORPUS …
     """
     from cico_platform.cli.progress import finish, progress
+    from cico_platform.index.token_storage import TokenStorage
     from cico_platform.pipelines.indexing import build_index
 
+    storage = TokenStorage(cast(Any, quantize), merge)
     with progress("index") as advance:
         summary = build_index(
-            corpus, features, model, index, collection, advance, even_forgotten=even_forgotten
+            corpus,
+            features,
+            model,
+            index,
+            collection,
+            advance,
+            storage=storage,
+            even_forgotten=even_forgotten,
         )
     finish("index", summary, json, strict)
 

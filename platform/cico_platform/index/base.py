@@ -8,6 +8,7 @@ from typing import Self
 
 from cico_platform.errors import InputError
 from cico_platform.index.clips import Filters, Hit, IndexedClip, Tokens
+from cico_platform.index.token_storage import Quantization
 
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
 PREVIOUS = ".previous"
@@ -22,8 +23,11 @@ class VectorIndex(ABC):
     location: str
 
     @abstractmethod
-    def create(self, collection: str, dim: int) -> None:
-        """Make an empty collection for tokens of width `dim`; one of that width that exists stays."""
+    def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
+        """Make an empty collection for tokens of width `dim`; one of that width that exists stays.
+
+        `quantization` is of the tokens that MaxSim compares.
+        """
 
     @abstractmethod
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:

@@ -13,9 +13,10 @@ import qdrant_edge as qdrant
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id, pool
-from cico_platform.index.engine import engine_config, engine_filter
+from cico_platform.index.engine import engine_config, engine_filter, quantized_search
 from cico_platform.index.locking import take_lock
 from cico_platform.index.token_file import TokenFile
+from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 
 ALIASES_FILE, COLLECTIONS, COLLECTION_FILE = "aliases.json", "collections", "collection.json"
@@ -60,7 +61,7 @@ class EmbeddedIndex(VectorIndex):
         self._open: dict[str, _Opened] = {}
         self._opening = threading.Lock()
 
-    def create(self, collection: str, dim: int) -> None:
+    def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
         self._own()
         folder = self.path / COLLECTIONS / check_name(collection)
         described = folder / COLLECTION_FILE
@@ -72,7 +73,7 @@ class EmbeddedIndex(VectorIndex):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / ENGINE).mkdir(parents=True)
         lock = take_lock(folder, self._named(collection))
-        shard = qdrant.EdgeShard.create(str(folder / ENGINE), engine_config(dim))
+        shard = qdrant.EdgeShard.create(str(folder / ENGINE), engine_config(dim, quantization))
         for field in (*FILTER_FIELDS, "text_id", "video_id"):
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         shard.update(qdrant.UpdateOperation.create_field_index("duration", qdrant.PayloadSchemaType.Float))
@@ -117,6 +118,7 @@ class EmbeddedIndex(VectorIndex):
                 limit=limit,
                 prefetches=[qdrant.Prefetch(limit=max(candidates, limit), query=nearest, filter=only)],
                 query=qdrant.Query.Nearest(tokens.astype("float32").tolist(), using="tokens"),
+                params=quantized_search(),
                 with_payload=True,
             )
         return [_hit(point.payload, point.score) for point in shard.query(request)]

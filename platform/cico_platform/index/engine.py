@@ -5,9 +5,23 @@ from typing import Any
 import qdrant_edge as qdrant
 
 from cico_platform.index.clips import Filters
+from cico_platform.index.token_storage import Quantization
 
 
-def engine_config(dim: int) -> Any:
+def _quantization(name: Quantization) -> Any:
+    if name == "scalar":
+        return qdrant.ScalarQuantizationConfig(qdrant.ScalarType.Int8)
+    if name == "product":
+        return qdrant.ProductQuantizationConfig(qdrant.CompressionRatio.X16)
+    return qdrant.BinaryQuantizationConfig() if name == "binary" else None
+
+
+def quantized_search() -> Any:
+    """What is quantised is compared as it is: the last stage has the tokens as they were."""
+    return qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False))
+
+
+def engine_config(dim: int, quantization: Quantization = "none") -> Any:
     """`pooled` under HNSW; `tokens` in half precision on disk, compared by MaxSim, without a graph."""
     return qdrant.EdgeConfig(
         vectors={
@@ -19,6 +33,7 @@ def engine_config(dim: int) -> Any:
                 datatype=qdrant.VectorStorageDatatype.Float16,
                 memory=qdrant.Memory.Cold,
                 hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10),
+                quantization_config=_quantization(quantization),
             ),
         }
     )

@@ -189,7 +189,7 @@ def _rewrite(index: VectorIndex, info: ServingInfo, gone: set[str], traces: Trac
     remove_collection(index, new)  # a try that was cut
     probes = tuple(p for p in info.probes if gone.isdisjoint(p["right"]) and gone.isdisjoint(p["found"]))
     write_serving(index, replace(info, collection=new, content="", probes=probes))
-    index.create(new, info.dim)
+    index.create(new, info.dim, info.quantization)
     waiting: list[IndexedClip] = []
     for hit in index.fetch(info.collection, tokens=True):
         if hit.video_id in gone:

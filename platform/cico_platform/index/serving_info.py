@@ -13,6 +13,7 @@ from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
+from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 from cico_platform.storage import absolute, on_this_machine
 
@@ -44,6 +45,8 @@ class ServingInfo:
         Names its clips as well; empty while they are being written.
     features
         Folder of the features that it was filled from.
+    quantization, merge
+        How its tokens are kept (`token_storage.TokenStorage`).
     clips
         How many it holds, once it is whole: reading it off an open collection is not for other processes.
     probes
@@ -60,6 +63,8 @@ class ServingInfo:
     recipe: str = ""
     content: str = ""
     features: str = ""
+    quantization: Quantization = "none"
+    merge: int = 1
     clips: int = 0
     probes: tuple[dict[str, Any], ...] = ()
 

@@ -58,7 +58,7 @@ class IndexWriter:
         self._example: IndexedClip | None = None
         # First of all, so that what a cut build leaves behind is known.
         write_serving(index, replace(info, alias=alias, content="", probes=()))
-        index.create(info.collection, info.dim)
+        index.create(info.collection, info.dim, info.quantization)
 
     def present(self) -> dict[str, str]:
         """The clips that the collection holds already, each with the `clip_key` of its payload, or ""."""

@@ -7,6 +7,7 @@ from typing import Any
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
+from cico_platform.index.token_storage import TokenStorage, merge_tokens
 from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
 from cico_platform.pipelines.parts import read_books
 from cico_platform.pipelines.stored_features import read_info
@@ -46,12 +47,19 @@ class Source:
         """Those of these clips that have features, embedded."""
         for row in embed_videos(self.features, self.info.model, self.info.alpha, only):
             clip = self.clips[row["video_id"]]
-            payload = _payload(self.corpus, clip, row["window_starts"])
+            tokens, starts = merge_tokens(row["tokens"], row["window_starts"], self.info.merge)
+            payload = _payload(self.corpus, clip, starts)
             payload |= {"clip_key": self.keys[clip.video_id], "model_id": self.info.recipe}
-            yield IndexedClip(clip.video_id, row["tokens"], payload)
+            yield IndexedClip(clip.video_id, tokens, payload)
 
 
-def read_source(corpus: str | Place, features: str | Place, model: str | Place, alias: str) -> Source:
+def read_source(
+    corpus: str | Place,
+    features: str | Place,
+    model: str | Place,
+    alias: str,
+    storage: TokenStorage | None = None,
+) -> Source:
     """Read what an index is to be filled from.
 
     Raises
@@ -67,7 +75,8 @@ def read_source(corpus: str | Place, features: str | Place, model: str | Place, 
     made, books = read_books(place(features))
     made = made or fingerprint(features)  # an older folder keeps no books
     name = str(source.info().get("name") or source.path.resolve().name)
-    recipe = content_key(features=made, model=fingerprint(model), alpha=alpha)
+    storage = storage or TokenStorage()
+    recipe = content_key(features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage))
     keys = {
         video_id: content_key(
             features=books.get(video_id), clip=asdict(clip), path=source.resolve(clip), corpus=name
@@ -76,7 +85,17 @@ def read_source(corpus: str | Place, features: str | Place, model: str | Place, 
     }
     encoders = tuple(encoder["path"] for encoder in info["encoders"])
     serving = ServingInfo(
-        "", config.embed_dim, str(model), encoders, alpha, name, alias, recipe, features=absolute(features)
+        "",
+        config.embed_dim,
+        str(model),
+        encoders,
+        alpha,
+        name,
+        alias,
+        recipe,
+        features=absolute(features),
+        quantization=storage.quantization,
+        merge=storage.merge,
     )
     return Source(source, str(features), clips, keys, _named(serving, keys))
 

@@ -12,6 +12,7 @@ from cico_platform.index.clips import IndexedClip
 from cico_platform.index.forgetting import forgotten
 from cico_platform.index.probes import Probe, ask, choose_texts, compare, from_records
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, known_collections, live_serving
+from cico_platform.index.token_storage import TokenStorage
 from cico_platform.index.writer import BATCH, IndexWriter
 from cico_platform.pipelines.index_source import Source, read_source
 from cico_platform.settings import OnProgress
@@ -49,6 +50,7 @@ def build_index(
     collection: str = DEFAULT_ALIAS,
     on_progress: OnProgress | None = None,
     *,
+    storage: TokenStorage | None = None,
     even_forgotten: bool = False,
 ) -> Summary:
     """Embed a corpus' sentence clips and make them searchable.
@@ -68,6 +70,8 @@ def build_index(
         Folder of an embedded index, or URL of a Qdrant server.
     collection
         The name that people search under: an alias of the collection.
+    storage
+        How tokens are kept.
     even_forgotten
         Take clips too that the index was told to forget.
 
@@ -82,7 +86,7 @@ def build_index(
     InputError
         If the inputs don't fit together.
     """
-    began, source = time.monotonic(), read_source(corpus, features, model, collection)
+    began, source = time.monotonic(), read_source(corpus, features, model, collection, storage)
     with open_index(str(index)) as opened:
         source, gone = (source, 0) if even_forgotten else _without_forgotten(opened, source)
         live, known = opened.alias(collection), known_collections(opened)
@@ -105,6 +109,7 @@ def reindex(
     collection: str = DEFAULT_ALIAS,
     check: Check | None = None,
     on_progress: OnProgress | None = None,
+    storage: TokenStorage | None = None,
 ) -> Summary:
     """Build a new collection beside the live one, compare them, and move the alias.
 
@@ -115,6 +120,8 @@ def reindex(
     ----------
     features
         Folder that `extract_features` wrote; None takes the one that the live collection was filled from.
+    storage
+        How tokens are kept; None: as those of the live collection.
 
     Returns
     -------
@@ -131,7 +138,8 @@ def reindex(
         before = live_serving(opened, collection)
         if features is None and not before.features:
             raise InputError(f"'{before.collection}' doesn't say what it was filled from: give --features")
-        source = read_source(corpus, features or before.features, model, collection)
+        storage = storage or TokenStorage(before.quantization, before.merge)
+        source = read_source(corpus, features or before.features, model, collection, storage)
         source, gone = _without_forgotten(opened, source)
         if before.content == source.info.content:
             same = before.collection

@@ -14,6 +14,7 @@ import pytest
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import Filters, IndexedClip, pool
+from cico_platform.index.token_storage import Quantization, TokenStorage, merge_tokens
 
 DIM = 16
 
@@ -235,3 +236,30 @@ def test_filters_refuse_what_they_do_not_know() -> None:
     ):
         with pytest.raises(ValueError, match=r"1 validation error|validation error"):
             Filters.model_validate(wrong)
+
+
+@pytest.mark.parametrize("quantization", ["scalar", "product", "binary"])
+def test_quantised_tokens_are_compared_and_kept_whole(
+    index: VectorIndex, name: str, quantization: Quantization
+) -> None:
+    made = clips(60)
+    index.create(name, DIM, quantization)
+    index.upsert(name, made)
+    index.alias(f"{name}-live", name)
+    own = made[7]
+    hits = index.query(name, pool(own.tokens), own.tokens.astype(np.float32), limit=10, candidates=60)
+    assert own.video_id in {hit.video_id for hit in hits}
+    kept = next(index.fetch(name, [own.video_id], tokens=True)).tokens
+    assert kept is not None
+    assert np.allclose(pool(kept), pool(own.tokens), atol=2e-3)
+    index.delete(name)
+
+
+def test_neighbouring_tokens_become_one() -> None:
+    tokens = np.repeat(np.eye(3, DIM, dtype=np.float32), [2, 2, 1], axis=0)
+    merged, starts = merge_tokens(tokens, [0, 4, 8, 12, 16], 2)
+    assert starts == [4, 12, 16]
+    np.testing.assert_allclose(merged, np.eye(3, DIM), atol=1e-3)
+    assert merge_tokens(tokens, [0, 4, 8, 12, 16], 1)[0] is tokens
+    with pytest.raises(InputError, match="quantised as 'ternary'"):
+        TokenStorage("ternary")  # type: ignore[arg-type]

@@ -1,23 +1,98 @@
-"""`cico index`: make a corpus searchable."""
+"""`cico index`: make a corpus searchable, and forget what must be forgotten."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
+
+BUILD = "build"
+Index = Annotated[str, typer.Option("--index", help="Folder of an index, or URL of a Qdrant server.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
-def index(
+class BuildByDefault(TyperGroup):
+    """`cico index CORPUS …` is `cico index build CORPUS …`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the verb in where none is named."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [BUILD, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=BuildByDefault,
+    no_args_is_help=True,
+    help="Make a corpus searchable: cico index CORPUS --features DIR --model DIR --index PATH_OR_URL.",
+)
+
+
+@app.command(BUILD)
+def build(
     corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
     features: Annotated[str, typer.Option("--features", help="Folder that 'cico features' wrote.")],
     model: Annotated[str, typer.Option("--model", help="Checkpoint of a retrieval model.")],
-    index: Annotated[str, typer.Option("--index", help="Folder of an index, or URL of a Qdrant server.")],
+    index: Index,
     collection: Annotated[str, typer.Option(help="Name that people search under.")] = "clips",
+    quantize: Annotated[
+        str, typer.Option(help="What the second stage compares: none, scalar, product or binary.")
+    ] = "none",
+    merge: Annotated[int, typer.Option(min=1, help="Neighbouring tokens that become one.")] = 1,
+    even_forgotten: Annotated[
+        bool, typer.Option("--even-forgotten", help="Take clips that were to be forgotten, too.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+    json: Json = False,
 ) -> None:
-    """Embed the clips and write them into a new collection, which then goes live."""
+    """Embed the clips; with the live collection's models only what changed, else into a new one.
+
+    `build` may be left out: cico index CORPUS …
+    """
     from cico_platform.cli.progress import finish, progress
+    from cico_platform.index.token_storage import TokenStorage
     from cico_platform.pipelines.indexing import build_index
 
+    storage = TokenStorage(cast(Any, quantize), merge)
     with progress("index") as advance:
-        summary = build_index(corpus, features, model, index, collection, advance)
+        summary = build_index(
+            corpus,
+            features,
+            model,
+            index,
+            collection,
+            advance,
+            storage=storage,
+            even_forgotten=even_forgotten,
+        )
     finish("index", summary, json, strict)
+
+
+@app.command("forget")
+def forget(
+    index: Index,
+    signer: Annotated[
+        str | None, typer.Option("--signer", help="Forget all clips of this signer, in all collections.")
+    ] = None,
+    video: Annotated[
+        list[str] | None, typer.Option("--video", help="Forget the clip of this id; may be given again.")
+    ] = None,
+    grace: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that services get to leave the old collections of a server."),
+    ] = 10.0,
+    json: Json = False,
+) -> None:
+    """Remove every trace of a signer or of clips from an index, on disk too, and show that they are gone."""
+    from cico_platform.cli.output import emit, say
+    from cico_platform.index.base import is_url, open_index
+    from cico_platform.index.forgetting import as_json, forget
+
+    with open_index(index, must_exist=True) as opened:
+        proof = forget(opened, signer=signer, video_ids=video or [], grace=grace if is_url(index) else 0.0)
+    say(f"forgotten: {proof.clips} clips; written anew: {', '.join(proof.rewritten.values()) or 'nothing'}")
+    if proof.files is not None:
+        say(
+            f"searched {proof.files} files for {proof.searched_for} names, ids and vectors: "
+            f"{proof.found_before} were there before, {proof.found_after} are now"
+        )
+    emit(json, as_json(proof))

@@ -19,6 +19,7 @@ from cico_platform.cli import (
     index,
     mine,
     plan,
+    reindex,
     search,
     serve,
     train,
@@ -44,7 +45,8 @@ app.command("export")(export.export)
 app.add_typer(train.app, name="train")
 app.command("evaluate")(evaluate.evaluate)
 app.command("ablate", cls=Configurable)(ablate.ablate)
-app.command("index")(index.index)
+app.add_typer(index.app, name="index")
+app.command("reindex")(reindex.reindex)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
 app.command("plan")(plan.plan)

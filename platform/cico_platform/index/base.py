@@ -8,8 +8,10 @@ from typing import Self
 
 from cico_platform.errors import InputError
 from cico_platform.index.clips import Filters, Hit, IndexedClip, Tokens
+from cico_platform.index.token_storage import Quantization
 
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
+PREVIOUS = ".previous"
 
 
 class VectorIndex(ABC):
@@ -21,8 +23,11 @@ class VectorIndex(ABC):
     location: str
 
     @abstractmethod
-    def create(self, collection: str, dim: int) -> None:
-        """Make an empty collection for tokens of width `dim`; one of that width that exists stays."""
+    def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
+        """Make an empty collection for tokens of width `dim`; one of that width that exists stays.
+
+        `quantization` is of the tokens that MaxSim compares.
+        """
 
     @abstractmethod
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
@@ -66,17 +71,22 @@ class VectorIndex(ABC):
         """The clips with these ids (unknown ones are left out), or all that pass the filters."""
 
     @abstractmethod
-    def alias(self, name: str, collection: str | None = None) -> str | None:
+    def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         """The collection that an alias names, None if it names none; moves it, at once, if one is given.
 
-        The collection that goes live is flushed and its HNSW graph built first.
+        The collection that goes live is flushed and its HNSW graph built first. In the same stroke, if
+        `keep`, the one that was live becomes what `<name>.previous` names (`previous_of`).
         """
 
     @abstractmethod
     def delete(
         self, collection: str, video_ids: Sequence[str] | None = None, *, filters: Filters | None = None
     ) -> None:
-        """Delete clips by id or filters; without either, the whole collection."""
+        """Delete clips by id or filters; without either, the whole collection and what names it.
+
+        Clips that are deleted are never found again, but an engine may keep their bytes until it tidies up; a
+        whole collection's files are gone.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -111,6 +121,15 @@ def open_index(location: str, *, must_exist: bool = False) -> VectorIndex:
     from cico_platform.index.embedded import EmbeddedIndex
 
     return EmbeddedIndex(location, must_exist=must_exist)
+
+
+def previous_of(alias: str) -> str:
+    """The alias of the collection that was live before.
+
+    >>> previous_of("clips")
+    'clips.previous'
+    """
+    return alias + PREVIOUS
 
 
 def check_name(collection: str) -> str:

@@ -1,18 +1,22 @@
-"""The embedded index: Qdrant's own engine inside this process, one folder, one owner."""
+"""The embedded index: Qdrant's own engine inside this process, a folder a collection, each with one owner."""
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
-from cico_platform.index.base import VectorIndex, check_name
+from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id, pool
+from cico_platform.index.engine import engine_config, engine_filter, quantized_search
 from cico_platform.index.locking import take_lock
 from cico_platform.index.token_file import TokenFile
+from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 
 ALIASES_FILE, COLLECTIONS, COLLECTION_FILE = "aliases.json", "collections", "collection.json"
@@ -22,8 +26,17 @@ PLACE = "_tokens"
 PAGE = 512
 
 
+class _Opened(NamedTuple):
+    shard: Any
+    tokens: TokenFile
+    lock: TextIOWrapper
+
+
 class EmbeddedIndex(VectorIndex):
     """Collections in `<path>/collections/<name>/`, aliases in `<path>/aliases.json`.
+
+    A process owns the collections that it has opened, and the index once it changes anything: another one may
+    fill a collection beside the one that is being searched, and move the alias.
 
     Parameters
     ----------
@@ -36,8 +49,6 @@ class EmbeddedIndex(VectorIndex):
     ------
     InputError
         If `must_exist` and there is none.
-    CicoError
-        If another process owns the index.
     """
 
     def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
@@ -46,10 +57,12 @@ class EmbeddedIndex(VectorIndex):
         if must_exist and not (self.path / ALIASES_FILE).is_file():
             raise InputError(f"'{path}' holds no index; make one with 'cico index' or 'cico demo'")
         (self.path / COLLECTIONS).mkdir(parents=True, exist_ok=True)
-        self._lock = take_lock(self.path)
-        self._open: dict[str, tuple[Any, TokenFile]] = {}
+        self._writing: TextIOWrapper | None = None
+        self._open: dict[str, _Opened] = {}
+        self._opening = threading.Lock()
 
-    def create(self, collection: str, dim: int) -> None:
+    def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
+        self._own()
         folder = self.path / COLLECTIONS / check_name(collection)
         described = folder / COLLECTION_FILE
         if described.is_file():
@@ -59,15 +72,17 @@ class EmbeddedIndex(VectorIndex):
             return
         shutil.rmtree(folder, ignore_errors=True)
         (folder / ENGINE).mkdir(parents=True)
-        shard = qdrant.EdgeShard.create(str(folder / ENGINE), _config(dim))
+        lock = take_lock(folder, self._named(collection))
+        shard = qdrant.EdgeShard.create(str(folder / ENGINE), engine_config(dim, quantization))
         for field in (*FILTER_FIELDS, "text_id", "video_id"):
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         shard.update(qdrant.UpdateOperation.create_field_index("duration", qdrant.PayloadSchemaType.Float))
         write_json(described, {"dim": dim})
-        self._open[collection] = (shard, TokenFile(folder / TOKENS_FILE, dim))
+        self._open[collection] = _Opened(shard, TokenFile(folder / TOKENS_FILE, dim), lock)
 
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
-        shard, file = self._collection(collection)
+        self._own()
+        shard, file, _ = self._collection(collection)
         places = file.append([clip.tokens for clip in clips])
         points = [
             qdrant.Point(
@@ -80,8 +95,8 @@ class EmbeddedIndex(VectorIndex):
         shard.update(qdrant.UpdateOperation.upsert_points(points))
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
-        shard, _ = self._collection(collection)
-        return int(shard.count(qdrant.CountRequest(exact=True, filter=_filter(filters))))
+        shard = self._collection(collection).shard
+        return int(shard.count(qdrant.CountRequest(exact=True, filter=engine_filter(filters))))
 
     def query(
         self,
@@ -93,9 +108,9 @@ class EmbeddedIndex(VectorIndex):
         candidates: int = 500,
         filters: Filters | None = None,
     ) -> list[Hit]:
-        shard, _ = self._collection(collection)
+        shard = self._collection(collection).shard
         nearest = qdrant.Query.Nearest(pooled.astype("float32").tolist(), using="pooled")
-        only = _filter(filters)
+        only = engine_filter(filters)
         if tokens is None:
             request = qdrant.QueryRequest(limit=limit, query=nearest, filter=only, with_payload=True)
         else:
@@ -103,6 +118,7 @@ class EmbeddedIndex(VectorIndex):
                 limit=limit,
                 prefetches=[qdrant.Prefetch(limit=max(candidates, limit), query=nearest, filter=only)],
                 query=qdrant.Query.Nearest(tokens.astype("float32").tolist(), using="tokens"),
+                params=quantized_search(),
                 with_payload=True,
             )
         return [_hit(point.payload, point.score) for point in shard.query(request)]
@@ -115,7 +131,7 @@ class EmbeddedIndex(VectorIndex):
         filters: Filters | None = None,
         tokens: bool = False,
     ) -> Iterator[Hit]:
-        shard, file = self._collection(collection)
+        shard, file, _ = self._collection(collection)
         for record in self._records(shard, video_ids, filters):
             place = record.payload[PLACE]
             yield _hit(record.payload, 0.0, file.read((place[0], place[1])) if tokens else None)
@@ -131,35 +147,36 @@ class EmbeddedIndex(VectorIndex):
         offset = None
         while True:
             request = qdrant.ScrollRequest(
-                offset=offset, limit=PAGE, filter=_filter(filters), with_payload=True, with_vector=False
+                offset=offset, limit=PAGE, filter=engine_filter(filters), with_payload=True, with_vector=False
             )
             records, offset = shard.scroll(request)
             yield from records
             if offset is None:
                 return
 
-    def alias(self, name: str, collection: str | None = None) -> str | None:
-        file = self.path / ALIASES_FILE
-        aliases: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
+    def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         if collection is not None:
-            shard, _ = self._collection(collection)
+            self._own()
+            shard = self._collection(collection).shard
             shard.flush()
             shard.optimize()
             shard.flush()
-            aliases[check_name(name)] = collection
-            write_json(file, aliases)
-        return aliases.get(name)
+            aliases = self._aliases()
+            before = aliases.get(check_name(name))
+            if keep and before not in (None, collection):
+                aliases[previous_of(name)] = str(before)
+            aliases[name] = collection
+            write_json(self.path / ALIASES_FILE, aliases)
+        return self._aliases().get(name)
 
     def delete(
         self, collection: str, video_ids: Sequence[str] | None = None, *, filters: Filters | None = None
     ) -> None:
-        folder = self.path / COLLECTIONS / check_name(collection)
+        self._own()
         if video_ids is None and filters is None:
-            if collection in self._open:
-                self._open.pop(collection)[0].close()
-            shutil.rmtree(folder, ignore_errors=True)
+            self._delete_collection(check_name(collection))
             return
-        shard, _ = self._collection(collection)
+        shard = self._collection(collection).shard
         ids = video_ids
         if ids is None:
             ids = [record.payload["video_id"] for record in self._records(shard, None, filters)]
@@ -168,50 +185,60 @@ class EmbeddedIndex(VectorIndex):
 
     def close(self) -> None:
         while self._open:
-            shard, _ = self._open.popitem()[1]
-            shard.flush()
-            shard.close()
-        self._lock.close()
+            self._let_go(next(iter(self._open)))
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
 
-    def _collection(self, name: str) -> tuple[Any, TokenFile]:
-        if name not in self._open:
-            folder = self.path / COLLECTIONS / check_name(name)
-            if not (folder / COLLECTION_FILE).is_file():
-                raise InputError(f"the index '{self.path}' has no collection '{name}'")
-            dim = json.loads((folder / COLLECTION_FILE).read_text())["dim"]
-            shard = qdrant.EdgeShard.load(str(folder / ENGINE))
-            self._open[name] = (shard, TokenFile(folder / TOKENS_FILE, dim))
-        return self._open[name]
+    def _own(self) -> None:
+        """Become the index's one writer."""
+        if self._writing is None:
+            self._writing = take_lock(self.path, f"the index '{self.path}'")
 
+    def _named(self, collection: str) -> str:
+        return f"collection '{collection}' of the index '{self.path}'"
 
-def _config(dim: int) -> Any:
-    """`pooled` under HNSW; `tokens` in half precision on disk, compared by MaxSim, without a graph."""
-    return qdrant.EdgeConfig(
-        vectors={
-            "pooled": qdrant.EdgeVectorParams(dim, qdrant.Distance.Cosine),
-            "tokens": qdrant.EdgeVectorParams(
-                dim,
-                qdrant.Distance.Cosine,
-                multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
-                datatype=qdrant.VectorStorageDatatype.Float16,
-                memory=qdrant.Memory.Cold,
-                hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10),
-            ),
-        }
-    )
+    def _aliases(self) -> dict[str, str]:
+        file = self.path / ALIASES_FILE
+        return dict(json.loads(file.read_text())) if file.is_file() else {}
 
+    def _let_go(self, collection: str) -> None:
+        shard, _, lock = self._open.pop(collection)
+        shard.flush()
+        shard.close()
+        lock.close()
 
-def _filter(filters: Filters | None) -> Any:
-    if filters is None or filters.is_empty():
-        return None
-    must: list[Any] = [
-        qdrant.FieldCondition(name, match=qdrant.MatchAny(values))
-        for name, values in filters.values().items()
-    ]
-    if filters.min_duration is not None or filters.max_duration is not None:
-        lasting = qdrant.RangeFloat(gte=filters.min_duration, lte=filters.max_duration)
-        must.append(qdrant.FieldCondition("duration", range=lasting))
-    return qdrant.Filter(must=must)
+    def _delete_collection(self, collection: str) -> None:
+        """Remove it whole: no one sees half of it, and who is reading it is waited for a while."""
+        folder = self.path / COLLECTIONS / collection
+        if collection in self._open:
+            self._let_go(collection)
+        aliases = {name: target for name, target in self._aliases().items() if target != collection}
+        if (folder / COLLECTION_FILE).is_file():
+            with take_lock(folder, self._named(collection)):
+                if aliases != self._aliases():
+                    write_json(self.path / ALIASES_FILE, aliases)
+                (folder / COLLECTION_FILE).unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _collection(self, name: str) -> _Opened:
+        with self._opening:
+            if name not in self._open:
+                folder = self.path / COLLECTIONS / check_name(name)
+                described = folder / COLLECTION_FILE
+                if not described.is_file():
+                    raise InputError(f"the index '{self.path}' has no collection '{name}'")
+                lock = take_lock(folder, self._named(name))
+                try:
+                    dim = json.loads(described.read_text())["dim"]
+                    shard = qdrant.EdgeShard.load(str(folder / ENGINE))
+                except BaseException as error:
+                    lock.close()
+                    if isinstance(error, FileNotFoundError):  # it was removed while we waited
+                        raise InputError(f"the index '{self.path}' has no collection '{name}'") from None
+                    raise
+                self._open[name] = _Opened(shard, TokenFile(folder / TOKENS_FILE, dim), lock)
+            return self._open[name]
 
 
 def _hit(payload: dict[str, Any], score: float, tokens: Tokens | None = None) -> Hit:

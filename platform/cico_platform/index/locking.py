@@ -1,4 +1,4 @@
-"""An embedded index has one owner process at a time: a lock on its folder that says who holds it."""
+"""A collection of an embedded index has one owner process at a time, the index one writer."""
 
 import contextlib
 import fcntl
@@ -12,11 +12,13 @@ from cico_platform.errors import CicoError
 LOCK_FILE = "lock"
 
 
-def take_lock(folder: Path, patience: float = 2.0) -> TextIOWrapper:
+def take_lock(folder: Path, what: str, patience: float = 2.0) -> TextIOWrapper:
     """Become the folder's owner; closing the file that is returned, or dying, gives it up.
 
     Parameters
     ----------
+    what
+        What is locked, for people.
     patience
         Seconds to wait for an owner that is just leaving.
 
@@ -39,8 +41,8 @@ def take_lock(folder: Path, patience: float = 2.0) -> TextIOWrapper:
             owner = file.read().strip() or "another process"
             file.close()
             raise CicoError(
-                f"the index '{folder}' is in use by {owner}; an embedded index has one owner: "
-                "stop that process, ask its API, or use a Qdrant server (--index http://…)"
+                f"{what} is in use by {owner}; stop that process or ask its API, build beside it with "
+                "'cico reindex', or use a Qdrant server (--index http://…)"
             ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()}{_command()}")
@@ -51,6 +53,7 @@ def take_lock(folder: Path, patience: float = 2.0) -> TextIOWrapper:
 def _command() -> str:
     with contextlib.suppress(OSError):
         words = Path("/proc/self/cmdline").read_bytes().split(b"\0")
-        names = [Path(word.decode(errors="replace")).name for word in words if word][:4]
+        # No more of them: further words may name a person.
+        names = [Path(word.decode(errors="replace")).name for word in words if word][:3]
         return f" ({' '.join(names)})"
     return ""

@@ -10,11 +10,16 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from cico_platform.errors import CicoError, InputError
-from cico_platform.index.base import VectorIndex, check_name
+from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id, pool
+from cico_platform.index.token_storage import Quantization
 
 PAGE = 256
 TIMEOUT_SECONDS = 30
+# The client's own engine, which quantises nothing.
+MEMORY = ":memory:"
+# What is quantised is compared as it is: the last stage has the tokens as they were.
+QUANTIZED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
 
 
 class ServerIndex(VectorIndex):
@@ -34,21 +39,21 @@ class ServerIndex(VectorIndex):
     def __init__(self, url: str) -> None:
         self.location = url
         self._client = (
-            QdrantClient(":memory:") if url == ":memory:" else QdrantClient(url=url, timeout=TIMEOUT_SECONDS)
+            QdrantClient(MEMORY) if url == MEMORY else QdrantClient(url=url, timeout=TIMEOUT_SECONDS)
         )
         try:
             self._client.get_collections()
         except (ApiException, OSError) as error:
             raise CicoError(f"no Qdrant server answers at {url}: {_first_line(error)}") from error
 
-    def create(self, collection: str, dim: int) -> None:
+    def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
         if self._client.collection_exists(check_name(collection)):
             known = self._client.get_collection(collection).config.params.vectors
             width = known["pooled"].size if isinstance(known, dict) else 0
             if width != dim:
                 raise CicoError(f"collection '{collection}' holds tokens of width {width}, not {dim}")
             return
-        self._client.create_collection(collection, vectors_config=_vectors(dim))
+        self._client.create_collection(collection, vectors_config=_vectors(dim, quantization))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the in-memory engine says that it needs no payload index
             for field in (*FILTER_FIELDS, "text_id", "video_id"):
@@ -98,6 +103,7 @@ class ServerIndex(VectorIndex):
                 query=tokens.astype("float32").tolist(),
                 using="tokens",
                 limit=limit,
+                search_params=None if self.location == MEMORY else QUANTIZED,
             )
         return [_hit(point.payload, point.score) for point in found.points]
 
@@ -142,16 +148,22 @@ class ServerIndex(VectorIndex):
             if offset is None:
                 return
 
-    def alias(self, name: str, collection: str | None = None) -> str | None:
+    def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         known = {a.alias_name: a.collection_name for a in self._client.get_aliases().aliases}
         if collection is None:
             return known.get(name)
         self._check(collection)
-        create = models.CreateAlias(collection_name=collection, alias_name=check_name(name))
-        moves: list[Any] = [models.CreateAliasOperation(create_alias=create)]
-        if name in known:
-            drop = models.DeleteAlias(alias_name=name)
-            moves.insert(0, models.DeleteAliasOperation(delete_alias=drop))
+        before = known.get(check_name(name))
+        wanted = {name: collection}
+        if keep and before not in (None, collection):
+            wanted[previous_of(name)] = before
+        moves: list[Any] = []
+        for alias, target in wanted.items():
+            if alias in known:
+                drop = models.DeleteAlias(alias_name=alias)
+                moves.append(models.DeleteAliasOperation(delete_alias=drop))
+            create = models.CreateAlias(collection_name=target, alias_name=alias)
+            moves.append(models.CreateAliasOperation(create_alias=create))
         self._client.update_collection_aliases(moves)
         return collection
 
@@ -159,7 +171,8 @@ class ServerIndex(VectorIndex):
         self, collection: str, video_ids: Sequence[str] | None = None, *, filters: Filters | None = None
     ) -> None:
         if video_ids is None and filters is None:
-            self._client.delete_collection(check_name(collection))
+            if self._client.collection_exists(check_name(collection)):
+                self._client.delete_collection(collection)
             return
         self._check(collection)
         ids = video_ids
@@ -181,7 +194,18 @@ class ServerIndex(VectorIndex):
             raise InputError(f"the index '{self.location}' has no collection '{collection}'")
 
 
-def _vectors(dim: int) -> dict[str, models.VectorParams]:
+def _quantization(name: Quantization) -> models.QuantizationConfig | None:
+    if name == "scalar":
+        return models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
+    if name == "product":
+        product = models.ProductQuantizationConfig(compression=models.CompressionRatio.X16)
+        return models.ProductQuantization(product=product)
+    if name == "binary":
+        return models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
+    return None
+
+
+def _vectors(dim: int, quantization: Quantization) -> dict[str, models.VectorParams]:
     """`pooled` under HNSW; `tokens` in half precision on disk, compared by MaxSim, without a graph."""
     return {
         "pooled": models.VectorParams(size=dim, distance=models.Distance.COSINE),
@@ -192,6 +216,7 @@ def _vectors(dim: int) -> dict[str, models.VectorParams]:
             datatype=models.Datatype.FLOAT16,
             on_disk=True,
             hnsw_config=models.HnswConfigDiff(m=0),
+            quantization_config=_quantization(quantization),
         ),
     }
 

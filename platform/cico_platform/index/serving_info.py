@@ -2,16 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cico_platform.errors import CicoError
+from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
+from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 from cico_platform.storage import absolute, on_this_machine
 
@@ -35,6 +37,20 @@ class ServingInfo:
         Folders of the sign encoders; with two, features are `alpha` first + (1 - `alpha`) second.
     corpus
         Name of what was indexed.
+    alias
+        What it was built to be live as.
+    recipe
+        Names all but the clips that decides its points; collections of one recipe may share points.
+    content
+        Names its clips as well; empty while they are being written.
+    features
+        Folder of the features that it was filled from.
+    quantization, merge
+        How its tokens are kept (`token_storage.TokenStorage`).
+    clips
+        How many it holds, once it is whole: reading it off an open collection is not for other processes.
+    probes
+        What it finds for some of its texts (`probes.Probe`, as JSON).
     """
 
     collection: str
@@ -43,6 +59,14 @@ class ServingInfo:
     encoders: tuple[str, ...]
     alpha: float
     corpus: str
+    alias: str = DEFAULT_ALIAS
+    recipe: str = ""
+    content: str = ""
+    features: str = ""
+    quantization: Quantization = "none"
+    merge: int = 1
+    clips: int = 0
+    probes: tuple[dict[str, Any], ...] = ()
 
 
 def write_serving(index: VectorIndex, info: ServingInfo) -> None:
@@ -63,10 +87,7 @@ def write_serving(index: VectorIndex, info: ServingInfo) -> None:
     for source, target in zip(sources, [str(home / "retrieval"), *encoders], strict=True):
         _copy_files(on_this_machine(source), index.path / target)
     kept = replace(info, model=str(home / "retrieval"), encoders=tuple(encoders))
-    file = index.path / SERVING_FILE
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"collections": {}}
-    known["collections"][info.collection] = asdict(kept)
-    write_json(file, known)
+    _write_records(index, {**_records(index), info.collection: asdict(kept)})
 
 
 def read_serving(index: VectorIndex, collection: str) -> ServingInfo:
@@ -77,23 +98,64 @@ def read_serving(index: VectorIndex, collection: str) -> ServingInfo:
     CicoError
         If the index doesn't know.
     """
-    found: dict[str, object] | None = None
-    if isinstance(index, EmbeddedIndex):
-        file = index.path / SERVING_FILE
-        known = json.loads(file.read_text(encoding="utf-8"))["collections"] if file.is_file() else {}
-        found = known.get(collection)
-    else:
-        points = list(index.fetch(SERVING_COLLECTION, [collection]))
-        found = points[0].payload["serving"] if points else None
+    found = known_collections(index).get(collection)
     if found is None:
         raise CicoError(
             f"the index '{index.location}' doesn't say which models '{collection}' needs; index it again"
         )
-    info = ServingInfo(**{**found, "encoders": tuple(_texts(found["encoders"]))})
+    return found
+
+
+def known_collections(index: VectorIndex) -> dict[str, ServingInfo]:
+    """All collections of an index, whole or being built, by name; folders are absolute."""
+    found = {}
+    for name, record in _records(index).items():
+        encoders = tuple(str(encoder) for encoder in record["encoders"])
+        # Records of earlier versions don't say the alias; collections are named after theirs.
+        alias = record.get("alias") or name.rpartition("-")[0] or DEFAULT_ALIAS
+        probes = tuple(record.get("probes", ()))
+        info = ServingInfo(**{**record, "encoders": encoders, "alias": alias, "probes": probes})
+        if isinstance(index, EmbeddedIndex):
+            home = index.path
+            encoders = tuple(str(home / encoder) for encoder in encoders)
+            info = replace(info, model=str(home / info.model), encoders=encoders)
+        found[name] = info
+    return found
+
+
+def remove_collection(index: VectorIndex, collection: str) -> None:
+    """Remove a collection, its models and its record.
+
+    Raises
+    ------
+    CicoError
+        If another process has it open.
+    """
+    index.delete(collection)
     if not isinstance(index, EmbeddedIndex):
-        return info
-    home = index.path
-    return replace(info, model=str(home / info.model), encoders=tuple(str(home / e) for e in info.encoders))
+        with suppress(InputError):
+            index.delete(SERVING_COLLECTION, [collection])
+        return
+    shutil.rmtree(index.path / MODELS / collection, ignore_errors=True)
+    _write_records(index, {name: value for name, value in _records(index).items() if name != collection})
+
+
+def _records(index: VectorIndex) -> dict[str, dict[str, Any]]:
+    if isinstance(index, EmbeddedIndex):
+        file = index.path / SERVING_FILE
+        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"collections": {}}
+        return dict(known["collections"])
+    try:
+        points = list(index.fetch(SERVING_COLLECTION))
+    except InputError:  # nothing was indexed yet
+        return {}
+    return {p.video_id: p.payload["serving"] for p in points if "serving" in p.payload}
+
+
+def _write_records(index: EmbeddedIndex, records: dict[str, dict[str, Any]]) -> None:
+    file = index.path / SERVING_FILE
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    write_json(file, {**known, "collections": records})
 
 
 def live_serving(index: VectorIndex, alias: str = DEFAULT_ALIAS) -> ServingInfo:
@@ -110,16 +172,14 @@ def live_serving(index: VectorIndex, alias: str = DEFAULT_ALIAS) -> ServingInfo:
     return read_serving(index, collection)
 
 
-def _texts(value: object) -> Sequence[str]:
-    return [str(item) for item in value] if isinstance(value, list | tuple) else []
-
-
 def _copy_files(source: Path, target: Path) -> None:
     """The files of a checkpoint folder, without folders below it."""
     if source.resolve() == target.resolve():
         return
     if not source.is_dir():
         raise CicoError(f"'{source}' is not a checkpoint folder")
+    if target.is_dir() and _same_files(source, target):
+        return
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -128,3 +188,13 @@ def _copy_files(source: Path, target: Path) -> None:
             shutil.copy2(file, partial / file.name)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
+
+
+def _same_files(source: Path, target: Path) -> bool:
+    """Whether each file of a checkpoint folder has been copied, by its size and time."""
+
+    def known(folder: Path) -> dict[str, tuple[int, float]]:
+        files = [(file.name, file.stat()) for file in folder.iterdir() if file.is_file()]
+        return {name: (stat.st_size, stat.st_mtime) for name, stat in files}
+
+    return known(source) == known(target)

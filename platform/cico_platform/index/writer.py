@@ -1,14 +1,21 @@
 """Filling an index: a new collection beside the live one, its count verified, then the alias moves."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from cico_platform.errors import CicoError
-from cico_platform.index.base import VectorIndex
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import VectorIndex, previous_of
 from cico_platform.index.clips import IndexedClip, pool
-from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, write_serving
+from cico_platform.index.serving_info import (
+    DEFAULT_ALIAS,
+    ServingInfo,
+    known_collections,
+    remove_collection,
+    write_serving,
+)
 
 BATCH = 128
 
@@ -49,11 +56,14 @@ class IndexWriter:
         self.written = Written(info.collection, 0)
         self._ids: set[str] = set()
         self._example: IndexedClip | None = None
-        index.create(info.collection, info.dim)
+        # First of all, so that what a cut build leaves behind is known.
+        write_serving(index, replace(info, alias=alias, content="", probes=()))
+        index.create(info.collection, info.dim, info.quantization)
 
-    def present(self) -> set[str]:
-        """The ids that an earlier try has already written."""
-        return {hit.video_id for hit in self.index.fetch(self.info.collection)}
+    def present(self) -> dict[str, str]:
+        """The clips that the collection holds already, each with the `clip_key` of its payload, or ""."""
+        held = self.index.fetch(self.info.collection)
+        return {hit.video_id: str(hit.payload.get("clip_key", "")) for hit in held}
 
     def keep(self, video_ids: Sequence[str]) -> None:
         """Count clips of an earlier try as this one's: whatever is neither kept nor added is deleted."""
@@ -78,8 +88,8 @@ class IndexWriter:
         self._ids.update(clip.video_id for clip in clips)
         self._example = clips[0] if clips else self._example
 
-    def finish(self) -> Written:
-        """Verify, record the models, make the collection live.
+    def verify(self) -> int:
+        """Drop what was neither kept nor added; returns how many clips the collection holds.
 
         Raises
         ------
@@ -87,7 +97,7 @@ class IndexWriter:
             If the collection doesn't hold exactly the clips that were added, or doesn't find one of them.
         """
         collection = self.info.collection
-        stale = self.present() - self._ids
+        stale = set(self.present()) - self._ids
         if stale:
             self.index.delete(collection, sorted(stale))
         count = self.index.count(collection)
@@ -101,10 +111,26 @@ class IndexWriter:
                 raise CicoError(
                     f"collection '{collection}' doesn't find '{self._example.video_id}'; index again"
                 )
-        write_serving(self.index, self.info)
-        self.index.alias(self.alias, collection)
-        self.written = Written(collection, count)
+        return count
+
+    def go_live(self, info: ServingInfo | None = None) -> Written:
+        """Record what the collection holds, move the alias, and remove collections that nothing names."""
+        write_serving(self.index, replace(info or self.info, alias=self.alias, clips=len(self._ids)))
+        self.index.alias(self.alias, self.info.collection)
+        tidy(self.index, self.alias)
+        self.written = Written(self.info.collection, len(self._ids))
         return self.written
+
+    def finish(self) -> Written:
+        """Verify, record the models, make the collection live.
+
+        Raises
+        ------
+        CicoError
+            As `verify`.
+        """
+        self.verify()
+        return self.go_live()
 
     def __enter__(self) -> Self:
         return self
@@ -114,3 +140,33 @@ class IndexWriter:
     ) -> None:
         if error is None:
             self.finish()
+
+
+def tidy(index: VectorIndex, alias: str) -> list[str]:
+    """Remove the collections of an alias but the live one and the one before; returns those removed.
+
+    One that a process still has open stays until the next time.
+    """
+    named = {index.alias(alias), index.alias(previous_of(alias))}
+    removed = []
+    for name, info in known_collections(index).items():
+        if info.alias == alias and name not in named:
+            with suppress(CicoError):
+                remove_collection(index, name)
+                removed.append(name)
+    return removed
+
+
+def roll_back(index: VectorIndex, alias: str = DEFAULT_ALIAS) -> str:
+    """Make the collection that was live before live again; once more moves forward again.
+
+    Raises
+    ------
+    InputError
+        If no other collection was live before.
+    """
+    previous = index.alias(previous_of(alias))
+    if previous is None:
+        raise InputError(f"nothing was live as '{alias}' before in '{index.location}'")
+    index.alias(alias, previous)
+    return previous

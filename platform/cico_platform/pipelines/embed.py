@@ -1,6 +1,6 @@
 """Embedding: sign features to the tokens that an index holds, by the retrieval model's video tower."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -98,21 +98,30 @@ def _new_videos(
         yield [{**row, "path": "", "error": "", "windows": len(row["window_starts"])} for row in rows]
 
 
-def embed_videos(features: str | Place, model: str | Place, alpha: float) -> Iterator[Row]:
+def embed_videos(
+    features: str | Place, model: str | Place, alpha: float, only: Set[str] | None = None
+) -> Iterator[Row]:
     """Stream the videos of a feature folder through the video tower.
 
     Parameters
     ----------
     alpha
         The first encoder's share.
+    only
+        Videos that are needed; shards without any are not read.
 
     Yields
     ------
     dict
         `video_id`, `window_starts`, and `tokens` float16 [W, D]: one a window, no class token, no padding.
     """
-    for batch in embed_shards(feature_shards(features), model, read_mix(features, alpha)):
+    shards = feature_shards(features)
+    if only is not None:
+        shards = [shard for shard in shards if not clips_of(shard).isdisjoint(only)]
+    for batch in embed_shards(shards, model, read_mix(features, alpha)):
         for row in batch:
+            if only is not None and row["video_id"] not in only:
+                continue
             tokens = np.frombuffer(row["tokens"], dtype=np.float16).reshape(-1, row["dim"])
             yield {"video_id": row["video_id"], "window_starts": row["window_starts"], "tokens": tokens}
 

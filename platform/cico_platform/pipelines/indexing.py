@@ -1,24 +1,45 @@
-"""Indexing: embedded videos become the points of a new collection, which then goes live."""
+"""Indexing: embedded videos become points of the live collection, or of a new one beside it."""
 
 import time
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
+from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect
-from cico_platform.corpus.manifest import MANIFEST_FILE, Clip, Corpus
-from cico_platform.errors import CicoError
-from cico_platform.index.base import VectorIndex, open_index
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo
+from cico_platform.index.forgetting import forgotten
+from cico_platform.index.probes import Probe, ask, choose_texts, compare, from_records
+from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, known_collections, live_serving
+from cico_platform.index.token_storage import TokenStorage
 from cico_platform.index.writer import BATCH, IndexWriter
-from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
-from cico_platform.pipelines.stored_features import read_info
+from cico_platform.pipelines.index_source import Source, read_source
 from cico_platform.settings import OnProgress
-from cico_platform.steps import Summary, content_key, fingerprint
-from cico_platform.storage import Place
+from cico_platform.steps import Summary
+from cico_platform.storage import Place, on_this_machine
 
 STAGE = "index"
-DEFAULT_FPS = 25.0
+PROBES = 100
+
+
+@dataclass(frozen=True)
+class Check:
+    """When a new collection may go live.
+
+    Attributes
+    ----------
+    probes
+        Texts of the old corpus that both collections are asked for.
+    min_kept
+        Share that the new one must find of what the old one found.
+    force
+        Go live all the same.
+    """
+
+    probes: int = PROBES
+    min_kept: float = 0.9
+    force: bool = False
 
 
 def build_index(
@@ -28,11 +49,16 @@ def build_index(
     index: str | Place,
     collection: str = DEFAULT_ALIAS,
     on_progress: OnProgress | None = None,
+    *,
+    storage: TokenStorage | None = None,
+    even_forgotten: bool = False,
 ) -> Summary:
     """Embed a corpus' sentence clips and make them searchable.
 
-    The new collection is named by what it was built from; `collection` is the alias that moves to it once
-    it is whole. The same inputs again do nothing, and a build that was cut goes on.
+    If the live collection was built with the same models, what changed is written into it: new and changed
+    clips are embedded, those that have left the manifest are deleted, and the same inputs again do
+    nothing. Else a new collection is filled beside the live one, and goes live once it is whole. A run that
+    was cut goes on.
 
     Parameters
     ----------
@@ -42,92 +68,199 @@ def build_index(
         Retrieval model.
     index
         Folder of an embedded index, or URL of a Qdrant server.
+    collection
+        The name that people search under: an alias of the collection.
+    storage
+        How tokens are kept.
+    even_forgotten
+        Take clips too that the index was told to forget.
 
     Returns
     -------
     Summary
-        Clips indexed; skipped: indexed already; quarantined: without features. Details: `collection`,
-        `index`.
+        Clips indexed; skipped: indexed already, or forgotten; quarantined: without features. Details:
+        `collection`, `index`, `forgotten`.
 
     Raises
     ------
     InputError
         If the inputs don't fit together.
     """
-    began, source, info = time.monotonic(), Corpus(corpus), read_info(features)
-    clips = {clip.video_id: clip for clip in source.clips(labelled=False)}
-    config = check_searchable(model, open_model(model, features, int(info["dim"])))
-    key = content_key(
-        manifest=fingerprint(source.path / MANIFEST_FILE),
-        features=fingerprint(features),
-        model=fingerprint(model),
-    )
-    alpha = model_alpha(model)
-    serving = ServingInfo(
-        f"{collection}-{key}",
-        config.embed_dim,
-        str(model),
-        tuple(encoder["path"] for encoder in info["encoders"]),
-        float(info["alpha"]) if alpha is None else alpha,
-        str(source.info().get("name") or source.path.resolve().name),
-    )
+    began, source = time.monotonic(), read_source(corpus, features, model, collection, storage)
     with open_index(str(index)) as opened:
-        done, skipped = _fill(
-            opened, serving, collection, (source, clips), (features, model, key), on_progress
-        )
-    lost = len(clips) - done - skipped
-    seconds = round(time.monotonic() - began, 3)
-    return Summary(done, skipped, lost, seconds, {"collection": serving.collection, "index": str(index)})
+        source, gone = (source, 0) if even_forgotten else _without_forgotten(opened, source)
+        live, known = opened.alias(collection), known_collections(opened)
+        same = live is not None and live in known and known[live].recipe == source.info.recipe
+        name = live if live is not None and same else _free_name(opened, source)
+        source = replace(source, info=replace(source.info, collection=name))
+        if not _is_there(opened, known, source):
+            done, skipped = _build(opened, source, on_progress)
+        else:
+            done, skipped = 0, opened.count(name)
+    details = {"collection": name, "index": str(index), "forgotten": gone}
+    return _summary(began, done, skipped, source, details)
 
 
-def _fill(
-    index: VectorIndex,
-    serving: ServingInfo,
-    alias: str,
-    corpus: tuple[Corpus, dict[str, Clip]],
-    inputs: tuple[str | Place, str | Place, str],
-    on_progress: OnProgress | None,
-) -> tuple[int, int]:
-    """Write what is missing; returns how many clips were written and how many were there."""
-    source, clips = corpus
-    features, model, model_id = inputs
-    if index.alias(alias) == serving.collection:
-        return 0, index.count(serving.collection)
-    connect()
-    with IndexWriter(index, serving, alias) as writer:
-        there = writer.present() & set(clips)
-        writer.keep(sorted(there))
-        waiting: list[IndexedClip] = []
-        done = 0
-        for row in embed_videos(features, model, serving.alpha):
-            clip = clips.get(row["video_id"])
-            if clip is None or clip.video_id in there:
-                continue
-            payload = {**_payload(source, clip, row["window_starts"]), "model_id": model_id}
-            waiting.append(IndexedClip(clip.video_id, row["tokens"], payload))
-            done += 1
-            if len(waiting) == BATCH:
-                writer.add(waiting)
-                waiting = []
-            if on_progress:
-                on_progress(done + len(there), len(clips))
-        writer.add(waiting)
-    if not done + len(there):
-        raise CicoError(f"none of the clips of '{source.path}' has features in '{features}'")
-    return done, len(there)
+def reindex(
+    corpus: str | Place,
+    features: str | Place | None,
+    model: str | Place,
+    index: str | Place,
+    collection: str = DEFAULT_ALIAS,
+    check: Check | None = None,
+    on_progress: OnProgress | None = None,
+    storage: TokenStorage | None = None,
+) -> Summary:
+    """Build a new collection beside the live one, compare them, and move the alias.
 
+    Searches go on meanwhile. The collection that was live stays for `roll_back`; older ones are removed. A
+    run that was cut goes on.
 
-def _payload(corpus: Corpus, clip: Clip, window_starts: list[int]) -> dict[str, Any]:
-    """What people filter by and see of a clip; what is not known is absent."""
-    fps = clip.fps or DEFAULT_FPS
-    duration = clip.frames / fps if clip.frames else None
-    if clip.end is not None:
-        duration = clip.end - (clip.start or 0.0)
-    known = {
-        **asdict(clip),
-        "path": corpus.resolve(clip),
-        "fps": fps,
-        "duration": duration,
-        "window_starts": window_starts,
+    Parameters
+    ----------
+    features
+        Folder that `extract_features` wrote; None takes the one that the live collection was filled from.
+    storage
+        How tokens are kept; None: as those of the live collection.
+
+    Returns
+    -------
+    Summary
+        As `build_index`; details: `collection`, `before`, `index`, and `probes` (`probes.Comparison`).
+
+    Raises
+    ------
+    CicoError
+        If the new collection does not find enough of what the old one finds; it is not live then.
+    """
+    began, check = time.monotonic(), check or Check()
+    with open_index(str(index), must_exist=True) as opened:
+        before = live_serving(opened, collection)
+        if features is None and not before.features:
+            raise InputError(f"'{before.collection}' doesn't say what it was filled from: give --features")
+        storage = storage or TokenStorage(before.quantization, before.merge)
+        source = read_source(corpus, features or before.features, model, collection, storage)
+        source, gone = _without_forgotten(opened, source)
+        if before.content == source.info.content:
+            same = before.collection
+            return Summary(
+                0,
+                len(source.clips) + gone,
+                details={"collection": same, "before": same, "index": str(index), "forgotten": gone},
+            )
+        name = _free_name(opened, source)
+        source = replace(source, info=replace(source.info, collection=name))
+        done, skipped, compared = _build_beside(opened, source, before, check, on_progress)
+    details = {
+        "collection": name,
+        "before": before.collection,
+        "index": str(index),
+        "forgotten": gone,
+        "probes": compared,
     }
-    return {name: value for name, value in known.items() if value is not None}
+    return _summary(began, done, skipped, source, details)
+
+
+def _build(index: VectorIndex, source: Source, on_progress: OnProgress | None) -> tuple[int, int]:
+    """Fill a collection and make it live; returns how many clips were written and how many were there."""
+    writer = IndexWriter(index, source.info, source.info.alias)
+    done, skipped = _fill(writer, source, on_progress)
+    writer.verify()
+    writer.go_live(_with_probes(index, source, PROBES))
+    return done, skipped
+
+
+def _build_beside(
+    index: VectorIndex, source: Source, before: ServingInfo, check: Check, on_progress: OnProgress | None
+) -> tuple[int, int, dict[str, object]]:
+    """`_build`, once the new collection is known to find what the old one finds."""
+    writer = IndexWriter(index, source.info, source.info.alias)
+    done, skipped = _fill(writer, source, on_progress)
+    writer.verify()
+    old = _answers(index, before, check.probes)
+    model = load_retrieval_model(on_this_machine(source.info.model))
+    texts = {probe.text: [name for name in probe.right if name in source.clips] for probe in old}
+    compared = compare(old, ask(index, source.info.collection, model, texts))
+    if compared.kept is not None and compared.kept < check.min_kept and not check.force:
+        raise CicoError(
+            f"'{source.info.collection}' is whole, but finds {compared.kept:.0%} of what "
+            f"'{before.collection}' finds ({compared.probes} texts), less than {check.min_kept:.0%}: the old "
+            "one stays live; the same command with --force moves to the new one"
+        )
+    writer.go_live(_with_probes(index, source, PROBES))
+    return done, skipped, asdict(compared)
+
+
+def _fill(writer: IndexWriter, source: Source, on_progress: OnProgress | None) -> tuple[int, int]:
+    there = writer.present()
+    kept = {name for name, key in there.items() if source.keys.get(name) == key}
+    writer.keep(sorted(kept))
+    missing = set(source.clips) - kept
+    waiting: list[IndexedClip] = []
+    done = 0
+    if missing:
+        connect()
+    for point in source.points(missing):
+        waiting.append(point)
+        done += 1
+        if len(waiting) == BATCH:
+            writer.add(waiting)
+            waiting = []
+        if on_progress:
+            on_progress(done + len(kept), len(source.clips))
+    writer.add(waiting)
+    if not done + len(kept):
+        raise CicoError(f"none of the clips of '{source.corpus.path}' has features in '{source.features}'")
+    return done, len(kept)
+
+
+def _is_there(index: VectorIndex, known: dict[str, ServingInfo], source: Source) -> bool:
+    """Whether exactly this is live."""
+    info = known.get(source.info.collection)
+    live = index.alias(source.info.alias) == source.info.collection
+    return live and info is not None and info.content == source.info.content
+
+
+def _free_name(index: VectorIndex, source: Source) -> str:
+    """The collection's name: one of its own, unless what is live or was before holds exactly the same."""
+    known, base = known_collections(index), source.info.collection
+    taken = {index.alias(source.info.alias), index.alias(previous_of(source.info.alias))}
+    name, number = base, 1
+    while name in taken and known[name].content != source.info.content:
+        number += 1
+        name = f"{base}.{number}"
+    return name
+
+
+def _answers(index: VectorIndex, info: ServingInfo, count: int) -> list[Probe]:
+    """What a collection finds for some of its texts: as recorded, for a service may have it open."""
+    if not count:
+        return []
+    if info.probes:
+        return from_records(info.probes)[:count]
+    model = load_retrieval_model(on_this_machine(info.model))
+    return ask(index, info.collection, model, _texts(index, info.collection, count))
+
+
+def _with_probes(index: VectorIndex, source: Source, count: int) -> ServingInfo:
+    info = source.info
+    model = load_retrieval_model(on_this_machine(info.model))
+    answers = ask(index, info.collection, model, _texts(index, info.collection, count))
+    return replace(info, probes=tuple(asdict(probe) for probe in answers))
+
+
+def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[str]]:
+    held = index.fetch(collection)
+    return choose_texts(((hit.video_id, str(hit.payload.get("text") or "")) for hit in held), count)
+
+
+def _without_forgotten(index: VectorIndex, source: Source) -> tuple[Source, int]:
+    """The source without what the index was told to forget, and how many clips these are."""
+    is_forgotten = forgotten(index)
+    gone = {name for name, clip in source.clips.items() if is_forgotten(name, clip.signer)}
+    return (source.without(gone) if gone else source), len(gone)
+
+
+def _summary(began: float, done: int, skipped: int, source: Source, details: Mapping[str, object]) -> Summary:
+    lost, gone = len(source.clips) - done - skipped, int(str(details["forgotten"]))
+    return Summary(done, skipped + gone, lost, round(time.monotonic() - began, 3), dict(details))

@@ -177,7 +177,7 @@ def test_writing_goes_on_after_a_kill_and_drops_what_is_no_longer_there(tmp_path
         IndexWriter(index, info).add([clip("x", 1), clip("gone", 2)])
     with open_index(str(tmp_path / "index")) as index:
         writer = IndexWriter(index, info)
-        assert writer.present() == {"x", "gone"}
+        assert set(writer.present()) == {"x", "gone"}
         writer.keep(["x"])
         writer.add([clip("y", 3)])
         assert writer.finish().clips == 2

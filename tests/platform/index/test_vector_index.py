@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from cico_platform.errors import CicoError, InputError
-from cico_platform.index.base import VectorIndex, open_index
+from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import Filters, IndexedClip, pool
+from cico_platform.index.token_storage import Quantization, TokenStorage, merge_tokens
 
 DIM = 16
 
@@ -134,6 +135,11 @@ def test_an_alias_moves_from_one_collection_to_the_next(index: VectorIndex, name
     assert index.alias(name, f"{name}-2") == f"{name}-2"
     assert index.alias(name) == f"{name}-2"
     assert index.count(f"{name}-1") == 3
+    assert index.alias(previous_of(name)) == f"{name}-1"
+    index.alias(name, f"{name}-2")
+    assert index.alias(previous_of(name)) == f"{name}-1"
+    index.alias(name, f"{name}-1", keep=False)
+    assert (index.alias(name), index.alias(previous_of(name))) == (f"{name}-1", f"{name}-1")
     for version in "12":
         index.delete(f"{name}-{version}")
 
@@ -148,6 +154,7 @@ def test_clips_are_deleted_by_id_and_by_filter(index: VectorIndex, name: str) ->
     index.delete(name)
     with pytest.raises(InputError, match=name):
         index.count(name)
+    index.delete(name)  # once more is no error
 
 
 def test_a_collection_keeps_its_width(index: VectorIndex, name: str) -> None:
@@ -196,11 +203,17 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_second_process_is_told_who_owns_the_index(tmp_path: Path) -> None:
-    with open_index(str(tmp_path)):
-        program = f"from cico_platform.index.base import open_index; open_index({str(tmp_path)!r})"
-        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert result.returncode
-    assert f"in use by process {os.getpid()}" in result.stderr
+    with open_index(str(tmp_path)) as index:
+        index.create("c", DIM)
+        for change in ("count('c')", "create('d', 4)"):
+            program = (
+                f"from cico_platform.index.base import open_index; open_index({str(tmp_path)!r}).{change}"
+            )
+            result = subprocess.run(
+                [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+            )
+            assert result.returncode
+            assert f"in use by process {os.getpid()}" in result.stderr
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
@@ -223,3 +236,30 @@ def test_filters_refuse_what_they_do_not_know() -> None:
     ):
         with pytest.raises(ValueError, match=r"1 validation error|validation error"):
             Filters.model_validate(wrong)
+
+
+@pytest.mark.parametrize("quantization", ["scalar", "product", "binary"])
+def test_quantised_tokens_are_compared_and_kept_whole(
+    index: VectorIndex, name: str, quantization: Quantization
+) -> None:
+    made = clips(60)
+    index.create(name, DIM, quantization)
+    index.upsert(name, made)
+    index.alias(f"{name}-live", name)
+    own = made[7]
+    hits = index.query(name, pool(own.tokens), own.tokens.astype(np.float32), limit=10, candidates=60)
+    assert own.video_id in {hit.video_id for hit in hits}
+    kept = next(index.fetch(name, [own.video_id], tokens=True)).tokens
+    assert kept is not None
+    assert np.allclose(pool(kept), pool(own.tokens), atol=2e-3)
+    index.delete(name)
+
+
+def test_neighbouring_tokens_become_one() -> None:
+    tokens = np.repeat(np.eye(3, DIM, dtype=np.float32), [2, 2, 1], axis=0)
+    merged, starts = merge_tokens(tokens, [0, 4, 8, 12, 16], 2)
+    assert starts == [4, 12, 16]
+    np.testing.assert_allclose(merged, np.eye(3, DIM), atol=1e-3)
+    assert merge_tokens(tokens, [0, 4, 8, 12, 16], 1)[0] is tokens
+    with pytest.raises(InputError, match="quantised as 'ternary'"):
+        TokenStorage("ternary")  # type: ignore[arg-type]

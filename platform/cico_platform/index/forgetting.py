@@ -1,0 +1,214 @@
+"""Forgetting a signer or a video: collections that hold it are written anew without, the old ones removed."""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cico_platform.errors import CicoError, InputError
+from cico_platform.index.base import VectorIndex, previous_of
+from cico_platform.index.clips import Filters, Hit, IndexedClip
+from cico_platform.index.embedded import EmbeddedIndex
+from cico_platform.index.serving_info import (
+    SERVING_COLLECTION,
+    ServingInfo,
+    known_collections,
+    remove_collection,
+    write_serving,
+)
+from cico_platform.index.traces import Traces, find_traces, traces_of
+from cico_platform.steps import write_json
+
+FORGOTTEN_FILE, FORGOTTEN_POINT = "forgotten.json", "forgotten"
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was forgotten, and that it is gone.
+
+    Attributes
+    ----------
+    clips
+        Distinct clips that were removed.
+    rewritten
+        Collections that were written anew, each with its successor.
+    removed
+        Collections that nothing named and that held some of them: removed whole.
+    files, bytes
+        How many files of the index were searched afterwards, all but the copies of models; None for a server,
+        whose files can't be seen from here (it has removed the old collections).
+    searched_for
+        How many byte strings were looked for: names, ids, vectors.
+    found_before, found_after
+        How many of them were in the files before and after.
+    """
+
+    clips: int
+    rewritten: dict[str, str]
+    removed: list[str]
+    files: int | None
+    bytes: int | None
+    searched_for: int
+    found_before: int | None
+    found_after: int | None
+
+
+def forget(
+    index: VectorIndex, *, signer: str | None = None, video_ids: Sequence[str] = (), grace: float = 0.0
+) -> Proof:
+    """Remove every trace of a signer's clips, or of some clips, from all collections of an index.
+
+    Only salted hashes of the names stay, so that the same manifest does not bring them back. A run that was
+    cut is completed by the same call.
+
+    Parameters
+    ----------
+    grace
+        Seconds between the alias' move and the old collection's end, for services that still answer from it.
+
+    Raises
+    ------
+    CicoError
+        If another process has a collection open, or a trace is still found.
+    """
+    if signer is None and not video_ids:
+        raise InputError("say whom or what to forget: --signer NAME or --video ID")
+    known = known_collections(index)
+    held = {name: _matching(index, name, signer, video_ids) for name in known}
+    held = {name: hits for name, hits in held.items() if hits}
+    ids = sorted({hit.video_id for hits in held.values() for hit in hits} | set(video_ids))
+    remember(index, signer, ids)
+    traces = traces_of([hit for hits in held.values() for hit in hits], signer)
+    named = _names(index, known.values())
+    rest = [name for name in held if name not in named]
+    for name in rest:
+        remove_collection(index, name)
+    rewritten = {}
+    for name in held:
+        if name in named:
+            traces, rewritten[name] = _rewrite(index, known[name], set(ids), traces)
+    before = find_traces(index.path, traces) if isinstance(index, EmbeddedIndex) else None
+    for name, new in rewritten.items():
+        for alias in named[name]:
+            index.alias(alias, new, keep=False)
+    if rewritten:
+        time.sleep(grace)
+    for name in rewritten:
+        remove_collection(index, name)
+    after = find_traces(index.path, traces) if isinstance(index, EmbeddedIndex) else None
+    if after is not None and after.found:
+        raise CicoError(f"traces are left in {', '.join(after.where)}; run the same command again")
+    return Proof(
+        len({hit.video_id for hits in held.values() for hit in hits}),
+        rewritten,
+        rest,
+        after.files if after else None,
+        after.bytes if after else None,
+        len(traces.strings),
+        before.found if before else None,
+        after.found if after else None,
+    )
+
+
+def forgotten(index: VectorIndex) -> Callable[[str, str | None], bool]:
+    """Whether a clip (its `video_id`, its signer) is one that the index was told to forget."""
+    record = _record(index)
+    salt, hashes = bytes.fromhex(record["salt"]), set(record["hashes"])
+
+    def is_forgotten(video_id: str, signer: str | None) -> bool:
+        if not hashes:
+            return False
+        names = [("video", video_id), *([("signer", signer)] if signer else [])]
+        return any(_hash(salt, kind, name) in hashes for kind, name in names)
+
+    return is_forgotten
+
+
+def remember(index: VectorIndex, signer: str | None, video_ids: Iterable[str]) -> None:
+    """Keep salted hashes of what is forgotten. Who has the index can test a guessed name against them."""
+    record = _record(index)
+    salt = bytes.fromhex(record["salt"])
+    names = [("video", name) for name in video_ids] + ([("signer", signer)] if signer else [])
+    hashes = sorted({*record["hashes"], *(_hash(salt, kind, name) for kind, name in names)})
+    new = {"salt": salt.hex(), "hashes": hashes}
+    if isinstance(index, EmbeddedIndex):
+        write_json(index.path / FORGOTTEN_FILE, new)
+        return
+    index.create(SERVING_COLLECTION, 1)
+    point = IndexedClip(FORGOTTEN_POINT, np.ones((1, 1), np.float32), {"forgotten": new})
+    index.upsert(SERVING_COLLECTION, [point])
+
+
+def _hash(salt: bytes, kind: str, name: str) -> str:
+    return hashlib.blake2b(f"{kind}\0{name}".encode(), key=salt, digest_size=16).hexdigest()
+
+
+def _record(index: VectorIndex) -> dict[str, Any]:
+    found: dict[str, Any] | None = None
+    if isinstance(index, EmbeddedIndex):
+        file = index.path / FORGOTTEN_FILE
+        found = json.loads(file.read_text()) if file.is_file() else None
+    else:
+        try:
+            points = list(index.fetch(SERVING_COLLECTION, [FORGOTTEN_POINT]))
+        except InputError:  # nothing was indexed yet
+            points = []
+        found = points[0].payload["forgotten"] if points else None
+    return found or {"salt": secrets.token_hex(32), "hashes": []}
+
+
+def _matching(index: VectorIndex, collection: str, signer: str | None, video_ids: Sequence[str]) -> list[Hit]:
+    try:
+        found = list(index.fetch(collection, video_ids, tokens=True)) if video_ids else []
+        if signer is not None:
+            found += index.fetch(collection, filters=Filters(signer=[signer]), tokens=True)
+    except InputError:  # registered, but its build was cut before it was there
+        return []
+    return list({hit.video_id: hit for hit in found}.values())
+
+
+def _names(index: VectorIndex, known: Iterable[ServingInfo]) -> dict[str, list[str]]:
+    """The collections that aliases name, each with these."""
+    named: dict[str, list[str]] = {}
+    for alias in {name for info in known for name in (info.alias, previous_of(info.alias))}:
+        if collection := index.alias(alias):
+            named.setdefault(collection, []).append(alias)
+    return named
+
+
+def _rewrite(index: VectorIndex, info: ServingInfo, gone: set[str], traces: Traces) -> tuple[Traces, str]:
+    """Copy a collection without some clips; returns the traces that no other clip bears, and its name."""
+    base, _, revision = info.collection.partition(".r")
+    new = f"{base}.r{int(revision or 1) + 1}"
+    remove_collection(index, new)  # a try that was cut
+    probes = tuple(p for p in info.probes if gone.isdisjoint(p["right"]) and gone.isdisjoint(p["found"]))
+    write_serving(index, replace(info, collection=new, content="", probes=probes))
+    index.create(new, info.dim, info.quantization)
+    waiting: list[IndexedClip] = []
+    for hit in index.fetch(info.collection, tokens=True):
+        if hit.video_id in gone:
+            continue
+        assert hit.tokens is not None
+        payload = {name: value for name, value in hit.payload.items() if name != "video_id"}
+        waiting.append(IndexedClip(hit.video_id, hit.tokens, payload))
+        traces = traces.without(hit)
+        if len(waiting) == BATCH:
+            index.upsert(new, waiting)
+            waiting = []
+    if waiting:
+        index.upsert(new, waiting)
+    wanted = index.count(info.collection) - len(list(index.fetch(info.collection, sorted(gone))))
+    if index.count(new) != wanted:
+        raise CicoError(f"'{new}' holds {index.count(new)} clips, not {wanted}; run the same command again")
+    return traces, new
+
+
+def as_json(proof: Proof) -> dict[str, Any]:
+    """The proof as the command line gives it."""
+    return asdict(proof)

@@ -1,0 +1,133 @@
+"""Who withdraws consent is forgotten: no collection finds them, no file holds a byte of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_collections import make_model, texts, write_collection
+from typer.testing import CliRunner
+
+from cico_platform.cli.main import app
+from cico_platform.errors import InputError
+from cico_platform.index.base import VectorIndex, open_index, previous_of
+from cico_platform.index.clips import Filters, IndexedClip
+from cico_platform.index.forgetting import forget, forgotten
+from cico_platform.index.search import Searcher
+from cico_platform.index.serving_info import ServingInfo, known_collections
+from cico_platform.index.traces import Search, find_traces, traces_of
+from cico_platform.index.writer import IndexWriter
+
+SIGNER = "Jana Withdrawn-Consent"
+
+
+@pytest.fixture(params=["embedded", "server"])
+def index(request: pytest.FixtureRequest, tmp_path: Path):
+    with open_index({"embedded": str(tmp_path / "index"), "server": ":memory:"}[request.param]) as opened:
+        fill(opened, tmp_path)
+        yield opened
+
+
+def fill(index: VectorIndex, folder: Path) -> None:
+    """Two versions of a collection in which every third clip is the signer's, and a cut build."""
+    model = make_model(folder / "model", 16)
+    for name in ("clips-1", "clips-2"):
+        write_collection(index, name, folder / "model", model)
+        for hit in list(index.fetch(name, tokens=True))[::3]:
+            assert hit.tokens is not None
+            payload = {**hit.payload, "signer": SIGNER}
+            del payload["video_id"]
+            index.upsert(name, [IndexedClip(hit.video_id, hit.tokens, payload)])
+    cut = IndexWriter(index, ServingInfo("clips-cut", 16, str(folder / "model"), (), 1.0, "small"))
+    tokens = np.random.default_rng(9).normal(size=(2, 16)).astype(np.float32)
+    cut.add([IndexedClip("cut", tokens, {"signer": SIGNER, "text": "cut short"})])
+
+
+def test_a_signer_is_in_no_collection_any_more(index: VectorIndex, tmp_path: Path) -> None:
+    proof = forget(index, signer=SIGNER)
+    assert proof.clips == len(texts()) // 3 + 1
+    assert proof.rewritten == {"clips-1": "clips-1.r2", "clips-2": "clips-2.r2"}
+    assert proof.removed == ["clips-cut"]
+    assert set(known_collections(index)) == set(proof.rewritten.values())
+    assert (index.alias("clips"), index.alias(previous_of("clips"))) == ("clips-2.r2", "clips-1.r2")
+    for name in proof.rewritten.values():
+        assert index.count(name) == len(texts()) * 2 // 3
+        assert index.count(name, Filters(signer=SIGNER)) == 0
+    again = forget(index, signer=SIGNER)
+    assert (again.clips, again.rewritten) == (0, {})
+
+
+def test_one_clip_is_forgotten_and_the_rest_is_as_it_was(index: VectorIndex) -> None:
+    before = {hit.video_id: hit for hit in index.fetch("clips-2", tokens=True)}
+    forget(index, video_ids=["clip-5"])
+    after = {hit.video_id: hit for hit in index.fetch("clips-2.r2", tokens=True)}
+    assert set(before) - set(after) == {"clip-5"}
+    for name, hit in after.items():
+        assert hit.payload == before[name].payload
+        np.testing.assert_allclose(hit.tokens, before[name].tokens, atol=2e-3)
+    with pytest.raises(InputError, match="whom or what"):
+        forget(index)
+
+
+def test_only_a_salted_hash_is_remembered(index: VectorIndex) -> None:
+    assert not forgotten(index)("clip-5", SIGNER)
+    forget(index, signer=SIGNER, video_ids=["clip-5"])
+    is_forgotten = forgotten(index)
+    assert is_forgotten("a new one", SIGNER)
+    assert is_forgotten("clip-5", None)
+    assert not is_forgotten("clip-7", "B")
+
+
+def test_no_file_holds_a_byte_of_the_forgotten(tmp_path: Path) -> None:
+    location = tmp_path / "index"
+    with open_index(str(location)) as index:
+        fill(index, tmp_path)
+    with Searcher.open(location) as searcher:  # the text bank, too, is on disk
+        searcher.text_bank()
+        gone = list(searcher.index.fetch("clips-2", filters=Filters(signer=SIGNER), tokens=True))
+        kept = next(searcher.index.fetch("clips-2", ["clip-1"], tokens=True))
+    files = {path.name: path.read_bytes() for path in location.rglob("*") if path.is_file()}
+    texts_of_gone = [str(hit.payload["text"]).split()[-1] for hit in gone]
+    assert any(f'"{word}"'.encode() in files["texts.json"] for word in texts_of_gone)
+
+    result = CliRunner().invoke(
+        app, ["index", "forget", "--signer", SIGNER, "--index", str(location), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    proof = json.loads(result.stdout)
+    assert proof["found_after"] == 0
+    assert proof["found_before"] > 3 * len(gone)
+    assert proof["files"] == sum(p.is_file() and "models" not in p.parts for p in location.rglob("*"))
+
+    everything = b"\0".join(path.read_bytes() for path in location.rglob("*") if path.is_file())
+    assert SIGNER.encode() not in everything
+    for hit in gone:
+        assert hit.tokens is not None
+        assert np.asarray(hit.tokens[0], np.float16).tobytes() not in everything
+        assert str(hit.payload["text"]).encode() not in everything
+        assert str(hit.payload["path"]).encode() not in everything
+    assert kept.tokens is not None
+    assert np.asarray(kept.tokens[0], np.float16).tobytes() in everything
+    assert find_traces(location, traces_of([kept], None)).found > 3
+    with Searcher.open(location) as searcher:
+        found = {v for entry in searcher.text_bank().entries for v in entry.video_ids}
+        assert found.isdisjoint(hit.video_id for hit in gone)
+
+
+def test_the_search_of_files_finds_what_lies_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cico_platform.index.traces.BLOCK", 64)
+    rng = np.random.default_rng(0)
+    strings = {rng.bytes(20), rng.bytes(33), b"a name", b"a name too"}
+    absent = rng.bytes(20)
+    for at in (0, 1, 50, 62, 63, 64, 95, 1000):
+        content = bytearray(rng.bytes(1100))
+        string = sorted(strings)[at % 4]
+        content[at : at + len(string)] = string
+        with (tmp_path / "file").open("wb") as file:
+            file.seek(1 << 20)  # behind a hole
+            file.write(content)
+        expected = {s for s in strings if s in content}
+        assert string in expected
+        assert Search({*strings, absent}).file(tmp_path / "file") == expected

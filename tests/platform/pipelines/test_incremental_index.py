@@ -1,0 +1,130 @@
+"""An index follows its corpus clip by clip, and a new model goes live beside the old one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_corpus import MICRO, write_corpus, write_encoder
+
+from cico_model.config import TOWERS
+from cico_model.model import RetrievalModel
+from cico_model.retrieval_checkpoint import save_retrieval_model
+from cico_model.text import CorpusTokenizer
+from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
+from cico_platform.errors import CicoError
+from cico_platform.index.base import VectorIndex, open_index, previous_of
+from cico_platform.index.forgetting import forget
+from cico_platform.index.serving_info import known_collections
+from cico_platform.index.writer import roll_back
+from cico_platform.pipelines.features import extract_features
+from cico_platform.pipelines.indexing import Check, build_index, reindex
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def save_model(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    config = replace(TOWERS["tiny"], feature_dim=MICRO.feature_dim)
+    model = RetrievalModel(config, CorpusTokenizer.train(["red green blue white"])).eval()
+    save_retrieval_model(folder, model, {"alpha": 1.0})
+    return folder
+
+
+def held(index: VectorIndex, collection: str) -> dict[str, dict[str, object]]:
+    return {hit.video_id: hit.payload for hit in index.fetch(collection)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, list[Clip]]:
+    """A corpus, its features, a folder for models, and its sentences."""
+    folder = tmp_path_factory.mktemp("incremental")
+    corpus = write_corpus(folder / "corpus", train=4, damaged=False)
+    sentences = [clip for clip in Corpus(corpus).clips() if clip.label is None]
+    write_manifest(corpus, sentences)
+    extract_features(corpus, [str(write_encoder(folder / "encoder"))], 1.0, folder / "features")
+    for seed in (0, 1):
+        save_model(folder / f"model-{seed}", seed)
+    return corpus, folder / "features", folder, sentences
+
+
+@pytest.fixture
+def corpus(made: tuple[Path, Path, Path, list[Clip]]) -> Iterator[Path]:
+    yield made[0]
+    write_manifest(made[0], made[3])
+
+
+def test_what_changed_is_all_that_is_written(
+    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], tmp_path: Path
+) -> None:
+    _, features, folder, sentences = made
+    where = str(tmp_path / "index")
+
+    def run(clips: list[Clip]) -> tuple[int, int]:
+        write_manifest(corpus, clips)
+        summary = build_index(corpus, features, folder / "model-0", where)
+        with open_index(where) as index:
+            assert set(held(index, summary.details["collection"])) == {clip.video_id for clip in clips}
+        return summary.done, summary.skipped
+
+    total = len(sentences)
+    assert run(sentences[1:]) == (total - 1, 0)
+    assert run(sentences[1:]) == (0, total - 1)
+    assert run(sentences) == (1, total - 1)
+    corrected = [replace(sentences[0], text="white white", signer="Zoe"), *sentences[1:]]
+    assert run(corrected) == (1, total - 1)
+    with open_index(where) as index:
+        live = index.alias("clips") or ""
+        assert held(index, live)[sentences[0].video_id]["text"] == "white white"
+        assert list(known_collections(index)) == [live]
+    assert run(corrected[2:]) == (0, total - 2)
+    with open_index(where) as index:
+        assert forget(index, signer="somebody").clips == total - 2
+        assert index.count(index.alias("clips") or "") == 0
+    summary = build_index(corpus, features, folder / "model-0", where, even_forgotten=True)
+    assert (summary.done, summary.details["forgotten"]) == (total - 2, 0)
+
+
+def test_the_forgotten_do_not_come_back_with_the_manifest(
+    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], tmp_path: Path
+) -> None:
+    _, features, folder, sentences = made
+    write_manifest(corpus, [replace(sentences[0], signer="Zoe Withdraws"), *sentences[1:]])
+    where = str(tmp_path / "index")
+    build_index(corpus, features, folder / "model-0", where)
+    with open_index(where) as index:
+        forget(index, signer="Zoe Withdraws")
+    for model in ("model-0", "model-1"):
+        summary = build_index(corpus, features, folder / model, where)
+        assert summary.details["forgotten"] == 1
+        with open_index(where) as index:
+            assert sentences[0].video_id not in held(index, summary.details["collection"])
+
+
+def test_another_model_goes_live_once_it_finds_as_much_and_the_old_one_comes_back(
+    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], tmp_path: Path
+) -> None:
+    _, features, folder, sentences = made
+    where = str(tmp_path / "index")
+    first = build_index(corpus, features, folder / "model-0", where).details["collection"]
+    same = reindex(corpus, None, folder / "model-0", where)
+    assert (same.done, same.details["collection"]) == (0, first)
+    with pytest.raises(CicoError, match=r"the old one stays live.*--force"):
+        reindex(corpus, None, folder / "model-1", where, check=Check(min_kept=1.01))
+    with open_index(where) as reader:  # as a service holds it
+        assert reader.alias("clips") == first
+        assert reader.count(first) == len(sentences)
+        summary = reindex(corpus, None, folder / "model-1", where, check=Check(min_kept=1.01, force=True))
+        assert reader.alias("clips") == summary.details["collection"] != first
+        assert reader.count(first) == len(sentences)
+    assert (summary.done, summary.skipped) == (0, len(sentences))  # the first try wrote them
+    assert summary.details["probes"]["probes"] > 0
+    with open_index(where) as index:
+        models = {payload["model_id"] for payload in held(index, summary.details["collection"]).values()}
+        assert len(models) == 1
+        assert models.isdisjoint(payload["model_id"] for payload in held(index, first).values())
+        assert index.alias(previous_of("clips")) == first
+        assert roll_back(index) == first
+    again = reindex(corpus, None, folder / "model-1", where, check=Check(force=True))
+    assert (again.done, again.details["collection"]) == (0, summary.details["collection"])

@@ -9,14 +9,12 @@ from cico_model.inference import InferenceEncoder
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex, open_index
-from cico_platform.index.clips import Filters
+from cico_platform.index.clips import MAX_LIMIT, Filters
 from cico_platform.index.queries import check_text, encode_texts, encode_video, load_encoders
 from cico_platform.index.ranking import Ranked, Ranking, Stages
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
 from cico_platform.index.text_bank import TextBank, open_text_bank
 from cico_platform.storage import on_this_machine
-
-MAX_LIMIT = 100
 
 
 class Searcher:

@@ -1,7 +1,7 @@
 """What a score is worth: how likely a result is right, and when it is better to say that nothing fits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,14 +85,14 @@ def calibrate(
     first = order[:, :1]
     with_answer, found = np.take_along_axis(scores, first, 1)[:, 0], np.take_along_axis(right, first, 1)[:, 0]
     without = np.where(right, -np.inf, scores).max(axis=1)
-    cut, *reached = choose_threshold(
+    cut, reached, recall = choose_threshold(
         np.concatenate([with_answer, without]),
         np.concatenate([found, np.zeros(len(without), bool)]),
         answerable=len(scores),
         precision=precision,
     )
-    rough = Calibration(slope, intercept, 0.0, *reached, len(scores))
-    return Calibration(slope, intercept, rough.probability(cut), *reached, len(scores))
+    known = Calibration(slope, intercept, 0.0, reached, recall, len(scores))
+    return replace(known, threshold=known.probability(cut))
 
 
 def fit_sigmoid(scores: Floats, right: NDArray[np.bool_]) -> tuple[float, float]:

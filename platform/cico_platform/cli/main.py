@@ -17,6 +17,7 @@ from cico_platform.cli import (
     features,
     import_weights,
     index,
+    keys,
     mine,
     plan,
     search,
@@ -47,6 +48,7 @@ app.command("ablate", cls=Configurable)(ablate.ablate)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.command("plan")(plan.plan)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)

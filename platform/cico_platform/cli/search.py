@@ -34,7 +34,7 @@ def search(
     """Find the sign videos that say a sentence; with --video, the sentences that a video may sign."""
     import time
 
-    from cico_platform.cli.output import console, emit
+    from cico_platform.cli.output import console, emit, say
     from cico_platform.errors import InputError
 
     if (text is None) == (video is None):
@@ -59,8 +59,12 @@ def search(
         began = time.perf_counter()
         rows = _ask(searcher, text, video, limit, filters)
         seconds = time.perf_counter() - began
-    emit(json, {"results": rows, "seconds": round(seconds, 4)})
+        nothing_fits = searcher.nothing_fits("video" if text is None else "text", rows)
+    known = {} if nothing_fits is None else {"nothing_fits": nothing_fits}
+    emit(json, {"results": rows, "seconds": round(seconds, 4), **known})
     _show(rows, seconds)
+    if nothing_fits and rows:
+        say("[yellow]nothing here is likely to be it[/yellow]: even the best is below the threshold")
 
 
 def _ask(
@@ -96,6 +100,12 @@ def _show(rows: list[dict[str, Any]], seconds: float) -> None:
             words.append(f"{word['word']} ", style="bold")
             words.append(f"{word['start']:.1f}–{word['end']:.1f}  ", style="dim")
         said = Text.assemble((row["text"], "bold"), "\n", (row["video_id"], "dim"))
-        table.add_row(str(number), f"{row['score']:.3f}", said, words)
+        table.add_row(str(number), _value(row), said, words)
     console.print(table)
     say(f"[dim]{len(rows)} results in {seconds:.2f} s; best: {escape(rows[0]['path'])}[/dim]")
+
+
+def _value(row: dict[str, Any]) -> str:
+    """The score, and how likely it is right where that is known."""
+    likely = f"\n{row['probability']:.0%}" if "probability" in row else ""
+    return f"{row['score']:.3f}{likely}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cico_model.calibration import Calibration
 from cico_model.inference import InferenceEncoder
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import InputError
@@ -60,10 +61,12 @@ class Searcher:
         list[dict]
             `video_id, text, score, path, start, end, words: [{word, start, end, weight}]`. `start` and `end`
             are the clip's place in its file in seconds; the words' are seconds within the clip. The score is
-            a weighted cosine (-1 to 1), comparable within one collection, not a probability.
+            a weighted cosine (-1 to 1), comparable within one collection. Where the collection was
+            calibrated, `probability` says how likely a result is right.
         """
         query = encode_texts(self.model, [check_text(text)])[0]
-        return [row(ranked) for ranked in self.ranking.by_text(query, check_limit(limit), filters)]
+        found = self.ranking.by_text(query, check_limit(limit), filters)
+        return [row(ranked, self.info.calibrations.get("text")) for ranked in found]
 
     def by_video(
         self, path: str | Path, limit: int = 10, filters: Filters | None = None
@@ -74,7 +77,16 @@ class Searcher:
             if self._encoders is None:
                 self._encoders = load_encoders(self.info)
         query = encode_video(path, self._encoders, self.info.alpha, self.model)
-        return [row(ranked) for ranked in self.ranking.by_video(query, self.text_bank(), limit, filters)]
+        found = self.ranking.by_video(query, self.text_bank(), limit, filters)
+        return [row(ranked, self.info.calibrations.get("video")) for ranked in found]
+
+    def nothing_fits(self, way: str, rows: list[dict[str, Any]]) -> bool | None:
+        """Whether the best of the rows of a search by `text` or `video` is likelier no answer.
+
+        None where the collection was not calibrated.
+        """
+        known = self.info.calibrations.get(way)
+        return None if known is None else not rows or not known.fits(rows[0]["score"])
 
     def text_bank(self) -> TextBank:
         """The collection's texts with their tokens, encoded at first use."""
@@ -121,14 +133,16 @@ def clip_times(payload: dict[str, Any]) -> tuple[float, float]:
     return start, float(end) if end is not None else start + float(payload.get("duration") or 0.0)
 
 
-def row(ranked: Ranked) -> dict[str, Any]:
+def row(ranked: Ranked, calibration: Calibration | None = None) -> dict[str, Any]:
     """A result as the command line gives it."""
     payload = ranked.hit.payload
     start, end = clip_times(payload)
+    known = {} if calibration is None else {"probability": round(calibration.probability(ranked.score), 4)}
     return {
         "video_id": ranked.hit.video_id,
         "text": str(payload.get("text") or ""),
         "score": round(ranked.score, 6),
+        **known,
         "path": str(payload.get("path") or ""),
         "start": round(start, 3),
         "end": round(end, 3),

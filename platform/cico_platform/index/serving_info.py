@@ -3,11 +3,13 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cico_model.calibration import Calibration
 from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
@@ -35,6 +37,10 @@ class ServingInfo:
         Folders of the sign encoders; with two, features are `alpha` first + (1 - `alpha`) second.
     corpus
         Name of what was indexed.
+    model_name
+        What people call the model.
+    calibrations
+        What scores of a search by `text` and by `video` mean; empty where no validation split said so.
     """
 
     collection: str
@@ -43,10 +49,13 @@ class ServingInfo:
     encoders: tuple[str, ...]
     alpha: float
     corpus: str
+    model_name: str = ""
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
 
 
 def write_serving(index: VectorIndex, info: ServingInfo) -> None:
     """Record a collection's models; the embedded index gets its own copy of them."""
+    info = replace(info, model_name=info.model_name or Path(info.model).name)
     if not isinstance(index, EmbeddedIndex):
         paths = replace(
             info,
@@ -77,19 +86,33 @@ def read_serving(index: VectorIndex, collection: str) -> ServingInfo:
     CicoError
         If the index doesn't know.
     """
-    found: dict[str, object] | None = None
-    if isinstance(index, EmbeddedIndex):
-        file = index.path / SERVING_FILE
-        known = json.loads(file.read_text(encoding="utf-8"))["collections"] if file.is_file() else {}
-        found = known.get(collection)
-    else:
-        points = list(index.fetch(SERVING_COLLECTION, [collection]))
-        found = points[0].payload["serving"] if points else None
+    found = next(iter(_recorded(index, collection)), None)
     if found is None:
         raise CicoError(
             f"the index '{index.location}' doesn't say which models '{collection}' needs; index it again"
         )
-    info = ServingInfo(**{**found, "encoders": tuple(_texts(found["encoders"]))})
+    return _read(index, found)
+
+
+def known_servings(index: VectorIndex) -> list[ServingInfo]:
+    """What every collection was built with; some of them may be deleted since."""
+    return [_read(index, found) for found in _recorded(index)]
+
+
+def _recorded(index: VectorIndex, collection: str | None = None) -> list[dict[str, Any]]:
+    """What is recorded of a collection, or of all."""
+    if isinstance(index, EmbeddedIndex):
+        file = index.path / SERVING_FILE
+        known = json.loads(file.read_text(encoding="utf-8"))["collections"] if file.is_file() else {}
+        return [value for name, value in known.items() if collection in (None, name)]
+    points = index.fetch(SERVING_COLLECTION, None if collection is None else [collection])
+    return [point.payload["serving"] for point in points]
+
+
+def _read(index: VectorIndex, found: dict[str, Any]) -> ServingInfo:
+    calibrations = {way: Calibration(**value) for way, value in found.get("calibrations", {}).items()}
+    encoders = tuple(_texts(found["encoders"]))
+    info = ServingInfo(**{**found, "encoders": encoders, "calibrations": calibrations})
     if not isinstance(index, EmbeddedIndex):
         return info
     home = index.path

@@ -1,21 +1,23 @@
 """Indexing: embedded videos become the points of a new collection, which then goes live."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Clip, Corpus
 from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo
+from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, read_serving
 from cico_platform.index.writer import BATCH, IndexWriter
+from cico_platform.pipelines.calibrating import calibrate_collection
 from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint
-from cico_platform.storage import Place
+from cico_platform.storage import Place, on_this_machine
 
 STAGE = "index"
 DEFAULT_FPS = 25.0
@@ -47,7 +49,8 @@ def build_index(
     -------
     Summary
         Clips indexed; skipped: indexed already; quarantined: without features. Details: `collection`,
-        `index`.
+        `index`, `calibrations` of a search by `text` and by `video`: empty where the validation split is too
+        small or its scores tell nothing.
 
     Raises
     ------
@@ -75,9 +78,15 @@ def build_index(
         done, skipped = _fill(
             opened, serving, collection, (source, clips), (features, model, key), on_progress
         )
+        calibrations = read_serving(opened, serving.collection).calibrations
     lost = len(clips) - done - skipped
     seconds = round(time.monotonic() - began, 3)
-    return Summary(done, skipped, lost, seconds, {"collection": serving.collection, "index": str(index)})
+    details = {
+        "collection": serving.collection,
+        "index": str(index),
+        "calibrations": {way: asdict(one) for way, one in calibrations.items()},
+    }
+    return Summary(done, skipped, lost, seconds, details)
 
 
 def _fill(
@@ -112,6 +121,10 @@ def _fill(
             if on_progress:
                 on_progress(done + len(there), len(clips))
         writer.add(waiting)
+        calibrations = calibrate_collection(
+            index, serving.collection, load_retrieval_model(on_this_machine(model))
+        )
+        writer.info = replace(serving, calibrations=calibrations)
     if not done + len(there):
         raise CicoError(f"none of the clips of '{source.path}' has features in '{features}'")
     return done, len(there)

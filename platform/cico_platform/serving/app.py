@@ -19,6 +19,7 @@ from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
 from cico_platform.serving.deployments import build
+from cico_platform.serving.keys import read_keys
 from cico_platform.serving.settings import ServiceSettings
 
 APPLICATION = "cico"
@@ -55,12 +56,14 @@ def serve_index(
     Raises
     ------
     InputError
-        If there is no index, or the port is taken.
+        If there is no index or no file of keys, or the port is taken.
     CicoError
         If the index is in use, or the service does not come up.
     """
     location = str(index) if "://" in str(index) else str(Path(index).absolute())
     info = _check(location, alias)
+    if settings is not None and settings.keys is not None:
+        read_keys(settings.keys)
     check_port(host, port)
     ours = not ray.is_initialized()
     for name, value in PATIENCE.items():

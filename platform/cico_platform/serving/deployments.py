@@ -100,7 +100,13 @@ class SearchApi:
         config = load_retrieval_model(on_this_machine(info.model)).config
         self.texts, self.videos = texts, videos
         self.service = SearchService(
-            self.index, info.collection, config, self._encode_texts, self._encode_video, settings
+            self.index,
+            info.collection,
+            config,
+            self._encode_texts,
+            self._encode_video,
+            settings,
+            info.calibrations,
         )
         self._warming = asyncio.get_running_loop().create_task(self._warm())
 

@@ -36,6 +36,8 @@ def serve_index(
     alias: str = DEFAULT_ALIAS,
     settings: ServiceSettings | None = None,
     on_ready: Callable[[str], None] | None = None,
+    request_seconds: float = 120.0,
+    keep_alive_seconds: int = 5,
 ) -> str:
     """Serve the API and the page.
 
@@ -47,6 +49,8 @@ def serve_index(
         Serve until interrupted, then stop; otherwise return once it is up (`stop_serving` stops it).
     on_ready
         Called with the address once it answers.
+    request_seconds, keep_alive_seconds
+        Longest that a request may take, and that a connection may wait for the next one.
 
     Returns
     -------
@@ -72,7 +76,13 @@ def serve_index(
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     address = f"http://{host}:{port}"
     try:
-        serve.start(http_options=HTTPOptions(host=host, port=port, request_timeout_s=120))
+        options = HTTPOptions(
+            host=host,
+            port=port,
+            request_timeout_s=request_seconds,
+            keep_alive_timeout_s=keep_alive_seconds,
+        )
+        serve.start(http_options=options)
         application = build(location, info, alias, settings or ServiceSettings())
         serve.run(application, name=APPLICATION, route_prefix="/", blocking=False)
         if on_ready is not None:

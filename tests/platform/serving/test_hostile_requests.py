@@ -1,21 +1,23 @@
 """Whatever a client sends, the API answers with what was wrong, never with a failure, and goes on."""
 
 import asyncio
+import contextlib
 import io
-import json
 import socket
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 from api_in_process import SETTINGS, Encoders, make_service, problem
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
 from tiny_index import SENTENCES
 
 from cico_platform.index.search import Searcher
@@ -23,27 +25,42 @@ from cico_platform.serving.http import build_app
 from cico_platform.serving.service import SearchService
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+EXAMPLES = 12
 CHECKS = (
-    schemathesis.checks.not_a_server_error,
-    schemathesis.checks.load_all_checks() or schemathesis.checks.CHECKS.get_one("status_code_conformance"),
-    schemathesis.checks.CHECKS.get_one("content_type_conformance"),
-    schemathesis.checks.CHECKS.get_one("response_schema_conformance"),
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
 )
 
 
-@pytest.fixture(scope="module")
-def described(searcher: Searcher, encoders: Encoders) -> object:
+def test_whatever_the_openapi_allows_or_forbids_gets_an_answer_that_it_describes(
+    searcher: Searcher, encoders: Encoders
+) -> None:
     app = build_app(make_service(searcher, encoders), "0")
-    return schemathesis.openapi.from_asgi("/openapi.json", app)
+    schemathesis.checks.load_all_checks()
+    checks = [schemathesis.checks.CHECKS.get_one(name) for name in CHECKS]
+    asked: Counter[str] = Counter()
+    for found in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations():
+        operation = found.ok()
+        for mode in schemathesis.GenerationMode:
 
+            @settings(
+                max_examples=EXAMPLES,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def ask(case: Any) -> None:
+                asked[case.operation.label] += 1
+                case.validate_response(case.call(), checks=checks)
 
-api = schemathesis.pytest.from_fixture("described")
-
-
-@api.parametrize()
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_whatever_the_openapi_allows_or_forbids_gets_an_answer_that_it_describes(case: object) -> None:
-    case.validate_response(case.call(), checks=CHECKS)  # type: ignore[attr-defined]
+            with contextlib.suppress(Unsatisfiable):  # nothing can be wrong about a route that takes nothing
+                ask()
+    assert {"POST /v1/search", "POST /v1/align/video", "GET /v1/clips/{video_id}/media"} <= set(asked)
+    assert asked["POST /v1/search"] >= EXAMPLES
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +102,10 @@ def archive(kind: str) -> bytes:
         pytest.param(lambda video: b"ffconcat version 1.0\nfile /etc/hostname\n", id="playlist"),
     ],
 )
-def test_what_only_claims_to_be_a_video_is_refused(alive: TestClient, video: bytes, content: object) -> None:
-    data = content(video)  # type: ignore[operator]
+def test_what_only_claims_to_be_a_video_is_refused(
+    alive: TestClient, video: bytes, content: Callable[[bytes], bytes]
+) -> None:
+    data = content(video)
     for path, form in (("/v1/search/video", {}), ("/v1/align/video", {"text": "boy"})):
         answer = alive.post(path, files={"file": ("holiday.mp4", data[:190_000], "video/mp4")}, data=form)
         # A playable start of a video is a video.
@@ -239,21 +258,30 @@ def test_a_client_that_leaves_gives_its_place_back(
     app, service, _ = served
 
     async def leave() -> None:
-        async def half() -> object:
-            yield b"--x\r\n" + FILE + b"abc"
-            raise ConnectionError("gone")
+        body = b"--x\r\n" + FILE + b"abc"
+        messages = [{"type": "http.request", "body": body, "more_body": True}, {"type": "http.disconnect"}]
 
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as asking:
-            kind = {"content-type": "multipart/form-data; boundary=x"}
-            with pytest.raises(ConnectionError):
-                await asking.post("/v1/search/video", content=half(), headers=kind)  # type: ignore[arg-type]
+        async def receive() -> dict[str, Any]:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            """Nobody listens any more."""
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/search/video",
+            "raw_path": b"/v1/search/video",
+            "root_path": "",
+            "query_string": b"",
+            "scheme": "http",
+            "http_version": "1.1",
+            "client": ("testclient", 1),
+            "server": ("test", 80),
+            "headers": [(b"content-type", b"multipart/form-data; boundary=x")],
+        }
+        await app(scope, receive, send)
 
     for _ in range(2 * SETTINGS.searches_per_client):
-        try:
-            asyncio.run(leave())
-        except AssertionError:
-            raise
-        except BaseException as error:  # the answer may be an error instead
-            assert isinstance(error, pytest.fail.Exception), error
+        asyncio.run(leave())
     assert not service._clients
-    assert json.loads(alive.get("/healthz").text) == {"status": "ok"}

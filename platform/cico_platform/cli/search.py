@@ -19,6 +19,9 @@ def search(
     video: Annotated[
         Path | None, typer.Option("--video", help="A sign video: find the sentence it signs.")
     ] = None,
+    inside: Annotated[
+        Path | None, typer.Option("--inside", help="A long video: find when the sentence is signed in it.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", help="Results at most.")] = 10,
     collection: Annotated[str, typer.Option("--collection", help="Its name in the index.")] = "clips",
     corpus: Annotated[Many, typer.Option(help="Only this corpus; may be given again.")] = None,
@@ -39,12 +42,22 @@ def search(
 
     if (text is None) == (video is None):
         raise InputError('give either a text or --video FILE: cico search "the boy reads" --index demo/index')
+    if inside is not None and text is None:
+        raise InputError("--inside takes a text: cico search TEXT --inside VIDEO --index demo/index")
     if not index:
         raise InputError("name the index: --index PATH_OR_URL (the demo's is demo/index)")
 
     from cico_platform.index.clips import Filters
     from cico_platform.index.search import Searcher
 
+    if inside is not None:
+        with console.status("looking …"), Searcher.open(index, collection) as searcher:
+            began = time.perf_counter()
+            ranges = searcher.inside(text or "", inside, limit)
+        emit(json, {"ranges": ranges, "seconds": round(time.perf_counter() - began, 4)})
+        for one in ranges:
+            say(f"{one['start']:8.1f} – {one['end']:.1f} s  {one['score']:.3f}")
+        return
     filters = Filters(
         corpus=corpus or None,
         language=language or None,

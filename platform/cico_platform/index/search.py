@@ -1,16 +1,19 @@
 """Searching an index in this process: by a sentence, or by a sign video."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cico_model.alignment import WordSpan
 from cico_model.calibration import Calibration
 from cico_model.inference import InferenceEncoder
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import MAX_LIMIT, Filters
+from cico_platform.index.inside import find_inside, read_long_video
 from cico_platform.index.queries import check_text, encode_texts, encode_video, load_encoders
 from cico_platform.index.ranking import Ranked, Ranking, Stages
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
@@ -73,12 +76,36 @@ class Searcher:
     ) -> list[dict[str, Any]]:
         """The sentences that a video may sign, best first: rows as `by_text`, one a sentence."""
         check_limit(limit)
+        query = encode_video(path, self._loaded_encoders(), self.info.alpha, self.model)
+        found = self.ranking.by_video(query, self.text_bank(), limit, filters)
+        return [row(ranked, self.info.calibrations.get("video")) for ranked in found]
+
+    def inside(self, text: str, path: str | Path, limit: int = 10) -> list[dict[str, Any]]:
+        """The parts of a long video in which a sentence may be signed, best first; none overlaps another.
+
+        Returns
+        -------
+        list[dict]
+            `start, end, score, words: [{word, start, end, weight}]`, all in seconds within the video.
+        """
+        query = encode_texts(self.model, [check_text(text)])[0]
+        check_limit(limit)
+        video = read_long_video(path, self._loaded_encoders(), self.info.alpha, self.model)
+        return [
+            {
+                "start": round(found.start, 3),
+                "end": round(found.end, 3),
+                "score": round(found.score, 6),
+                "words": word_rows(found.words),
+            }
+            for found in find_inside(video, query, self.model, limit)
+        ]
+
+    def _loaded_encoders(self) -> list[InferenceEncoder]:
         with self._loading:
             if self._encoders is None:
                 self._encoders = load_encoders(self.info)
-        query = encode_video(path, self._encoders, self.info.alpha, self.model)
-        found = self.ranking.by_video(query, self.text_bank(), limit, filters)
-        return [row(ranked, self.info.calibrations.get("video")) for ranked in found]
+            return self._encoders
 
     def nothing_fits(self, way: str, rows: list[dict[str, Any]]) -> bool | None:
         """Whether the best of the rows of a search by `text` or `video` is likelier no answer.
@@ -146,8 +173,13 @@ def row(ranked: Ranked, calibration: Calibration | None = None) -> dict[str, Any
         "path": str(payload.get("path") or ""),
         "start": round(start, 3),
         "end": round(end, 3),
-        "words": [
-            {"word": s.word, "start": round(s.start, 3), "end": round(s.end, 3), "weight": round(s.weight, 4)}
-            for s in ranked.words
-        ],
+        "words": word_rows(ranked.words),
     }
+
+
+def word_rows(words: Sequence[WordSpan]) -> list[dict[str, Any]]:
+    """When words are signed, as the command line gives it."""
+    return [
+        {"word": s.word, "start": round(s.start, 3), "end": round(s.end, 3), "weight": round(s.weight, 4)}
+        for s in words
+    ]

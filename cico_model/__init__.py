@@ -11,7 +11,8 @@ from cico_model.similarity import similarity
 
 if TYPE_CHECKING:
     from cico_model.accumulation import two_pass_backward
-    from cico_model.alignment import align, word_spans
+    from cico_model.alignment import align, word_map, word_spans
+    from cico_model.calibration import Calibration, calibrate
     from cico_model.card import CardDetails
     from cico_model.checkpoint import (
         import_sign_encoder,
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
 HOMES = {
     "accumulation": ("two_pass_backward",),
-    "alignment": ("align", "word_spans"),
+    "alignment": ("align", "word_map", "word_spans"),
+    "calibration": ("Calibration", "calibrate"),
     "card": ("CardDetails",),
     "checkpoint": ("import_sign_encoder", "load_sign_encoder", "save_sign_encoder"),
     "clip_import": ("import_clip",),
@@ -67,6 +69,7 @@ HOMES = {
 }
 
 __all__ = [
+    "Calibration",
     "CardDetails",
     "ClipTokenizer",
     "CorpusTokenizer",
@@ -78,6 +81,7 @@ __all__ = [
     "VideoTower",
     "align",
     "augment_text",
+    "calibrate",
     "distributed_retrieval_loss",
     "export_model",
     "import_clip",
@@ -102,6 +106,7 @@ __all__ = [
     "similarity",
     "two_pass_backward",
     "window_starts",
+    "word_map",
     "word_spans",
 ]
 

@@ -72,6 +72,53 @@ def align(
         return logits.softmax(dim=-1).mul_(text_valid.bool()[:, :, None])
 
 
+class WordMap(NamedTuple):
+    """Both ways between the W words of a text and the T windows of a video.
+
+    `text_to_video` is float32 [W, T]: how a word's attention is spread over the windows; a row sums to 1.
+    `video_to_text` is float32 [T, W]: how a window's is spread over the words; what a row lacks to 1 lies on
+    the text's start, end and punctuation.
+    """
+
+    words: list[str]
+    text_to_video: NDArray[np.float32]
+    video_to_text: NDArray[np.float32]
+
+
+def word_map(
+    video_tokens: NDArray[np.floating],
+    text_tokens: NDArray[np.floating],
+    words: Iterable[tuple[str, Sequence[int]]],
+    *,
+    temperature: float = TEMPERATURE,
+) -> WordMap:
+    """Which window answers which word, and the other way round.
+
+    Parameters
+    ----------
+    video_tokens, text_tokens
+        Float [T, D] and [L, D], all of them valid, without the class token.
+    words
+        Words and the positions of their tokens; words without tokens are left out.
+
+    Examples
+    --------
+    >>> found = word_map(np.eye(2), np.eye(2), [("cat", [1])])
+    >>> found.words, found.text_to_video.round(2).tolist(), found.video_to_text.round(2).tolist()
+    (['cat'], [[0.0, 1.0]], [[0.0], [1.0]])
+    """
+    video, text = (torch.from_numpy(np.array(t, dtype=np.float32)) for t in (video_tokens, text_tokens))
+    masks = torch.ones(len(video), dtype=torch.bool), torch.ones(len(text), dtype=torch.bool)
+    to_video = align(video, text, *masks, temperature=temperature).numpy()
+    to_text = align(text, video, *reversed(masks), temperature=temperature).numpy()
+    known = [(word, list(positions)) for word, positions in words if positions]
+    rows = [to_video[positions].mean(axis=0) for _, positions in known]
+    columns = [to_text[:, positions].sum(axis=1) for _, positions in known]
+    there = np.stack(rows) if rows else np.zeros((0, len(video)), np.float32)
+    back = np.stack(columns, axis=1) if columns else np.zeros((len(video), 0), np.float32)
+    return WordMap([word for word, _ in known], there, back)
+
+
 def window_times(starts: Sequence[int], fps: float, offset: float = 0.0) -> list[tuple[float, float]]:
     """Start and end, in seconds, of windows that start at these frames.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cico_model.alignment import align, window_times, word_spans
+from cico_model.alignment import align, window_times, word_map, word_spans
 from cico_model.text import CorpusTokenizer
 
 
@@ -62,3 +62,18 @@ def test_what_cannot_be_aligned_is_refused() -> None:
         word_spans(np.zeros((2, 3)), [("cat", [7])], [(0, 1)] * 3)
     with pytest.raises(ValueError, match="frame rate"):
         window_times([0], fps=0)
+
+
+def test_a_word_map_is_the_similaritys_softmax_both_ways() -> None:
+    generator = np.random.default_rng(0)
+    video, text = generator.normal(size=(5, 8)), generator.normal(size=(4, 8))
+    words = [("one", [1, 2]), ("cut", []), ("two", [3])]
+    found = word_map(video, text, words, temperature=0.2)
+    cosine = (text / np.linalg.norm(text, axis=1, keepdims=True)) @ (
+        video / np.linalg.norm(video, axis=1, keepdims=True)
+    ).T
+    over_windows = np.exp(cosine / 0.2) / np.exp(cosine / 0.2).sum(axis=1, keepdims=True)
+    over_tokens = np.exp(cosine / 0.2) / np.exp(cosine / 0.2).sum(axis=0, keepdims=True)
+    assert found.words == ["one", "two"]
+    np.testing.assert_allclose(found.text_to_video, [over_windows[1:3].mean(0), over_windows[3]], rtol=1e-4)
+    np.testing.assert_allclose(found.video_to_text.T, [over_tokens[1:3].sum(0), over_tokens[3]], rtol=1e-4)

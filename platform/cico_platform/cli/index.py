@@ -48,6 +48,7 @@ def build(
 
     `build` may be left out: cico index CORPUS …
     """
+    from cico_platform.cli.output import say
     from cico_platform.cli.progress import finish, progress
     from cico_platform.index.token_storage import TokenStorage
     from cico_platform.pipelines.indexing import build_index
@@ -64,6 +65,14 @@ def build(
             storage=storage,
             even_forgotten=even_forgotten,
         )
+    known = summary.details["calibrations"]
+    for way, one in known.items():
+        say(
+            f"  search by {way}: nothing fits below {one['threshold']:.0%}; of answers above, "
+            f"{one['precision']:.0%} are right, and {one['recall']:.0%} of {one['queries']} queries get one"
+        )
+    if not known:
+        say("  no probabilities: too few validation clips, or their scores tell right from wrong too badly")
     finish("index", summary, json, strict)
 
 

@@ -17,6 +17,7 @@ from cico_platform.cli import (
     features,
     import_weights,
     index,
+    keys,
     mine,
     plan,
     reindex,
@@ -49,6 +50,7 @@ app.add_typer(index.app, name="index")
 app.command("reindex")(reindex.reindex)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.command("plan")(plan.plan)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)

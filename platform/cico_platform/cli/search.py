@@ -19,6 +19,9 @@ def search(
     video: Annotated[
         Path | None, typer.Option("--video", help="A sign video: find the sentence it signs.")
     ] = None,
+    inside: Annotated[
+        Path | None, typer.Option("--inside", help="A long video: find when the sentence is signed in it.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", help="Results at most.")] = 10,
     collection: Annotated[str, typer.Option("--collection", help="Its name in the index.")] = "clips",
     corpus: Annotated[Many, typer.Option(help="Only this corpus; may be given again.")] = None,
@@ -34,17 +37,27 @@ def search(
     """Find the sign videos that say a sentence; with --video, the sentences that a video may sign."""
     import time
 
-    from cico_platform.cli.output import console, emit
+    from cico_platform.cli.output import console, emit, say
     from cico_platform.errors import InputError
 
     if (text is None) == (video is None):
         raise InputError('give either a text or --video FILE: cico search "the boy reads" --index demo/index')
+    if inside is not None and text is None:
+        raise InputError("--inside takes a text: cico search TEXT --inside VIDEO --index demo/index")
     if not index:
         raise InputError("name the index: --index PATH_OR_URL (the demo's is demo/index)")
 
     from cico_platform.index.clips import Filters
     from cico_platform.index.search import Searcher
 
+    if inside is not None:
+        with console.status("looking …"), Searcher.open(index, collection) as searcher:
+            began = time.perf_counter()
+            ranges = searcher.inside(text or "", inside, limit)
+        emit(json, {"ranges": ranges, "seconds": round(time.perf_counter() - began, 4)})
+        for one in ranges:
+            say(f"{one['start']:8.1f} – {one['end']:.1f} s  {one['score']:.3f}")
+        return
     filters = Filters(
         corpus=corpus or None,
         language=language or None,
@@ -59,8 +72,12 @@ def search(
         began = time.perf_counter()
         rows = _ask(searcher, text, video, limit, filters)
         seconds = time.perf_counter() - began
-    emit(json, {"results": rows, "seconds": round(seconds, 4)})
+        nothing_fits = searcher.nothing_fits("video" if text is None else "text", rows)
+    known = {} if nothing_fits is None else {"nothing_fits": nothing_fits}
+    emit(json, {"results": rows, "seconds": round(seconds, 4), **known})
     _show(rows, seconds)
+    if nothing_fits and rows:
+        say("[yellow]nothing here is likely to be it[/yellow]: even the best is below the threshold")
 
 
 def _ask(
@@ -96,6 +113,12 @@ def _show(rows: list[dict[str, Any]], seconds: float) -> None:
             words.append(f"{word['word']} ", style="bold")
             words.append(f"{word['start']:.1f}–{word['end']:.1f}  ", style="dim")
         said = Text.assemble((row["text"], "bold"), "\n", (row["video_id"], "dim"))
-        table.add_row(str(number), f"{row['score']:.3f}", said, words)
+        table.add_row(str(number), _value(row), said, words)
     console.print(table)
     say(f"[dim]{len(rows)} results in {seconds:.2f} s; best: {escape(rows[0]['path'])}[/dim]")
+
+
+def _value(row: dict[str, Any]) -> str:
+    """The score, and how likely it is right where that is known."""
+    likely = f"\n{row['probability']:.0%}" if "probability" in row else ""
+    return f"{row['score']:.3f}{likely}"

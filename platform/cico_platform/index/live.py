@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -133,7 +134,7 @@ class LiveSearcher:
         stages: Stages | None = None,
         seconds: float = CHECK_SECONDS,
     ) -> None:
-        self._open = lambda: open_live(location, alias, stages)
+        self._open = partial(open_live, location, alias, stages)
         first = self._open()
         self._swappable = Swappable(first)
         self.use = self._swappable.use

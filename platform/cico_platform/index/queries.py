@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cico_model.alignment import window_times
 from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts
 from cico_model.config import TowerConfig
@@ -18,12 +19,12 @@ from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.limits import ClipError, DecodeLimits
 from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
 from cico_platform.errors import InputError
+from cico_platform.index.clips import MAX_TEXT
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.storage import on_this_machine
 
 # What one query video may cost: less than a corpus' clip, for a person waits and others queue behind.
 QUERY_LIMITS = DecodeLimits(frames=3000, seconds=30.0, bytes=1 << 29)
-MAX_TEXT = 1000
 
 
 class TextQuery(NamedTuple):
@@ -34,11 +35,12 @@ class TextQuery(NamedTuple):
 
 
 class VideoQuery(NamedTuple):
-    """A video's tokens, float32 [T, D], and the part of it that is signed, in seconds."""
+    """A video's tokens, float32 [T, D], the part of it that is signed and each window's, in seconds."""
 
     tokens: NDArray[np.float32]
     start: float
     end: float
+    windows: Sequence[tuple[float, float]] = ()
 
 
 def check_text(text: str) -> str:
@@ -96,13 +98,18 @@ def encode_video(
         ]
     except ClipError as error:
         raise InputError(f"the video can't be searched with: {error}") from error
+    chosen = chosen_windows(len(clips[0].frames), model.config)
     features = [
-        _sign_features(clip.frames, encoder, model.config)
-        for clip, encoder in zip(clips, encoders, strict=True)
+        _sign_features(clip.frames, chosen, encoder) for clip, encoder in zip(clips, encoders, strict=True)
     ]
     mixed = features[0] if len(features) == 1 else alpha * features[0] + (1 - alpha) * features[1]
-    times = clips[0].times
-    return VideoQuery(_tokens(model, mixed), float(times[0]), float(times[-1]) + 1 / clips[0].fps)
+    times, end = clips[0].times, float(clips[0].times[-1]) + 1 / clips[0].fps
+    # A clip shorter than a window is filled up with its last frame: nothing is signed after its end.
+    spans = window_times([0] * len(chosen), clips[0].fps)
+    windows = [
+        (float(times[i]), min(float(times[i]) + span[1], end)) for i, span in zip(chosen, spans, strict=True)
+    ]
+    return VideoQuery(_tokens(model, mixed), float(times[0]), end, windows)
 
 
 class Place(NamedTuple):
@@ -133,10 +140,14 @@ def locate_signer(path: str | Path, limits: DecodeLimits = QUERY_LIMITS) -> Plac
     return Place(float(clip.times[box.first_frame]), end, crop)
 
 
-def _sign_features(frames: NDArray[np.uint8], encoder: InferenceEncoder, config: TowerConfig) -> Tensor:
-    """Sign features of the windows that the model reads, float32 [T, F]."""
-    starts = window_starts(len(frames), config.window_stride)
-    chosen = [starts[i] for i in select_windows(len(starts), config.max_windows)]
+def chosen_windows(frames: int, config: TowerConfig) -> list[int]:
+    """First frames of the windows that the model reads of a video."""
+    starts = window_starts(frames, config.window_stride)
+    return [starts[i] for i in select_windows(len(starts), config.max_windows)]
+
+
+def _sign_features(frames: NDArray[np.uint8], chosen: Sequence[int], encoder: InferenceEncoder) -> Tensor:
+    """Sign features of windows, float32 [T, F]."""
     (output,) = encoder.encode([frames], [chosen])
     # Features are stored in half precision: a query's are rounded alike.
     return output.embedding.half().float()

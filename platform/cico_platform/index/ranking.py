@@ -52,29 +52,35 @@ class Ranking:
         self.index, self.collection, self.config = index, collection, config
         self.stages = stages or Stages()
 
-    def by_text(self, query: TextQuery, limit: int, filters: Filters | None = None) -> list[Ranked]:
-        """The clips that say a text, best first; the words are the query's.
+    def by_text(
+        self, query: TextQuery, limit: int, filters: Filters | None = None, offset: int = 0
+    ) -> list[Ranked]:
+        """The clips that say a text, best first, without the first `offset`; the words are the query's.
 
         The score is `weight` V2T + (1 - `weight`) T2V, a weighted cosine between -1 and 1, not a probability.
+        What MaxSim ranks below `rerank` is ranked exactly too, but comes after what it ranks above: so pages
+        of one size never repeat or miss a clip.
         """
+        block = max(self.stages.rerank, limit)
+        wanted = -(-(offset + limit) // block) * block
         kept = self.index.query(
             self.collection,
             pool(query.tokens),
             query.tokens,
-            limit=max(self.stages.rerank, limit),
-            candidates=self.stages.candidates,
+            limit=wanted,
+            candidates=max(self.stages.candidates, wanted),
             filters=filters,
         )
         found = {hit.video_id: hit for hit in self._with_tokens([hit.video_id for hit in kept])}
         hits = [found[hit.video_id] for hit in kept if hit.video_id in found]
         scores = score([tokens_of(hit) for hit in hits], [query.tokens], self.config)[:, 0]
-        order = np.argsort(-scores, kind="stable")[:limit]
+        order = np.lexsort((-scores, np.arange(len(hits)) // block))[offset : offset + limit]
         return [Ranked(hits[i], float(scores[i]), spans(hits[i], query)) for i in order]
 
     def by_video(
-        self, query: VideoQuery, bank: TextBank, limit: int, filters: Filters | None = None
+        self, query: VideoQuery, bank: TextBank, limit: int, filters: Filters | None = None, offset: int = 0
     ) -> list[Ranked]:
-        """The sentences that a video may sign, best first, each shown by its clip nearest to the video.
+        """The sentences that a video may sign, as `by_text`, each shown by its clip nearest to the video.
 
         The score is that of the video with the sentence; the words are the sentence's, in the clip shown.
         """
@@ -86,7 +92,7 @@ class Ranking:
             return []
         texts = [bank.tokens(i) for i in candidates]
         scores = score([query.tokens], texts, self.config)[0]
-        order = np.argsort(-scores, kind="stable")[:limit]
+        order = np.argsort(-scores, kind="stable")[offset : offset + limit]
         vector, results = pool(query.tokens), []
         for i in order:
             entry = bank.entries[candidates[i]]
@@ -164,12 +170,16 @@ def spans(hit: Hit, query: TextQuery) -> list[WordSpan]:
     video, video_valid = pad([tokens_of(hit)])
     text, text_valid = pad([query.tokens])
     weights = align(video, text, video_valid, text_valid)[0]
-    fps = float(hit.payload.get("fps") or 0) or 25.0
-    starts = [int(start) for start in hit.payload.get("window_starts") or range(len(tokens_of(hit)))]
-    limit = float(hit.payload.get("duration") or 0) or np.inf
-    times = window_times(starts[: len(tokens_of(hit))], fps)
+    times, limit = hit_windows(hit), float(hit.payload.get("duration") or 0) or np.inf
     # A clip shorter than a window is filled up with its last frame: nothing is signed after its end.
     return [
         WordSpan(span.word, min(span.start, limit), min(span.end, limit), span.weight)
         for span in word_spans(weights, query.words, times)
     ]
+
+
+def hit_windows(hit: Hit) -> list[tuple[float, float]]:
+    """Start and end of a hit's windows, in seconds within the clip."""
+    fps = float(hit.payload.get("fps") or 0) or 25.0
+    starts = [int(start) for start in hit.payload.get("window_starts") or range(len(tokens_of(hit)))]
+    return window_times(starts[: len(tokens_of(hit))], fps)

@@ -1,22 +1,24 @@
 """Searching an index in this process: by a sentence, or by a sign video."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from cico_model.alignment import WordSpan
+from cico_model.calibration import Calibration
 from cico_model.inference import InferenceEncoder
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex, open_index
-from cico_platform.index.clips import Filters
+from cico_platform.index.clips import MAX_LIMIT, Filters
+from cico_platform.index.inside import find_inside, read_long_video
 from cico_platform.index.queries import check_text, encode_texts, encode_video, load_encoders
 from cico_platform.index.ranking import Ranked, Ranking, Stages
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
 from cico_platform.index.text_bank import TextBank, open_text_bank
 from cico_platform.storage import on_this_machine
-
-MAX_LIMIT = 100
 
 
 class Searcher:
@@ -62,21 +64,56 @@ class Searcher:
         list[dict]
             `video_id, text, score, path, start, end, words: [{word, start, end, weight}]`. `start` and `end`
             are the clip's place in its file in seconds; the words' are seconds within the clip. The score is
-            a weighted cosine (-1 to 1), comparable within one collection, not a probability.
+            a weighted cosine (-1 to 1), comparable within one collection. Where the collection was
+            calibrated, `probability` says how likely a result is right.
         """
         query = encode_texts(self.model, [check_text(text)])[0]
-        return [row(ranked) for ranked in self.ranking.by_text(query, check_limit(limit), filters)]
+        found = self.ranking.by_text(query, check_limit(limit), filters)
+        return [row(ranked, self.info.calibrations.get("text")) for ranked in found]
 
     def by_video(
         self, path: str | Path, limit: int = 10, filters: Filters | None = None
     ) -> list[dict[str, Any]]:
         """The sentences that a video may sign, best first: rows as `by_text`, one a sentence."""
         check_limit(limit)
+        query = encode_video(path, self._loaded_encoders(), self.info.alpha, self.model)
+        found = self.ranking.by_video(query, self.text_bank(), limit, filters)
+        return [row(ranked, self.info.calibrations.get("video")) for ranked in found]
+
+    def inside(self, text: str, path: str | Path, limit: int = 10) -> list[dict[str, Any]]:
+        """The parts of a long video in which a sentence may be signed, best first; none overlaps another.
+
+        Returns
+        -------
+        list[dict]
+            `start, end, score, words: [{word, start, end, weight}]`, all in seconds within the video.
+        """
+        query = encode_texts(self.model, [check_text(text)])[0]
+        check_limit(limit)
+        video = read_long_video(path, self._loaded_encoders(), self.info.alpha, self.model)
+        return [
+            {
+                "start": round(found.start, 3),
+                "end": round(found.end, 3),
+                "score": round(found.score, 6),
+                "words": word_rows(found.words),
+            }
+            for found in find_inside(video, query, self.model, limit)
+        ]
+
+    def _loaded_encoders(self) -> list[InferenceEncoder]:
         with self._loading:
             if self._encoders is None:
                 self._encoders = load_encoders(self.info)
-        query = encode_video(path, self._encoders, self.info.alpha, self.model)
-        return [row(ranked) for ranked in self.ranking.by_video(query, self.text_bank(), limit, filters)]
+            return self._encoders
+
+    def nothing_fits(self, way: str, rows: list[dict[str, Any]]) -> bool | None:
+        """Whether the best of the rows of a search by `text` or `video` is likelier no answer.
+
+        None where the collection was not calibrated.
+        """
+        known = self.info.calibrations.get(way)
+        return None if known is None else not rows or not known.fits(rows[0]["score"])
 
     def text_bank(self) -> TextBank:
         """The collection's texts with their tokens, encoded at first use."""
@@ -123,19 +160,26 @@ def clip_times(payload: dict[str, Any]) -> tuple[float, float]:
     return start, float(end) if end is not None else start + float(payload.get("duration") or 0.0)
 
 
-def row(ranked: Ranked) -> dict[str, Any]:
+def row(ranked: Ranked, calibration: Calibration | None = None) -> dict[str, Any]:
     """A result as the command line gives it."""
     payload = ranked.hit.payload
     start, end = clip_times(payload)
+    known = {} if calibration is None else {"probability": round(calibration.probability(ranked.score), 4)}
     return {
         "video_id": ranked.hit.video_id,
         "text": str(payload.get("text") or ""),
         "score": round(ranked.score, 6),
+        **known,
         "path": str(payload.get("path") or ""),
         "start": round(start, 3),
         "end": round(end, 3),
-        "words": [
-            {"word": s.word, "start": round(s.start, 3), "end": round(s.end, 3), "weight": round(s.weight, 4)}
-            for s in ranked.words
-        ],
+        "words": word_rows(ranked.words),
     }
+
+
+def word_rows(words: Sequence[WordSpan]) -> list[dict[str, Any]]:
+    """When words are signed, as the command line gives it."""
+    return [
+        {"word": s.word, "start": round(s.start, 3), "end": round(s.end, 3), "weight": round(s.weight, 4)}
+        for s in words
+    ]

@@ -3,12 +3,13 @@
 import json
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cico_model.calibration import Calibration
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
@@ -51,6 +52,10 @@ class ServingInfo:
         How many it holds, once it is whole: reading it off an open collection is not for other processes.
     probes
         What it finds for some of its texts (`probes.Probe`, as JSON).
+    model_name
+        What people call the model.
+    calibrations
+        What scores of a search by `text` and by `video` mean; empty where no validation split said so.
     """
 
     collection: str
@@ -67,10 +72,13 @@ class ServingInfo:
     merge: int = 1
     clips: int = 0
     probes: tuple[dict[str, Any], ...] = ()
+    model_name: str = ""
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
 
 
 def write_serving(index: VectorIndex, info: ServingInfo) -> None:
     """Record a collection's models; the embedded index gets its own copy of them."""
+    info = replace(info, model_name=info.model_name or Path(info.model).name)
     if not isinstance(index, EmbeddedIndex):
         paths = replace(
             info,
@@ -114,7 +122,9 @@ def known_collections(index: VectorIndex) -> dict[str, ServingInfo]:
         # Records of earlier versions don't say the alias; collections are named after theirs.
         alias = record.get("alias") or name.rpartition("-")[0] or DEFAULT_ALIAS
         probes = tuple(record.get("probes", ()))
-        info = ServingInfo(**{**record, "encoders": encoders, "alias": alias, "probes": probes})
+        calibrations = {way: Calibration(**value) for way, value in record.get("calibrations", {}).items()}
+        read = {"encoders": encoders, "alias": alias, "probes": probes, "calibrations": calibrations}
+        info = ServingInfo(**{**record, **read})
         if isinstance(index, EmbeddedIndex):
             home = index.path
             encoders = tuple(str(home / encoder) for encoder in encoders)

@@ -11,9 +11,16 @@ from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.forgetting import forgotten
 from cico_platform.index.probes import Probe, ask, choose_texts, compare, from_records
-from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, known_collections, live_serving
+from cico_platform.index.serving_info import (
+    DEFAULT_ALIAS,
+    ServingInfo,
+    known_collections,
+    live_serving,
+    read_serving,
+)
 from cico_platform.index.token_storage import TokenStorage
 from cico_platform.index.writer import BATCH, IndexWriter
+from cico_platform.pipelines.calibrating import calibrate_collection
 from cico_platform.pipelines.index_source import Source, read_source
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary
@@ -79,7 +86,8 @@ def build_index(
     -------
     Summary
         Clips indexed; skipped: indexed already, or forgotten; quarantined: without features. Details:
-        `collection`, `index`, `forgotten`.
+        `collection`, `index`, `forgotten`, and `calibrations` of a search by `text` and by `video`: empty
+        where the validation split is too small or its scores tell nothing.
 
     Raises
     ------
@@ -97,7 +105,8 @@ def build_index(
             done, skipped = _build(opened, source, on_progress)
         else:
             done, skipped = 0, opened.count(name)
-    details = {"collection": name, "index": str(index), "forgotten": gone}
+        calibrations = _calibrations(opened, name)
+    details = {"collection": name, "index": str(index), "forgotten": gone, "calibrations": calibrations}
     return _summary(began, done, skipped, source, details)
 
 
@@ -166,7 +175,7 @@ def _build(index: VectorIndex, source: Source, on_progress: OnProgress | None) -
     writer = IndexWriter(index, source.info, source.info.alias)
     done, skipped = _fill(writer, source, on_progress)
     writer.verify()
-    writer.go_live(_with_probes(index, source, PROBES))
+    writer.go_live(_described(index, source, PROBES))
     return done, skipped
 
 
@@ -187,7 +196,7 @@ def _build_beside(
             f"'{before.collection}' finds ({compared.probes} texts), less than {check.min_kept:.0%}: the old "
             "one stays live; the same command with --force moves to the new one"
         )
-    writer.go_live(_with_probes(index, source, PROBES))
+    writer.go_live(_described(index, source, PROBES))
     return done, skipped, asdict(compared)
 
 
@@ -242,11 +251,17 @@ def _answers(index: VectorIndex, info: ServingInfo, count: int) -> list[Probe]:
     return ask(index, info.collection, model, _texts(index, info.collection, count))
 
 
-def _with_probes(index: VectorIndex, source: Source, count: int) -> ServingInfo:
+def _described(index: VectorIndex, source: Source, count: int) -> ServingInfo:
+    """What the filled collection was built with, what it finds for some texts, and what its scores mean."""
     info = source.info
     model = load_retrieval_model(on_this_machine(info.model))
     answers = ask(index, info.collection, model, _texts(index, info.collection, count))
-    return replace(info, probes=tuple(asdict(probe) for probe in answers))
+    calibrations = calibrate_collection(index, info.collection, model)
+    return replace(info, probes=tuple(asdict(probe) for probe in answers), calibrations=calibrations)
+
+
+def _calibrations(index: VectorIndex, collection: str) -> dict[str, dict[str, object]]:
+    return {way: asdict(one) for way, one in read_serving(index, collection).calibrations.items()}
 
 
 def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[str]]:

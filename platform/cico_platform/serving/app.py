@@ -19,6 +19,7 @@ from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
 from cico_platform.serving.deployments import build
+from cico_platform.serving.keys import read_keys
 from cico_platform.serving.settings import ServiceSettings
 
 APPLICATION = "cico"
@@ -35,6 +36,8 @@ def serve_index(
     alias: str = DEFAULT_ALIAS,
     settings: ServiceSettings | None = None,
     on_ready: Callable[[str], None] | None = None,
+    request_seconds: float = 120.0,
+    keep_alive_seconds: int = 5,
 ) -> str:
     """Serve the API and the page.
 
@@ -46,6 +49,8 @@ def serve_index(
         Serve until interrupted, then stop; otherwise return once it is up (`stop_serving` stops it).
     on_ready
         Called with the address once it answers.
+    request_seconds, keep_alive_seconds
+        Longest that a request may take, and that a connection may wait for the next one.
 
     Returns
     -------
@@ -55,12 +60,14 @@ def serve_index(
     Raises
     ------
     InputError
-        If there is no index, or the port is taken.
+        If there is no index or no file of keys, or the port is taken.
     CicoError
         If the index is in use, or the service does not come up.
     """
     location = str(index) if "://" in str(index) else str(Path(index).absolute())
     info = _check(location, alias)
+    if settings is not None and settings.keys is not None:
+        read_keys(settings.keys)
     check_port(host, port)
     ours = not ray.is_initialized()
     for name, value in PATIENCE.items():
@@ -69,7 +76,13 @@ def serve_index(
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     address = f"http://{host}:{port}"
     try:
-        serve.start(http_options=HTTPOptions(host=host, port=port, request_timeout_s=120))
+        options = HTTPOptions(
+            host=host,
+            port=port,
+            request_timeout_s=request_seconds,
+            keep_alive_timeout_s=keep_alive_seconds,
+        )
+        serve.start(http_options=options)
         application = build(location, info, alias, settings or ServiceSettings())
         serve.run(application, name=APPLICATION, route_prefix="/", blocking=False)
         if on_ready is not None:

@@ -154,7 +154,9 @@ class SearchApi:
             info = replace(live_serving(index, self.alias), probes=())
             config = load_retrieval_model(on_this_machine(info.model)).config
             texts, videos = partial(self._encode_texts, info), partial(self._encode_video, info)
-            service = SearchService(index, info.collection, config, texts, videos, self.settings)
+            service = SearchService(
+                index, info.collection, config, texts, videos, self.settings, info.calibrations
+            )
         except BaseException:
             index.close()
             raise

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from cico_platform.errors import CicoError, InputError
 
-RETRY_SECONDS = "2"
+RETRY_SECONDS = 2
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -22,8 +22,10 @@ class ProblemError(Exception):
         self.status, self.detail, self.extra = status, detail, extra
 
 
-def problem_response(request: Request, status: int, detail: str, **extra: Any) -> JSONResponse:
-    """The body that every error has."""
+def problem_response(
+    request: Request, status: int, detail: str, *, retry_after: int | None = None, **extra: Any
+) -> JSONResponse:
+    """The body that every error has; `retry_after` is in seconds."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -33,7 +35,9 @@ def problem_response(request: Request, status: int, detail: str, **extra: Any) -
         **extra,
     }
     busy = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-    headers = {"Retry-After": RETRY_SECONDS} if busy else None
+    headers = {"Retry-After": str(retry_after or RETRY_SECONDS)} if busy else {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="cico"'
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
@@ -61,4 +65,6 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return problem_response(request, error.status_code, str(error.detail))
+        answer = problem_response(request, error.status_code, str(error.detail))
+        answer.headers.update({k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
+        return answer

@@ -1,25 +1,62 @@
-"""What the API takes and answers."""
+"""What the API takes and answers; the client reads answers with the same models."""
 
-from typing import Annotated, Any
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cico_platform.index.clips import Filters, Hit
-from cico_platform.index.queries import MAX_TEXT
-from cico_platform.index.ranking import Ranked
-from cico_platform.index.search import MAX_LIMIT, clip_times
+from cico_platform.index.clips import MAX_DEPTH, MAX_LIMIT, MAX_TEXT, Filters
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many results at most.")]
+Page = Annotated[int, Field(ge=1, le=MAX_DEPTH, description="Which results: the first `limit`, the next, …")]
+Sentence = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="The sentence.")]
+VideoId = Annotated[str, Field(min_length=1, max_length=512, description="The id of an indexed clip.")]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class SearchRequest(BaseModel):
-    """A search by a sentence."""
+class Paging(BaseModel):
+    """Which of the results, and which clips may be results."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, description="The sentence to look for.")]
     limit: Limit = 10
+    page: Page = 1
     filters: Filters = Filters()
+
+    @model_validator(mode="after")
+    def _not_too_deep(self) -> Self:
+        if self.page * self.limit > MAX_DEPTH:
+            raise ValueError(
+                f"page {self.page} of {self.limit} is too deep: {MAX_DEPTH} results can be paged"
+            )
+        return self
+
+    @property
+    def offset(self) -> int:
+        """How many results come before this page."""
+        return (self.page - 1) * self.limit
+
+
+class SearchRequest(Paging):
+    """A search by a sentence."""
+
+    text: Sentence
+
+
+class AlignRequest(BaseModel):
+    """A sentence, and the indexed clip that signs it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Sentence
+    video_id: VideoId
+
+
+class AlignForm(BaseModel):
+    """A sentence, beside the video that signs it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Sentence
 
 
 class WordTime(BaseModel):
@@ -48,47 +85,92 @@ class Clip(BaseModel):
 
 
 class Result(Clip):
-    """A clip that answered. The score is a weighted cosine (-1 to 1), not a probability."""
+    """A clip that answered.
+
+    The score is a weighted cosine (-1 to 1); `probability` that the result is right is there where the
+    collection was calibrated.
+    """
 
     score: float
+    probability: Probability | None = None
     words: list[WordTime]
 
 
 class SearchResponse(BaseModel):
-    """Ranked results, best first."""
+    """Ranked results, best first.
+
+    `nothing_fits`: even the best result of all is likelier wrong than right, by the collection's threshold;
+    None where the collection was not calibrated, and on later pages. `next_page` is None on the last.
+    """
 
     results: list[Result]
+    nothing_fits: bool | None = None
+    page: int = 1
+    next_page: int | None = None
     seconds: float
     request_id: str
 
 
-def clip(hit: Hit) -> Clip:
-    """A clip as the API shows it: its path on the server's disk stays there."""
-    return Clip(**_described(hit))
+class WindowTime(BaseModel):
+    """When a window of a video is, in seconds within the clip, or within an uploaded file."""
+
+    start: float
+    end: float
 
 
-def result(ranked: Ranked) -> Result:
-    """A ranked clip as the API shows it."""
-    words = [
-        WordTime(
-            word=span.word, start=round(span.start, 3), end=round(span.end, 3), weight=round(span.weight, 4)
-        )
-        for span in ranked.words
-    ]
-    return Result(**_described(ranked.hit), score=round(ranked.score, 6), words=words)
+class AlignResponse(BaseModel):
+    """Which window of a video answers which word.
+
+    `map_words` are the W words of `text_to_video`, which has W rows of T windows, each summing to 1, and of
+    `video_to_text`, which has T rows of W words, each summing to at most 1.
+    """
+
+    video_id: str | None
+    text: str
+    score: float
+    probability: Probability | None = None
+    words: list[WordTime]
+    windows: list[WindowTime]
+    map_words: list[str]
+    text_to_video: list[list[float]]
+    video_to_text: list[list[float]]
+    seconds: float
+    request_id: str
 
 
-def _described(hit: Hit) -> dict[str, Any]:
-    from urllib.parse import quote
+class Threshold(BaseModel):
+    """When nothing fits, and how well that does on `queries` of the validation split."""
 
-    payload = hit.payload
-    start, end = clip_times(payload)
-    optional = ("corpus", "language", "sign_language", "signer", "licence", "split")
-    return {
-        "video_id": hit.video_id,
-        "text": str(payload.get("text_original") or payload.get("text") or ""),
-        "start": round(start, 3),
-        "end": round(end, 3),
-        "media": f"v1/clips/{quote(hit.video_id, safe='')}/media",
-        **{name: payload.get(name) for name in optional},
-    }
+    probability: Probability
+    precision: Probability
+    recall: Probability
+    queries: int
+
+
+class Collection(BaseModel):
+    """A collection of the index; `thresholds` are there where it was calibrated: of `text` and `video`."""
+
+    name: str
+    live: bool
+    corpus: str
+    clips: int
+    model: str
+    dim: int
+    encoders: int
+    thresholds: dict[str, Threshold]
+
+
+class CollectionsResponse(BaseModel):
+    """What the index holds, the live collection first."""
+
+    collections: list[Collection]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457): what was wrong, and the request's id to ask about."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str

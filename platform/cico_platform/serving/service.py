@@ -1,14 +1,13 @@
 """The service behind the API: it owns the index, asks the encoders, ranks; no HTTP, no Ray."""
 
 import asyncio
-import mimetypes
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
+from cico_model.calibration import Calibration
 from cico_model.config import TowerConfig
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
@@ -17,6 +16,7 @@ from cico_platform.index.queries import TextQuery, VideoQuery, check_text
 from cico_platform.index.ranking import Ranked, Ranking
 from cico_platform.index.text_bank import BATCH, TextBank, TextBankBuilder
 from cico_platform.observability.metrics import SearchMetrics
+from cico_platform.serving.aligning import Aligned, align_clip, align_video
 from cico_platform.serving.problems import ProblemError
 from cico_platform.serving.settings import ServiceSettings
 
@@ -37,6 +37,8 @@ class SearchService:
         Of the retrieval model.
     encode_texts, encode_video
         The encoders, wherever they run.
+    calibrations
+        What scores of a search by `text` and by `video` mean.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class SearchService:
         encode_texts: EncodeTexts,
         encode_video: EncodeVideo,
         settings: ServiceSettings | None = None,
+        calibrations: Mapping[str, Calibration] | None = None,
     ) -> None:
         self.index, self.collection = index, collection
         self.settings = settings or ServiceSettings()
         self.metrics = SearchMetrics()
         self.ranking = Ranking(index, collection, config)
+        self.calibrations = calibrations or {}
         self._dim = config.embed_dim
         self._encode_texts, self._encode_video = encode_texts, encode_video
         # Whether both kinds of search can be answered at once; set by whoever starts the encoders.
@@ -62,24 +66,45 @@ class SearchService:
         self._clients: Counter[str] = Counter()
         self.metrics.clips.set(index.count(collection))
 
-    async def by_text(self, text: str, limit: int, filters: Filters) -> list[Ranked]:
+    async def by_text(self, text: str, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
         """The clips that say a sentence."""
+        query = await self._text_query(text)
+        return await self._rank("text", self.ranking.by_text, query, limit, filters, offset)
+
+    async def by_video(self, data: bytes, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
+        """The sentences that a video file may sign."""
+        query = await self._video_query(data)
+        return await self._rank(
+            "video", self.ranking.by_video, query, await self.bank(), limit, filters, offset
+        )
+
+    async def align_clip(self, text: str, video_id: str) -> Aligned:
+        """A sentence and an indexed clip."""
+        hit = await self.find(video_id, tokens=True)
+        query = await self._text_query(text)
+        return await self._rank("align", align_clip, hit, query, self.ranking.config)
+
+    async def align_video(self, text: str, data: bytes) -> Aligned:
+        """A sentence and a video file."""
+        query = await self._text_query(text)
+        video = await self._video_query(data)
+        return await self._rank("align", align_video, video, query, self.ranking.config)
+
+    async def _text_query(self, text: str) -> TextQuery:
         with self._timed("text", "encode"):
-            query = (await self._within(self._encode_texts([check_text(text)]), self.settings.text_seconds))[
-                0
-            ]
+            asked = self._encode_texts([check_text(text)])
+            (query,) = await self._within(asked, self.settings.text_seconds)
         if isinstance(query, str):
             raise InputError(query)
-        return await self._rank("text", self.ranking.by_text, query, limit, filters)
+        return query
 
-    async def by_video(self, data: bytes, limit: int, filters: Filters) -> list[Ranked]:
-        """The sentences that a video file may sign."""
+    async def _video_query(self, data: bytes) -> VideoQuery:
         self.metrics.upload_bytes.inc(len(data))
         with self._timed("video", "encode"):
             query = await self._within(self._encode_video(data), self.settings.video_seconds)
         if isinstance(query, str):
             raise InputError(query)
-        return await self._rank("video", self.ranking.by_video, query, await self.bank(), limit, filters)
+        return query
 
     async def bank(self) -> TextBank:
         """The collection's texts, encoded at first use."""
@@ -94,7 +119,7 @@ class SearchService:
                 self._bank = await asyncio.to_thread(builder.build, encoded)
             return self._bank
 
-    async def find(self, video_id: str) -> Hit:
+    async def find(self, video_id: str, tokens: bool = False) -> Hit:
         """An indexed clip.
 
         Raises
@@ -102,26 +127,12 @@ class SearchService:
         ProblemError
             404 if there is none of that id.
         """
-        hits = await asyncio.to_thread(lambda: list(self.index.fetch(self.collection, [video_id])))
+        hits = await asyncio.to_thread(
+            lambda: list(self.index.fetch(self.collection, [video_id], tokens=tokens))
+        )
         if not hits:
             raise ProblemError(404, "no clip of this id is indexed")
         return hits[0]
-
-    async def media(self, video_id: str) -> tuple[Path, str]:
-        """The file of an indexed clip and its media type; no other file is ever opened.
-
-        Raises
-        ------
-        ProblemError
-            404 if the clip is not indexed, or its file is gone, or is not a video.
-        """
-        path = Path(str((await self.find(video_id)).payload.get("path") or ""))
-        kind = mimetypes.guess_type(path.name)[0] or ""
-        if not kind.startswith("video/"):
-            raise ProblemError(404, "this clip is not kept as a video file that browsers play")
-        if not path.is_absolute() or not await asyncio.to_thread(path.is_file):
-            raise ProblemError(404, "the file of this clip is no longer where it was indexed")
-        return path, kind
 
     @contextmanager
     def admitted(self, client: str) -> Iterator[None]:
@@ -146,10 +157,14 @@ class SearchService:
             if not self._clients[client]:
                 del self._clients[client]
 
-    async def _rank(self, kind: str, rank: Callable[..., list[Ranked]], *arguments: object) -> list[Ranked]:
-        async with self._rankings:
-            with self._timed(kind, "rank"):
-                return await asyncio.to_thread(rank, *arguments)
+    async def _rank(self, kind: str, work: Callable[..., Answer], *arguments: object) -> Answer:
+        """Work on the index in a thread, no more at a time than `rankings`; one given up still counts."""
+        seconds, began = self.settings.rank_seconds, time.monotonic()
+        await self._within(self._rankings.acquire(), seconds)
+        with self._timed(kind, "rank"):
+            running = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+            running.add_done_callback(lambda _: self._rankings.release())
+            return await self._within(asyncio.shield(running), began + seconds - time.monotonic())
 
     @contextmanager
     def _timed(self, kind: str, stage: str) -> Iterator[None]:
@@ -160,6 +175,6 @@ class SearchService:
     @staticmethod
     async def _within(answer: Awaitable[Answer], seconds: float) -> Answer:
         try:
-            return await asyncio.wait_for(answer, seconds)
+            return await asyncio.wait_for(answer, max(seconds, 0.001))
         except TimeoutError:
-            raise ProblemError(503, f"no encoder answered within {seconds:g} seconds") from None
+            raise ProblemError(503, "the service has too much to do to answer in time; try again") from None

@@ -10,24 +10,48 @@ class ServiceSettings(Settings):
 
     Attributes
     ----------
-    upload_bytes
-        Largest video that is taken; more answers 413.
+    upload_bytes, body_bytes
+        Largest video and largest other body that is taken; more answers 413.
+    upload_seconds
+        Longest that a body may take to come; longer answers 408.
     searches_per_client
-        Searches of one address at the same time; more answers 429.
-    text_seconds, video_seconds
-        Longest that encoding may take, waiting included; longer answers 503.
+        Searches of one key (or of one address, where no keys are needed) at the same time; more answers 429.
+    text_seconds, video_seconds, rank_seconds
+        Longest that encoding a text, encoding a video and ranking may take, waiting included; longer answers
+        503.
     rankings
         Searches of the index at the same time; further ones wait.
     max_replicas
         Most replicas of each encoder.
     encoder_queue
         Requests that may wait for an encoder; more answer 503.
+    keys
+        File of `cico keys`; where it is given, nothing below `/v1` answers without a key.
+    per_minute, burst
+        Requests below `/v1` of a key (or address) in a minute, and at once after a pause; more answer 429.
+        A key may have a rate of its own. None is as many as come.
+    cors_origins
+        Origins whose pages may ask; none but the service's own by default.
+    media_roots
+        Folders and URLs below which a clip's file must lie to be given out, symbolic links followed; without
+        any, every indexed clip's file is.
+    remote_media_bytes
+        Largest file that is passed through from a store.
     """
 
     upload_bytes: int = Field(default=64 << 20, ge=1)
+    body_bytes: int = Field(default=256 << 10, ge=1)
+    upload_seconds: float = Field(default=60.0, gt=0)
     searches_per_client: int = Field(default=16, ge=1)
     text_seconds: float = Field(default=15.0, gt=0)
     video_seconds: float = Field(default=90.0, gt=0)
+    rank_seconds: float = Field(default=30.0, gt=0)
     rankings: int = Field(default=4, ge=1)
     max_replicas: int = Field(default=2, ge=1)
     encoder_queue: int = Field(default=32, ge=1)
+    keys: str | None = None
+    per_minute: float | None = Field(default=None, gt=0)
+    burst: int = Field(default=10, ge=1)
+    cors_origins: tuple[str, ...] = ()
+    media_roots: tuple[str, ...] = ()
+    remote_media_bytes: int = Field(default=256 << 20, ge=1)

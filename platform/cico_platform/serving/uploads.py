@@ -40,7 +40,7 @@ async def receive_upload(request: Request, limit: int) -> AsyncIterator[Upload]:
     if not kind.lower().startswith("multipart/form-data"):
         raise ProblemError(422, "send the video as multipart/form-data, in the field 'file'")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit + OVERHEAD_BYTES:
+    if declared.isdecimal() and int(declared[:20]) > limit + OVERHEAD_BYTES:
         raise _too_large(limit)
     form = await _parse(request, limit)
     try:
@@ -61,13 +61,15 @@ async def _parse(request: Request, limit: int) -> FormData:
     parser = MultiPartParser(request.headers, counted(), max_files=1, max_fields=MAX_FIELDS)
     try:
         return await parser.parse()
-    except _TooLargeError:
+    except BaseException as error:
         for file in getattr(parser, "_files_to_close_on_error", []):
             file.close()
-        raise _too_large(limit) from None
-    except (MultiPartException, KeyError, ValueError) as error:
-        message = getattr(error, "message", "") or "the form is broken"
-        raise ProblemError(400, f"the body is no multipart form: {message}") from error
+        if isinstance(error, _TooLargeError):
+            raise _too_large(limit) from None
+        if isinstance(error, MultiPartException | KeyError | ValueError):
+            message = getattr(error, "message", "") or "the form is broken"
+            raise ProblemError(400, f"the body is no multipart form: {message}") from error
+        raise
 
 
 def _upload(form: FormData, limit: int) -> Upload:

@@ -51,6 +51,7 @@ def test_every_clip_is_a_point_with_the_models_tokens_and_its_manifest_row(
     loaded = load_features(features, 0.25)  # the share that the model was trained with, not the features' own
     assert (summary.done, summary.quarantined) == (len(loaded.video_ids), 2)
     assert reported[-1] == (summary.done, summary.done + 2)
+    assert summary.details["calibrations"] == {}  # one validation clip says nothing about scores
     with open_index(str(tmp_path / "index"), must_exist=True) as index:
         collection = index.alias("clips")
         assert collection == summary.details["collection"]

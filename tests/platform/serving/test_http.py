@@ -3,85 +3,18 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
+from api_in_process import SETTINGS, Encoders, problem
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from tiny_index import SENTENCES, build_tiny_index
+from tiny_index import SENTENCES
 
-from cico_platform.errors import InputError
-from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts, encode_video, load_encoders
-from cico_platform.index.search import Searcher
-from cico_platform.serving.http import build_app
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.settings import ServiceSettings
-
-SETTINGS = ServiceSettings(upload_bytes=200_000, searches_per_client=2, text_seconds=5)
-
-
-class Encoders:
-    """The real models in this process; `hold` makes texts wait, as under load."""
-
-    def __init__(self, searcher: Searcher) -> None:
-        self.model, self.info = searcher.model, searcher.info
-        self.fast = load_encoders(searcher.info, threads=1)
-        self.hold = 0.0
-
-    async def texts(self, texts: Sequence[str]) -> list[TextQuery | str]:
-        await asyncio.sleep(self.hold)
-        return list(encode_texts(self.model, texts))
-
-    async def video(self, data: bytes) -> VideoQuery | str:
-        self.path.write_bytes(data)
-        try:
-            return encode_video(self.path, self.fast, self.info.alpha, self.model)
-        except InputError as error:
-            return str(error)
-
-    path: Path
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    build_tiny_index(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def served(folder: Path) -> Iterator[tuple[FastAPI, SearchService, Encoders]]:
-    with Searcher.open(folder / "index") as searcher:
-        encoders = Encoders(searcher)
-        encoders.path = folder / "query.video"
-        service = SearchService(
-            searcher.index,
-            searcher.info.collection,
-            searcher.model.config,
-            encoders.texts,
-            encoders.video,
-            SETTINGS,
-        )
-        service.ready = True
-        yield build_app(service, "0"), service, encoders
-
-
-@pytest.fixture
-def client(served: tuple[FastAPI, SearchService, Encoders]) -> TestClient:
-    return TestClient(served[0], raise_server_exceptions=False)
-
-
-def problem(response: httpx.Response, status: int) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
-    assert body["status"] == status
-    assert body["request_id"] == response.headers["x-request-id"]
-    assert body["detail"]
-    return body
 
 
 def test_a_sentence_finds_its_clip(client: TestClient) -> None:

@@ -1,0 +1,89 @@
+"""A sentence is found in a long video, at the time at which it is signed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_index import FPS, SENTENCES, build_tiny_index, draw_signer, write_video
+
+from cico_model.inside import sliding_groups, suppress
+from cico_platform.errors import InputError
+from cico_platform.index.inside import InsideSettings, find_inside, read_long_video
+from cico_platform.index.queries import encode_texts, load_encoders
+from cico_platform.index.search import Searcher
+
+ORDER = (0, 4, 1, 7, 2, 6, 3, 5)
+
+
+def test_sliding_groups_cover_every_window_at_every_length() -> None:
+    times = [(0.08 * i, 0.08 * i + 0.64) for i in range(200)]
+    for length in (1.0, 3.0):
+        groups = sliding_groups(times, [length])
+        assert {i for group in groups for i in group} == set(range(200))
+        assert all(times[g[-1]][1] - times[g[0]][0] <= length + 1e-6 for g in groups)
+    assert sliding_groups([(0.0, 0.64)], [0.1]) == [[0]]
+
+
+def test_of_spans_that_overlap_only_the_best_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    spans = [
+        (s, s + length) for s, length in zip(rng.uniform(0, 60, 200), rng.uniform(1, 6, 200), strict=True)
+    ]
+    scores = rng.random(200)
+    kept = suppress(spans, scores, 200)
+    assert kept[0] == scores.argmax()
+    assert list(scores[kept]) == sorted(scores[kept], reverse=True)
+    for number, one in enumerate(kept):
+        for other in kept[:number]:
+            shared = min(spans[one][1], spans[other][1]) - max(spans[one][0], spans[other][0])
+            assert shared <= 0.2 * min(spans[i][1] - spans[i][0] for i in (one, other)) + 1e-9
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, tuple[float, float]]]:
+    """All sentences in one video, and when each is signed."""
+    folder = tmp_path_factory.mktemp("inside")
+    build_tiny_index(folder)
+    frames, when = [], {}
+    for number in ORDER:
+        signed = draw_signer(SENTENCES[number], number)
+        when[number] = (len(frames) / FPS, (len(frames) + len(signed)) / FPS)
+        frames += signed
+    write_video(folder / "long.mp4", frames)
+    return folder, when
+
+
+def test_a_sentence_is_found_where_it_is_signed(long: tuple[Path, dict[int, tuple[float, float]]]) -> None:
+    folder, when = long
+    found = 0
+    with Searcher.open(folder / "index") as searcher:
+        encoders = load_encoders(searcher.info, threads=1)
+        # Short stretches, so that sentences lie across their borders.
+        settings = InsideSettings(stretch=3.0)
+        video = read_long_video(folder / "long.mp4", encoders, searcher.info.alpha, searcher.model, settings)
+        starts = [start for start, _ in video.times]
+        np.testing.assert_allclose(np.diff(starts), 2 / FPS, atol=0.05)
+        assert max(end for _, end in video.times) == pytest.approx(
+            max(end for _, end in when.values()), abs=0.1
+        )
+        for number, (start, end) in when.items():
+            query = encode_texts(searcher.model, [SENTENCES[number]])[0]
+            ranges = find_inside(video, query, searcher.model, limit=3)
+            best = ranges[0]
+            assert [one.score for one in ranges] == sorted((one.score for one in ranges), reverse=True)
+            assert all(best.start <= w.start < w.end <= best.end for w in best.words)
+            shared = min(end, best.end) - max(start, best.start)
+            found += shared > 0.5 * (best.end - best.start)
+    assert found >= 6  # of eight; by chance about one
+
+
+def test_rows_of_the_searcher_and_a_file_that_is_no_video(
+    long: tuple[Path, dict[int, tuple[float, float]]], tmp_path: Path
+) -> None:
+    folder, _ = long
+    (tmp_path / "letter.mp4").write_text("dear sir")
+    with Searcher.open(folder / "index") as searcher:
+        (row,) = searcher.inside(SENTENCES[0], folder / "long.mp4", limit=1)
+        assert set(row) == {"start", "end", "score", "words"}
+        with pytest.raises(InputError, match="can't be searched in"):
+            searcher.inside("boy", tmp_path / "letter.mp4")

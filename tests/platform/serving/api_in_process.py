@@ -1,0 +1,63 @@
+"""The API without Ray: the real app on a real index, with the real models in this process."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cico_model.calibration import Calibration
+from cico_platform.errors import InputError
+from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts, encode_video, load_encoders
+from cico_platform.index.search import Searcher
+from cico_platform.serving.service import SearchService
+from cico_platform.serving.settings import ServiceSettings
+
+SETTINGS = ServiceSettings(upload_bytes=200_000, searches_per_client=2, text_seconds=30)
+
+
+class Encoders:
+    """The real models in this process; `hold` makes texts wait, as under load."""
+
+    def __init__(self, searcher: Searcher, path: Path) -> None:
+        self.model, self.info, self.path = searcher.model, searcher.info, path
+        self.fast = load_encoders(searcher.info, threads=1)
+        self.hold = 0.0
+
+    async def texts(self, texts: Sequence[str]) -> list[TextQuery | str]:
+        await asyncio.sleep(self.hold)
+        return list(encode_texts(self.model, texts))
+
+    async def video(self, data: bytes) -> VideoQuery | str:
+        self.path.write_bytes(data)
+        try:
+            return encode_video(self.path, self.fast, self.info.alpha, self.model)
+        except InputError as error:
+            return str(error)
+
+
+def make_service(
+    searcher: Searcher,
+    encoders: Encoders,
+    settings: ServiceSettings = SETTINGS,
+    calibrations: dict[str, Calibration] | None = None,
+) -> SearchService:
+    """A service that is ready, as `SearchApi` makes it."""
+    info, config = searcher.info, searcher.model.config
+    service = SearchService(
+        searcher.index, info.collection, config, encoders.texts, encoders.video, settings, calibrations
+    )
+    service.ready = True
+    return service
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The body of an answer that must be this error."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["detail"]
+    return body

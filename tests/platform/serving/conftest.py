@@ -1,0 +1,44 @@
+"""One tiny index and one app on it for all tests of the API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_in_process import Encoders, make_service
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from tiny_index import build_tiny_index
+
+from cico_platform.index.search import Searcher
+from cico_platform.serving.http import build_app
+from cico_platform.serving.service import SearchService
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds `videos/` and `index/`."""
+    folder = tmp_path_factory.mktemp("tiny")
+    build_tiny_index(folder)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def searcher(folder: Path) -> Iterator[Searcher]:
+    with Searcher.open(folder / "index") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="package")
+def encoders(searcher: Searcher, folder: Path) -> Encoders:
+    return Encoders(searcher, folder / "query.video")
+
+
+@pytest.fixture(scope="package")
+def served(searcher: Searcher, encoders: Encoders) -> tuple[FastAPI, SearchService, Encoders]:
+    service = make_service(searcher, encoders)
+    return build_app(service, "0"), service, encoders
+
+
+@pytest.fixture
+def client(served: tuple[FastAPI, SearchService, Encoders]) -> TestClient:
+    return TestClient(served[0], raise_server_exceptions=False)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.errors import InputError
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
@@ -79,7 +80,7 @@ def read_source(
     recipe = content_key(features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage))
     keys = {
         video_id: content_key(
-            features=books.get(video_id), clip=asdict(clip), path=source.resolve(clip), corpus=name
+            features=books.get(video_id), clip=asdict(clip), path=_location(source, clip), corpus=name
         )
         for video_id, clip in clips.items()
     }
@@ -98,6 +99,14 @@ def read_source(
         merge=storage.merge,
     )
     return Source(source, str(features), clips, keys, _named(serving, keys))
+
+
+def _location(corpus: Corpus, clip: Clip) -> str:
+    """Where a clip lies; of one that leads out of the corpus, what its row says: it has no features."""
+    try:
+        return corpus.resolve(clip)
+    except InputError:
+        return clip.path
 
 
 def _named(info: ServingInfo, keys: Mapping[str, str]) -> ServingInfo:

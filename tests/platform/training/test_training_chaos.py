@@ -179,17 +179,17 @@ connect(cluster.address)
 run = {"workers": 2, "min_workers": 1, "threads": 1, "checkpoint_seconds": 1.0, "resize_seconds": 1.0}
 # Slow steps, one an epoch: Ray looks for new nodes every twenty seconds only.
 settings = RetrievalSettings.model_validate(
-    dict(size="small", batch_size=96, evaluate_every=10000, lr=1e-4, epochs=500, dropout=0.0, run=run)
+    dict(size="small", batch_size=96, evaluate_every=10000, lr=1e-4, epochs=120, dropout=0.0, run=run)
 )
 counts, state = [], {"gone": 0, "back": 0}
 
 def watch(row):
     if not counts or counts[-1] != row["workers"]:
         counts.append(row["workers"])
-    if disturb == "yes" and not state["gone"] and row["workers"] == 2 and row["step"] > 30:
+    if disturb == "yes" and not state["gone"] and row["workers"] == 2 and row["step"] > 8:
         state["gone"] = row["step"]
         cluster.remove_node(other, allow_graceful=False)
-    elif state["gone"] and not state["back"] and row["workers"] == 1 and row["step"] > state["gone"] + 10:
+    elif state["gone"] and not state["back"] and row["workers"] == 1 and row["step"] > state["gone"] + 4:
         state["back"] = row["step"]
         cluster.add_node(**node)
 

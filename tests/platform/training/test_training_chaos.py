@@ -108,7 +108,7 @@ def test_any_number_of_workers_trains_alike(words: tuple[Path, Path], tmp_path: 
 def test_ten_workers_are_killed_and_the_weights_are_those_of_an_undisturbed_run(
     words: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    epochs = 400
+    epochs = 240
     train_retrieval(*words, tmp_path / "undisturbed", settings(epochs=epochs))
     killer = Killer(10, 3 * epochs)
     train_retrieval(*words, tmp_path / "killed", settings(epochs=epochs), on_progress=killer)
@@ -242,14 +242,14 @@ def test_a_full_disk_is_said_and_what_was_written_stays(words: tuple[Path, Path]
         pytest.skip("a small disk can't be mounted here")
     try:
         with pytest.raises(CicoError, match="no space is left for a checkpoint"):
-            train_retrieval(*words, disk / "model", settings(epochs=400))
+            train_retrieval(*words, disk / "model", settings(epochs=200))
         assert not (disk / "model").exists()
         kept = list(disk.glob(".model.building-*/checkpoints/*.json"))
         assert len(kept) >= 1
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=60m", str(disk)], check=True)
-        train_retrieval(*words, disk / "model", settings(epochs=400))
-        train_retrieval(*words, tmp_path / "undisturbed", settings(epochs=400))
+        train_retrieval(*words, disk / "model", settings(epochs=200))
+        train_retrieval(*words, tmp_path / "undisturbed", settings(epochs=200))
         expected = weights(tmp_path / "undisturbed")
         assert all(torch.equal(value, expected[name]) for name, value in weights(disk / "model").items())
     finally:

@@ -53,8 +53,8 @@ def test_overload_is_refused_and_a_stopped_service_lets_go(tmp_path: Path) -> No
     address = serve_index(tmp_path / "index", port=free_port(), blocking=False, settings=settings)
     try:
         wait_until_ready(address)
-        with pytest.raises(CicoError, match="in use by"):
-            Searcher.open(tmp_path / "index")
+        with pytest.raises(CicoError, match="in use by"), Searcher.open(tmp_path / "index") as searcher:
+            searcher.by_text(SENTENCES[1], 1)
         responses = asyncio.run(flood(address, video))
         codes = {r.status_code for r in responses}
         assert codes == {200, 503}

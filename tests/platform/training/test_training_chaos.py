@@ -164,7 +164,8 @@ def test_the_driver_is_killed_five_times(words: tuple[Path, Path], tmp_path: Pat
 
 
 NODES = """
-import json, sys, threading
+import json, subprocess, sys
+from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 from cico_platform.cluster import connect
@@ -181,7 +182,7 @@ run = {"workers": 2, "min_workers": 1, "threads": 1, "checkpoint_seconds": 1.0, 
 settings = RetrievalSettings.model_validate(
     dict(size="small", batch_size=96, evaluate_every=10000, lr=1e-4, epochs=120, dropout=0.0, run=run)
 )
-counts, state = [], {"gone": 0, "back": 0}
+counts, started, state = [], [], {"gone": 0, "back": 0}
 
 def watch(row):
     if not counts or counts[-1] != row["workers"]:
@@ -191,11 +192,17 @@ def watch(row):
         cluster.remove_node(other, allow_graceful=False)
     elif state["gone"] and not state["back"] and row["workers"] == 1 and row["step"] > state["gone"] + 4:
         state["back"] = row["step"]
-        cluster.add_node(**node)
+        # Rows come in a thread, where the cluster's own add_node does not work.
+        start = [str(Path(sys.executable).with_name("ray")), "start", f"--address={cluster.address}", "--block"]
+        sizes = ["--num-cpus=1", f"--object-store-memory={200 << 20}"]
+        started.append(subprocess.Popen([*start, *sizes], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
 train_retrieval(corpus, features, out, settings, on_row=[watch])
 print(json.dumps({"counts": counts, **state}))
 ray.shutdown()
+for process in started:
+    process.terminate()
+    process.wait()
 cluster.shutdown()
 """
 

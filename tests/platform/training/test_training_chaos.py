@@ -193,9 +193,10 @@ def watch(row):
     elif state["gone"] and not state["back"] and row["workers"] == 1 and row["step"] > state["gone"] + 4:
         state["back"] = row["step"]
         # Rows come in a thread, where the cluster's own add_node does not work.
-        start = [str(Path(sys.executable).with_name("ray")), "start", f"--address={cluster.address}", "--block"]
-        sizes = ["--num-cpus=1", f"--object-store-memory={200 << 20}"]
-        started.append(subprocess.Popen([*start, *sizes], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        start = [str(Path(sys.executable).with_name("ray")), "start", f"--address={cluster.address}"]
+        sizes = ["--block", "--num-cpus=1", f"--object-store-memory={200 << 20}"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen([*start, *sizes], **quiet))
 
 train_retrieval(corpus, features, out, settings, on_row=[watch])
 print(json.dumps({"counts": counts, **state}))

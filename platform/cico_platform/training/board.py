@@ -3,6 +3,7 @@
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 Row = dict[str, Any]
 # Deaths without a step of progress between them, after which a run is given up.
@@ -52,5 +53,6 @@ class _Board:
 
 
 def open_board() -> Any:
-    """A board of this driver's run."""
-    return ray.remote(num_cpus=0)(_Board).remote()
+    """A board of this driver's run, on its own machine: other nodes may go."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()

@@ -52,6 +52,7 @@ class Training:
         self.best: State = {"best": {}, "best_epoch": 0, "best_metrics": {}}
         if session.restored is not None:
             self.restore(session.restored)
+            session.restored = None  # as large as the model and its optimiser
 
     def state(self) -> State:
         """Everything that a later process needs to go on as if nothing had happened."""

@@ -197,20 +197,27 @@ class Watch:
         self.board, self.on_progress, self.on_row = board, on_progress, on_row
         self._rows = self._notes = 0
         self._shown: dict[str, Any] = {}
+        self._failure: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._look()
+        if self._failure is None:
+            self._look()
+        elif kind is None:  # what the run itself failed of comes first
+            raise self._failure
 
     def _poll(self) -> None:
-        while not self._stop.wait(POLL_SECONDS):
-            self._look()
+        try:
+            while not self._stop.wait(POLL_SECONDS):
+                self._look()
+        except Exception as error:  # of who was told; the training goes on, and is saved, before it is raised
+            self._failure = error
 
     def _look(self) -> None:
         try:

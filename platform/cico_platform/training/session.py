@@ -66,6 +66,7 @@ class Session:
         self.place, self.store, self.board, self.interval = place, store, board, interval
         self.rows: list[Row] = []
         self.restored: State | None = None
+        self._random: list[dict[str, Any]] | None = None
         self.step = 0
         self._due = 1
         self._began = self._told = self._saved = time.monotonic()
@@ -86,6 +87,7 @@ class Session:
         step, reason = agree((step, reason), self.place)
         if self.place.rank != 0 and step and not reason:
             self.restored = self.store.load(step, self.place.device)
+        self._random = None if self.restored is None else self.restored["random"]
         self.step = self._steps_before = step
         self._due = step + 1
         self._began = self._told = self._saved = time.monotonic()
@@ -118,14 +120,13 @@ class Session:
 
     def resume_random(self) -> None:
         """Take this worker's random state from the checkpoint; after another number of workers, seed anew."""
-        if self.restored is None:
+        states, self._random = self._random, None
+        if states is None:
             return
-        states = self.restored["random"]
         if len(states) == self.place.count:
             set_random_state(states[self.place.rank], self.place.device)
         else:
             torch.manual_seed(self.step * 1009 + self.place.rank)
-        self.restored = None
 
     def _tell(self, row: Row) -> None:
         if self.board is None:

@@ -58,6 +58,7 @@ class Training:
         self.history: list[dict[str, Any]] = []
         if session.restored is not None:
             self.restore(session.restored)
+            session.restored = None  # as large as the model and its optimiser
 
     def state(self) -> State:
         """Everything that a later process needs to go on as if nothing had happened."""

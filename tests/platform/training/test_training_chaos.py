@@ -163,6 +163,66 @@ def test_the_driver_is_killed_five_times(words: tuple[Path, Path], tmp_path: Pat
     assert history(tmp_path / "killed") == history(tmp_path / "undisturbed")
 
 
+NODES = """
+import json, subprocess, sys
+from pathlib import Path
+import ray
+from ray.cluster_utils import Cluster
+from cico_platform.cluster import connect
+from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
+
+corpus, features, out, disturb = sys.argv[1:]
+node = {"num_cpus": 1, "object_store_memory": 200 << 20}
+cluster = Cluster(initialize_head=True, head_node_args=node)
+other = cluster.add_node(**node)
+cluster.wait_for_nodes(timeout=180)
+connect(cluster.address)
+run = {"workers": 2, "min_workers": 1, "threads": 1, "checkpoint_seconds": 1.0, "resize_seconds": 1.0}
+# Slow steps, one an epoch: Ray looks for new nodes every twenty seconds only.
+settings = RetrievalSettings.model_validate(
+    dict(size="small", batch_size=96, evaluate_every=10000, lr=1e-4, epochs=120, dropout=0.0, run=run)
+)
+counts, started, state = [], [], {"gone": 0, "back": 0}
+
+def watch(row):
+    if not counts or counts[-1] != row["workers"]:
+        counts.append(row["workers"])
+    if disturb == "yes" and not state["gone"] and row["workers"] == 2 and row["step"] > 8:
+        state["gone"] = row["step"]
+        cluster.remove_node(other, allow_graceful=False)
+    elif state["gone"] and not state["back"] and row["workers"] == 1 and row["step"] > state["gone"] + 4:
+        state["back"] = row["step"]
+        # Rows come in a thread, where the cluster's own add_node does not work.
+        start = [str(Path(sys.executable).with_name("ray")), "start", f"--address={cluster.address}"]
+        sizes = ["--block", "--num-cpus=1", f"--object-store-memory={200 << 20}"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen([*start, *sizes], **quiet))
+
+train_retrieval(corpus, features, out, settings, on_row=[watch])
+print(json.dumps({"counts": counts, **state}))
+ray.shutdown()
+for process in started:
+    process.terminate()
+    process.wait()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.timeout(1000)
+def test_a_node_goes_and_comes_back_and_the_run_goes_on_with_what_there_is(
+    words: tuple[Path, Path], tmp_path: Path
+) -> None:
+    told = {}
+    for name, disturb in (("whole", "no"), ("disturbed", "yes")):
+        command = [sys.executable, "-c", NODES, *map(str, words), str(tmp_path / name), disturb]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+        assert run.returncode == 0, run.stderr[-3000:]
+        told[name] = json.loads(run.stdout.splitlines()[-1])
+    assert told["whole"]["counts"] == [2]
+    assert told["disturbed"]["counts"] == [2, 1, 2]
+    assert_close_weights(tmp_path / "disturbed", tmp_path / "whole")
+
+
 def test_the_sign_encoder_s_worker_is_killed_in_the_middle_of_an_epoch(
     tiny_corpus: Path, tmp_path: Path
 ) -> None:

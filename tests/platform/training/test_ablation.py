@@ -230,10 +230,8 @@ def test_an_ablation_that_was_killed_repeats_no_training_that_was_done(
     assert len(finished(out)) == 4
     rows = json.loads((out / "ablation.json").read_text())["rows"]
     assert [row["title"] for row in rows] == ["pooling = fine", "pooling = mean"]
-    started = time.monotonic()
     third = subprocess.run(command, check=True, capture_output=True, text=True)
     assert json.loads(third.stdout.splitlines()[-1]) == [0, 4]
-    assert time.monotonic() - started < 120
 
 
 def finished(out: Path) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """A run goes on where it was, to the step: after a worker's death, and after a damaged checkpoint."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -163,14 +162,16 @@ def test_each_worker_needs_a_part_of_every_batch() -> None:
         RunSettings(workers=2, min_workers=3)
 
 
-def test_rows_are_told_now_and_then_and_at_the_end_of_an_epoch() -> None:
+def test_rows_are_told_now_and_then_and_at_the_end_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cico_platform.training import session as module
     from cico_platform.training.session import Worker
 
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_ROWS", 3600.0)
     session = Session(Worker(0, 1, torch.device("cpu")))
     assert session.begin() == ""
     for step in range(50):
         session.after_step({"loss": 1.0}, dict, end_of_epoch=step == 49, last=step == 49)
     assert [row["step"] for row in session.rows] == [50]
-    time.sleep(0.6)
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_ROWS", 0.0)
     session.after_step({"loss": 1.0}, dict, end_of_epoch=False, last=False)
     assert [row["step"] for row in session.rows] == [50, 51]

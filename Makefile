@@ -50,10 +50,11 @@ format: setup ## Mend what can be mended by itself
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: setup ## Our way beside the plain way: encoder, similarity, pipeline
+bench: setup ## Our way beside the plain way: encoder, similarity, pipeline, training
 	@$(BIN)/cico bench sign-encoder $(ARGS)
 	@$(BIN)/cico bench similarity $(ARGS)
 	@$(BIN)/cico bench pipeline $(ARGS)
+	@$(BIN)/cico bench training $(ARGS)
 
 browser: ## A Chromium for the tests of the page (Debian, as root; elsewhere those tests are skipped)
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then :; \

@@ -1,6 +1,6 @@
 """`cico reindex`: a new model or corpus goes live without a moment's pause, and back."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
@@ -26,7 +26,7 @@ def reindex(
         ),
     ] = 0.9,
     quantize: Annotated[
-        str, typer.Option(help="None, scalar, product or binary; else as the live collection's tokens.")
+        str, typer.Option(help="What the second stage compares, as in 'cico index'; else as the live one's.")
     ] = "",
     merge: Annotated[int, typer.Option(min=0, help="Neighbouring tokens that become one; 0: as live.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Go live even if it finds less.")] = False,
@@ -53,13 +53,21 @@ def reindex(
         return
     if not corpus or not model:
         raise InputError("name a corpus and --model DIR, or --rollback to go back to the collection before")
-    from cico_platform.index.token_storage import TokenStorage
     from cico_platform.pipelines.indexing import Check, reindex
 
     check = Check(probes, min_kept, force)
-    storage = TokenStorage(cast(Any, quantize or "none"), merge or 1) if quantize or merge else None
     with progress("reindex") as advance:
-        summary = reindex(corpus, features or None, model, index, collection, check, advance, storage)
+        summary = reindex(
+            corpus,
+            features or None,
+            model,
+            index,
+            collection,
+            check,
+            advance,
+            quantize or None,
+            merge or None,
+        )
     compared = summary.details.get("probes")
     if isinstance(compared, dict) and compared["probes"]:
         say(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import cast
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect
@@ -18,7 +19,7 @@ from cico_platform.index.serving_info import (
     live_serving,
     read_serving,
 )
-from cico_platform.index.token_storage import TokenStorage
+from cico_platform.index.token_storage import Quantization, TokenStorage
 from cico_platform.index.writer import BATCH, IndexWriter
 from cico_platform.pipelines.calibrating import calibrate_collection
 from cico_platform.pipelines.index_source import Source, read_source
@@ -118,7 +119,8 @@ def reindex(
     collection: str = DEFAULT_ALIAS,
     check: Check | None = None,
     on_progress: OnProgress | None = None,
-    storage: TokenStorage | None = None,
+    quantization: str | None = None,
+    merge: int | None = None,
 ) -> Summary:
     """Build a new collection beside the live one, compare them, and move the alias.
 
@@ -129,8 +131,8 @@ def reindex(
     ----------
     features
         Folder that `extract_features` wrote; None takes the one that the live collection was filled from.
-    storage
-        How tokens are kept; None: as those of the live collection.
+    quantization, merge
+        How tokens are kept (`TokenStorage`); None: as those of the live collection.
 
     Returns
     -------
@@ -147,7 +149,8 @@ def reindex(
         before = live_serving(opened, collection)
         if features is None and not before.features:
             raise InputError(f"'{before.collection}' doesn't say what it was filled from: give --features")
-        storage = storage or TokenStorage(before.quantization, before.merge)
+        kept = cast(Quantization, quantization or before.quantization)
+        storage = TokenStorage(kept, merge or before.merge)
         source = read_source(corpus, features or before.features, model, collection, storage)
         source, gone = _without_forgotten(opened, source)
         if before.content == source.info.content:

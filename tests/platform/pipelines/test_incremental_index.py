@@ -16,7 +16,8 @@ from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
 from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.forgetting import forget
-from cico_platform.index.serving_info import known_collections
+from cico_platform.index.serving_info import known_collections, live_serving
+from cico_platform.index.token_storage import TokenStorage
 from cico_platform.index.writer import roll_back
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import Check, build_index, reindex
@@ -128,3 +129,15 @@ def test_another_model_goes_live_once_it_finds_as_much_and_the_old_one_comes_bac
         assert roll_back(index) == first
     again = reindex(corpus, None, folder / "model-1", where, check=Check(force=True))
     assert (again.done, again.details["collection"]) == (0, summary.details["collection"])
+
+
+def test_how_tokens_are_kept_stays_unless_it_is_said(
+    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], tmp_path: Path
+) -> None:
+    _, features, folder, _ = made
+    where = str(tmp_path / "index")
+    build_index(corpus, features, folder / "model-0", where, storage=TokenStorage("scalar", 2))
+    reindex(corpus, None, folder / "model-1", where, check=Check(force=True), merge=3)
+    with open_index(where) as index:
+        live = live_serving(index)
+    assert (live.quantization, live.merge) == ("scalar", 3)

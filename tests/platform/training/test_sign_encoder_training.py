@@ -45,7 +45,7 @@ def test_it_knows_the_signs_of_a_signer_it_has_not_seen(trained: tuple[Path, Sum
     assert labels == LABELS
     assert encoder.config == MICRO
     assert sorted(path.name for path in out.iterdir()) == [
-        "config.json", "history.json", "labels.json", "model.safetensors", "step.json",
+        "config.json", "history.json", "labels.json", "model.safetensors", "step.json", "tensorboard",
     ]  # fmt: skip
 
 

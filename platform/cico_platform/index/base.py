@@ -15,7 +15,7 @@ PREVIOUS = ".previous"
 
 
 class VectorIndex(ABC):
-    """Collections of clips, each clip one point with a `pooled` vector and its `tokens`.
+    """Collections of clips, each clip one point with a `pooled` vector (`pooling`) and its `tokens`.
 
     A collection is named by its version; an alias names the one that is live.
     """
@@ -41,22 +41,25 @@ class VectorIndex(ABC):
     def query(
         self,
         collection: str,
-        pooled: Tokens,
-        tokens: Tokens | None = None,
+        tokens: Tokens,
         *,
         limit: int = 10,
-        candidates: int = 500,
+        candidates: int | None = None,
         filters: Filters | None = None,
+        with_tokens: bool = False,
     ) -> list[Hit]:
         """The nearest clips, best first.
 
         Parameters
         ----------
-        pooled
-            float [D]; HNSW by cosine finds the `candidates` nearest of the clips that pass the filters.
         tokens
-            float [Q, D]; of the candidates, the `limit` best by MaxSim are returned. Without tokens, the
-            `limit` nearest.
+            float [Q, D] of what is looked for. HNSW finds the clips whose mean is nearest (`pooling`), of
+            those that pass the filters.
+        candidates
+            So many are found in this way, and of them the `limit` best by MaxSim and the mean together are
+            returned. Without it, the `limit` nearest by the mean alone.
+        with_tokens
+            Whether the hits bring theirs.
         """
 
     @abstractmethod

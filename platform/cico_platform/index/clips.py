@@ -28,17 +28,6 @@ def point_id(video_id: str) -> str:
     return str(uuid.uuid5(NAMESPACE, video_id))
 
 
-def pool(tokens: Tokens) -> NDArray[np.float32]:
-    """One unit vector for tokens [T, D]: the mean of the unit tokens, normalised."""
-    unit = unit_rows(np.asarray(tokens, dtype=np.float32))
-    return np.asarray(unit_rows(unit.mean(axis=0, keepdims=True))[0], dtype=np.float32)
-
-
-def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; a row of zeros stays."""
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12), np.float32)
-
-
 @dataclass(frozen=True)
 class IndexedClip:
     """A clip as a point of the index.

@@ -12,9 +12,10 @@ import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id, pool
-from cico_platform.index.engine import engine_config, engine_filter, quantized_search
+from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id
+from cico_platform.index.engine import engine_config, engine_filter, nearest, nearest_of
 from cico_platform.index.locking import take_lock
+from cico_platform.index.pooling import point_vector
 from cico_platform.index.token_file import TokenFile
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
@@ -87,7 +88,10 @@ class EmbeddedIndex(VectorIndex):
         points = [
             qdrant.Point(
                 point_id(clip.video_id),
-                {"pooled": pool(clip.tokens).tolist(), "tokens": clip.tokens.astype("float32").tolist()},
+                {
+                    "pooled": point_vector(clip.tokens).tolist(),
+                    "tokens": clip.tokens.astype("float32").tolist(),
+                },
                 {**clip.payload, "video_id": clip.video_id, PLACE: list(place)},
             )
             for clip, place in zip(clips, places, strict=True)
@@ -101,27 +105,22 @@ class EmbeddedIndex(VectorIndex):
     def query(
         self,
         collection: str,
-        pooled: Tokens,
-        tokens: Tokens | None = None,
+        tokens: Tokens,
         *,
         limit: int = 10,
-        candidates: int = 500,
+        candidates: int | None = None,
         filters: Filters | None = None,
+        with_tokens: bool = False,
     ) -> list[Hit]:
-        shard = self._collection(collection).shard
-        nearest = qdrant.Query.Nearest(pooled.astype("float32").tolist(), using="pooled")
+        shard, file, _ = self._collection(collection)
         only = engine_filter(filters)
-        if tokens is None:
-            request = qdrant.QueryRequest(limit=limit, query=nearest, filter=only, with_payload=True)
+        if candidates is None:
+            request = nearest(tokens, limit, only)
         else:
-            request = qdrant.QueryRequest(
-                limit=limit,
-                prefetches=[qdrant.Prefetch(limit=max(candidates, limit), query=nearest, filter=only)],
-                query=qdrant.Query.Nearest(tokens.astype("float32").tolist(), using="tokens"),
-                params=quantized_search(),
-                with_payload=True,
-            )
-        return [_hit(point.payload, point.score) for point in shard.query(request)]
+            request = nearest_of(tokens, limit, max(candidates, limit), only)
+        return [
+            _hit(point.payload, point.score, file if with_tokens else None) for point in shard.query(request)
+        ]
 
     def fetch(
         self,
@@ -133,8 +132,7 @@ class EmbeddedIndex(VectorIndex):
     ) -> Iterator[Hit]:
         shard, file, _ = self._collection(collection)
         for record in self._records(shard, video_ids, filters):
-            place = record.payload[PLACE]
-            yield _hit(record.payload, 0.0, file.read((place[0], place[1])) if tokens else None)
+            yield _hit(record.payload, 0.0, file if tokens else None)
 
     def _records(self, shard: Any, video_ids: Sequence[str] | None, filters: Filters | None) -> Iterator[Any]:
         if video_ids is not None:
@@ -241,6 +239,8 @@ class EmbeddedIndex(VectorIndex):
             return self._open[name]
 
 
-def _hit(payload: dict[str, Any], score: float, tokens: Tokens | None = None) -> Hit:
+def _hit(payload: dict[str, Any], score: float, file: TokenFile | None) -> Hit:
+    place = payload[PLACE]
+    tokens = None if file is None else file.read((place[0], place[1]))
     shown = {name: value for name, value in payload.items() if name != PLACE}
     return Hit(str(payload["video_id"]), float(score), shown, tokens)

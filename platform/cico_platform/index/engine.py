@@ -1,10 +1,12 @@
-"""How the embedded engine keeps the vectors of a collection, and what filters are to it."""
+"""How the embedded engine keeps the vectors of a collection, how it is asked, and what filters are to it."""
 
 from typing import Any
 
+import numpy as np
 import qdrant_edge as qdrant
 
-from cico_platform.index.clips import Filters
+from cico_platform.index.clips import Filters, Tokens
+from cico_platform.index.pooling import mean_weight, query_vector
 from cico_platform.index.token_storage import Quantization
 
 
@@ -16,16 +18,15 @@ def _quantization(name: Quantization) -> Any:
     return qdrant.BinaryQuantizationConfig() if name == "binary" else None
 
 
-def quantized_search() -> Any:
-    """What is quantised is compared as it is: the last stage has the tokens as they were."""
-    return qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False))
-
-
 def engine_config(dim: int, quantization: Quantization = "none") -> Any:
     """`pooled` under HNSW; `tokens` in half precision on disk, compared by MaxSim, without a graph."""
     return qdrant.EdgeConfig(
         vectors={
-            "pooled": qdrant.EdgeVectorParams(dim, qdrant.Distance.Cosine),
+            "pooled": qdrant.EdgeVectorParams(
+                dim + 1,
+                qdrant.Distance.Cosine,
+                hnsw_config=qdrant.HnswIndexConfig(m=16, ef_construct=200, full_scan_threshold=10),
+            ),
             "tokens": qdrant.EdgeVectorParams(
                 dim,
                 qdrant.Distance.Cosine,
@@ -50,3 +51,28 @@ def engine_filter(filters: Filters | None) -> Any:
         lasting = qdrant.RangeFloat(gte=filters.min_duration, lte=filters.max_duration)
         must.append(qdrant.FieldCondition("duration", range=lasting))
     return qdrant.Filter(must=must)
+
+
+def nearest(tokens: Tokens, limit: int, only: Any) -> Any:
+    """The first stage alone: a request for the clips whose mean is nearest to that of the tokens [Q, D]."""
+    return qdrant.QueryRequest(limit=limit, query=_by_mean(tokens), filter=only, with_payload=True)
+
+
+def nearest_of(tokens: Tokens, limit: int, candidates: int, only: Any) -> Any:
+    """Two stages: a request for the best by MaxSim and the mean, of the candidates nearest by the mean."""
+    first = qdrant.Prefetch(limit=candidates, query=_by_mean(tokens), filter=only)
+    second = qdrant.Prefetch(
+        limit=candidates,
+        query=qdrant.Query.Nearest(np.asarray(tokens, np.float32).tolist(), using="tokens"),
+        prefetches=[first],
+        # What is quantised is compared as it is: the last stage has the tokens as they were.
+        params=qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False)),
+    )
+    score = qdrant.Expression
+    mean = score.Mult([score.Constant(mean_weight(tokens)), score.Variable("$score[0]")])
+    both = qdrant.Formula(score.Sum([mean, score.Variable("$score[1]")]))
+    return qdrant.QueryRequest(limit=limit, prefetches=[first, second], query=both, with_payload=True)
+
+
+def _by_mean(tokens: Tokens) -> Any:
+    return qdrant.Query.Nearest(query_vector(tokens).tolist(), using="pooled")

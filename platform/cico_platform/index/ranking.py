@@ -1,23 +1,22 @@
-"""Three stages: HNSW finds hundreds, MaxSim keeps tens, the exact similarity of the method ranks them."""
+"""Three stages: HNSW finds hundreds, MaxSim and the mean keep fewer, the method's similarity ranks them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cico_model.alignment import WordSpan, align, window_times, word_spans
 from cico_model.config import TowerConfig
-from cico_model.similarity import pooled_similarity, score_matrix
+from cico_model.ragged import ragged_scores, unit_rows
 from cico_platform.index.base import VectorIndex
-from cico_platform.index.clips import Filters, Hit, Tokens, pool
+from cico_platform.index.clips import Filters, Hit, Tokens
+from cico_platform.index.pooling import mean_token, point_vector, query_vector
 from cico_platform.index.queries import TextQuery, VideoQuery
 from cico_platform.index.text_bank import TextBank
-
-# Of these, in float32: enough work for a matrix product, and a few MiB.
-BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -63,16 +62,16 @@ class Ranking:
         """
         block = max(self.stages.rerank, limit)
         wanted = -(-(offset + limit) // block) * block
-        kept = self.index.query(
+        hits = self.index.query(
             self.collection,
-            pool(query.tokens),
             query.tokens,
             limit=wanted,
             candidates=max(self.stages.candidates, wanted),
             filters=filters,
+            with_tokens=True,
         )
-        found = {hit.video_id: hit for hit in self._with_tokens([hit.video_id for hit in kept])}
-        hits = [found[hit.video_id] for hit in kept if hit.video_id in found]
+        if not hits:
+            return []
         scores = score([tokens_of(hit) for hit in hits], [query.tokens], self.config)[:, 0]
         order = np.lexsort((-scores, np.arange(len(hits)) // block))[offset : offset + limit]
         return [Ranked(hits[i], float(scores[i]), spans(hits[i], query)) for i in order]
@@ -93,13 +92,13 @@ class Ranking:
         texts = [bank.tokens(i) for i in candidates]
         scores = score([query.tokens], texts, self.config)[0]
         order = np.argsort(-scores, kind="stable")[offset : offset + limit]
-        vector, results = pool(query.tokens), []
+        vector, results = query_vector(query.tokens), []
         for i in order:
             entry = bank.entries[candidates[i]]
             ids = [v for v in entry.video_ids if allowed is None or v in allowed]
             hits = self._with_tokens(ids)
             if hits:
-                best = max(hits, key=lambda hit: float(pool(tokens_of(hit)) @ vector))
+                best = max(hits, key=lambda hit: float(point_vector(tokens_of(hit)) @ vector))
                 said = TextQuery(bank.tokens(candidates[i]), entry.words)
                 results.append(Ranked(best, float(scores[i]), spans(best, said)))
         return results
@@ -115,10 +114,9 @@ class Ranking:
         ]
         if len(possible) <= self.stages.texts:
             return possible
-        vector = pool(query.tokens)
-        near = bank.pooled[possible] @ vector
+        near = bank.pooled[possible] @ query_vector(query.tokens)
         chosen = {possible[i] for i in np.argpartition(-near, self.stages.texts)[: self.stages.texts]}
-        hits = self.index.query(self.collection, vector, limit=self.stages.candidates, filters=filters)
+        hits = self.index.query(self.collection, query.tokens, limit=self.stages.candidates, filters=filters)
         chosen |= {bank.by_video[hit.video_id] for hit in hits if hit.video_id in bank.by_video}
         return sorted(chosen)
 
@@ -132,26 +130,23 @@ def tokens_of(hit: Hit) -> Tokens:
     return hit.tokens
 
 
-def score(videos: Sequence[Tokens], texts: Sequence[Tokens], config: TowerConfig) -> np.ndarray[Any, Any]:
+def score(videos: Sequence[Tokens], texts: Sequence[Tokens], config: TowerConfig) -> NDArray[np.float32]:
     """Score of every video with every text, float32 [V, T]: exactly what the model was trained for."""
-    scores = np.zeros((len(videos), len(texts)), dtype=np.float32)
-    for v in range(0, len(videos), BLOCK):
-        for t in range(0, len(texts), BLOCK):
-            video, video_valid = pad(videos[v : v + BLOCK])
-            text, text_valid = pad(texts[t : t + BLOCK])
-            if config.pooling == "mean":
-                block = pooled_similarity(video, text, video_valid, text_valid)
-            else:
-                block = score_matrix(
-                    video,
-                    text,
-                    video_valid,
-                    text_valid,
-                    weight=config.weight,
-                    temperature=config.temperature,
-                )
-            scores[v : v + BLOCK, t : t + BLOCK] = block.numpy()
-    return scores
+    if config.pooling == "mean":
+        means = [unit_rows(np.stack([mean_token(tokens) for tokens in side])) for side in (videos, texts)]
+        return np.asarray(means[0] @ means[1].T, dtype=np.float32)
+    if len(videos) == 1:  # the mirror image: the texts lie behind each other
+        return _against(texts, videos, 1 - config.weight, config.temperature).T
+    return _against(videos, texts, config.weight, config.temperature)
+
+
+def _against(
+    many: Sequence[Tokens], few: Sequence[Tokens], weight: float, temperature: float
+) -> NDArray[np.float32]:
+    rows, lengths = np.concatenate(many), np.array([len(tokens) for tokens in many])
+    return np.stack(
+        [ragged_scores(rows, lengths, one, weight=weight, temperature=temperature) for one in few], axis=1
+    )
 
 
 def pad(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:

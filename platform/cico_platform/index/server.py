@@ -11,7 +11,8 @@ from qdrant_client.http.exceptions import ApiException
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id, pool
+from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id
+from cico_platform.index.pooling import mean_weight, point_vector, query_vector
 from cico_platform.index.token_storage import Quantization
 
 PAGE = 256
@@ -49,7 +50,7 @@ class ServerIndex(VectorIndex):
     def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
         if self._client.collection_exists(check_name(collection)):
             known = self._client.get_collection(collection).config.params.vectors
-            width = known["pooled"].size if isinstance(known, dict) else 0
+            width = known["tokens"].size if isinstance(known, dict) else 0
             if width != dim:
                 raise CicoError(f"collection '{collection}' holds tokens of width {width}, not {dim}")
             return
@@ -65,7 +66,7 @@ class ServerIndex(VectorIndex):
             models.PointStruct(
                 id=point_id(clip.video_id),
                 vector={
-                    "pooled": pool(clip.tokens).tolist(),
+                    "pooled": point_vector(clip.tokens).tolist(),
                     "tokens": clip.tokens.astype("float32").tolist(),
                 },
                 payload={**clip.payload, "video_id": clip.video_id},
@@ -81,31 +82,38 @@ class ServerIndex(VectorIndex):
     def query(
         self,
         collection: str,
-        pooled: Tokens,
-        tokens: Tokens | None = None,
+        tokens: Tokens,
         *,
         limit: int = 10,
-        candidates: int = 500,
+        candidates: int | None = None,
         filters: Filters | None = None,
+        with_tokens: bool = False,
     ) -> list[Hit]:
         self._check(collection)
-        nearest, only = pooled.astype("float32").tolist(), _filter(filters)
-        if tokens is None:
+        mean, only = query_vector(tokens).tolist(), _filter(filters)
+        vectors: bool | list[str] = ["tokens"] if with_tokens else False
+        if candidates is None:
             found = self._client.query_points(
-                collection, query=nearest, using="pooled", limit=limit, query_filter=only
+                collection, query=mean, using="pooled", limit=limit, query_filter=only, with_vectors=vectors
             )
         else:
+            first = models.Prefetch(query=mean, using="pooled", limit=max(candidates, limit), filter=only)
+            second = models.Prefetch(
+                query=np.asarray(tokens, np.float32).tolist(),
+                using="tokens",
+                prefetch=first,
+                limit=first.limit,
+                params=None if self.location == MEMORY else QUANTIZED,
+            )
+            weighted = models.MultExpression(mult=[mean_weight(tokens), "$score[0]"])
             found = self._client.query_points(
                 collection,
-                prefetch=models.Prefetch(
-                    query=nearest, using="pooled", limit=max(candidates, limit), filter=only
-                ),
-                query=tokens.astype("float32").tolist(),
-                using="tokens",
+                prefetch=[first, second],
+                query=models.FormulaQuery(formula=models.SumExpression(sum=[weighted, "$score[1]"])),
                 limit=limit,
-                search_params=None if self.location == MEMORY else QUANTIZED,
+                with_vectors=vectors,
             )
-        return [_hit(point.payload, point.score) for point in found.points]
+        return [_hit(point, point.score) for point in found.points]
 
     def fetch(
         self,
@@ -118,8 +126,7 @@ class ServerIndex(VectorIndex):
         self._check(collection)
         vectors = ["tokens"] if tokens else False
         for record in self._records(collection, video_ids, filters, vectors):
-            held = record.vector["tokens"] if tokens and isinstance(record.vector, dict) else None
-            yield _hit(record.payload, 0.0, None if held is None else np.asarray(held, dtype=np.float32))
+            yield _hit(record, 0.0)
 
     def _records(
         self,
@@ -208,7 +215,9 @@ def _quantization(name: Quantization) -> models.QuantizationConfig | None:
 def _vectors(dim: int, quantization: Quantization) -> dict[str, models.VectorParams]:
     """`pooled` under HNSW; `tokens` in half precision on disk, compared by MaxSim, without a graph."""
     return {
-        "pooled": models.VectorParams(size=dim, distance=models.Distance.COSINE),
+        "pooled": models.VectorParams(
+            size=dim + 1, distance=models.Distance.COSINE, hnsw_config=models.HnswConfigDiff(ef_construct=200)
+        ),
         "tokens": models.VectorParams(
             size=dim,
             distance=models.Distance.COSINE,
@@ -234,9 +243,12 @@ def _filter(filters: Filters | None) -> models.Filter | None:
     return models.Filter(must=must)
 
 
-def _hit(payload: dict[str, Any] | None, score: float, tokens: Tokens | None = None) -> Hit:
-    held = dict(payload or {})
-    return Hit(str(held["video_id"]), float(score), held, tokens)
+def _hit(point: models.ScoredPoint | models.Record, score: float) -> Hit:
+    """A point with its tokens, if it has brought them."""
+    payload = dict(point.payload or {})
+    held = point.vector.get("tokens") if isinstance(point.vector, dict) else None
+    tokens = None if held is None else np.asarray(held, dtype=np.float32)
+    return Hit(str(payload["video_id"]), float(score), payload, tokens)
 
 
 def _first_line(error: BaseException) -> str:

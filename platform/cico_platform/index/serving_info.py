@@ -14,6 +14,7 @@ from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
+from cico_platform.index.pooling import LAYOUT
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 from cico_platform.storage import absolute, on_this_machine
@@ -54,6 +55,8 @@ class ServingInfo:
         What it finds for some of its texts (`probes.Probe`, as JSON).
     model_name
         What people call the model.
+    layout
+        How its points are laid out (`pooling.LAYOUT`).
     calibrations
         What scores of a search by `text` and by `video` mean; empty where no validation split said so.
     """
@@ -73,6 +76,7 @@ class ServingInfo:
     clips: int = 0
     probes: tuple[dict[str, Any], ...] = ()
     model_name: str = ""
+    layout: int = LAYOUT
     calibrations: dict[str, Calibration] = field(default_factory=dict)
 
 
@@ -123,7 +127,14 @@ def known_collections(index: VectorIndex) -> dict[str, ServingInfo]:
         alias = record.get("alias") or name.rpartition("-")[0] or DEFAULT_ALIAS
         probes = tuple(record.get("probes", ()))
         calibrations = {way: Calibration(**value) for way, value in record.get("calibrations", {}).items()}
-        read = {"encoders": encoders, "alias": alias, "probes": probes, "calibrations": calibrations}
+        layout = record.get("layout", 1)
+        read = {
+            "layout": layout,
+            "encoders": encoders,
+            "alias": alias,
+            "probes": probes,
+            "calibrations": calibrations,
+        }
         info = ServingInfo(**{**record, **read})
         if isinstance(index, EmbeddedIndex):
             home = index.path
@@ -174,12 +185,15 @@ def live_serving(index: VectorIndex, alias: str = DEFAULT_ALIAS) -> ServingInfo:
     Raises
     ------
     CicoError
-        If no collection is live.
+        If no collection is live, or it was built by an earlier version.
     """
     collection = index.alias(alias)
     if collection is None:
         raise CicoError(f"nothing is live as '{alias}' in '{index.location}'; make it with 'cico index'")
-    return read_serving(index, collection)
+    info = read_serving(index, collection)
+    if info.layout != LAYOUT:
+        raise CicoError(f"'{collection}' was built by an earlier version; run 'cico index' again")
+    return info
 
 
 def _copy_files(source: Path, target: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cico_platform.index.base import VectorIndex
-from cico_platform.index.clips import pool
 from cico_platform.index.embedded import COLLECTIONS, EmbeddedIndex
+from cico_platform.index.pooling import point_vector
 from cico_platform.index.queries import TextQuery
 from cico_platform.index.token_file import Place, TokenFile
 from cico_platform.steps import write_json
@@ -38,9 +38,9 @@ class TextBank:
         self.entries, self._file = entries, file
         self._folder = folder  # a temporary one lives as long as the bank
         self.by_video = {v: i for i, entry in enumerate(entries) for v in entry.video_ids}
-        vectors = [pool(self.tokens(i)) for i in range(len(entries))]
+        vectors = [point_vector(self.tokens(i)) for i in range(len(entries))]
         self.pooled: NDArray[np.float32] = (
-            np.stack(vectors) if vectors else np.zeros((0, file.dim), np.float32)
+            np.stack(vectors) if vectors else np.zeros((0, file.dim + 1), np.float32)
         )
 
     def tokens(self, number: int) -> NDArray[np.float32]:

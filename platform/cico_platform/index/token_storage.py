@@ -5,8 +5,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cico_model.ragged import unit_rows
 from cico_platform.errors import InputError
-from cico_platform.index.clips import Tokens, unit_rows
+from cico_platform.index.clips import Tokens
 
 Quantization = Literal["none", "scalar", "product", "binary"]
 

@@ -6,9 +6,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import numpy as np
+
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, previous_of
-from cico_platform.index.clips import IndexedClip, pool
+from cico_platform.index.clips import IndexedClip
+from cico_platform.index.pooling import mean_token
 from cico_platform.index.serving_info import (
     DEFAULT_ALIAS,
     ServingInfo,
@@ -106,8 +109,9 @@ class IndexWriter:
                 f"collection '{collection}' holds {count} clips, not {len(self._ids)}; index again"
             )
         if self._example is not None:
-            hits = self.index.query(collection, pool(self._example.tokens), limit=1)
-            if not hits or hits[0].score < 0.999:
+            hits = self.index.query(collection, self._example.tokens, limit=1)
+            own = float(np.linalg.norm(mean_token(self._example.tokens)))
+            if not hits or hits[0].score < own - 1e-3:
                 raise CicoError(
                     f"collection '{collection}' doesn't find '{self._example.video_id}'; index again"
                 )

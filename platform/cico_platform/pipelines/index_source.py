@@ -7,6 +7,7 @@ from typing import Any
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.index.clips import IndexedClip
+from cico_platform.index.pooling import LAYOUT
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
 from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
@@ -77,7 +78,9 @@ def read_source(
     made = made or fingerprint(features)  # an older folder keeps no books
     name = str(source.info().get("name") or source.path.resolve().name)
     storage = storage or TokenStorage()
-    recipe = content_key(features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage))
+    recipe = content_key(
+        features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage), layout=LAYOUT
+    )
     keys = {
         video_id: content_key(
             features=books.get(video_id), clip=asdict(clip), path=_location(source, clip), corpus=name

@@ -187,3 +187,14 @@ def test_writing_goes_on_after_a_kill_and_drops_what_is_no_longer_there(tmp_path
 def test_nothing_live_is_said_so(tmp_path: Path) -> None:
     with ServerIndex(":memory:") as index, pytest.raises(CicoError, match="nothing is live"):
         live_serving(index)
+
+
+def test_an_index_of_an_earlier_layout_is_not_searched(built: tuple[Path, list[str]], tmp_path: Path) -> None:
+    shutil.copytree(built[0] / "index", tmp_path / "index")
+    records = tmp_path / "index" / "serving.json"
+    known = json.loads(records.read_text())
+    for record in known["collections"].values():
+        del record["layout"]
+    records.write_text(json.dumps(known))
+    with pytest.raises(CicoError, match="built by an earlier version"):
+        Searcher.open(tmp_path / "index")

@@ -13,7 +13,8 @@ import pytest
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
-from cico_platform.index.clips import Filters, IndexedClip, pool
+from cico_platform.index.clips import Filters, IndexedClip
+from cico_platform.index.pooling import mean_token, point_vector
 from cico_platform.index.token_storage import Quantization, TokenStorage, merge_tokens
 
 DIM = 16
@@ -56,25 +57,29 @@ def test_a_clip_is_found_by_its_own_vector(index: VectorIndex, name: str) -> Non
     made = clips()
     index.create(name, DIM)
     index.upsert(name, made)
-    hits = index.query(name, pool(made[7].tokens), limit=3)
+    hits = index.query(name, made[7].tokens, limit=3)
     assert hits[0].video_id == made[7].video_id
-    assert hits[0].score == pytest.approx(1, abs=1e-3)
+    assert hits[0].score == pytest.approx(np.linalg.norm(mean_token(made[7].tokens)), abs=1e-3)
     assert hits[0].payload == {**made[7].payload, "video_id": made[7].video_id}
     assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
     index.delete(name)
 
 
-def test_tokens_rank_the_candidates_by_the_best_match_of_each(index: VectorIndex, name: str) -> None:
+def test_candidates_are_ranked_by_each_tokens_best_match_and_the_mean(index: VectorIndex, name: str) -> None:
     made = clips()
     index.create(name, DIM)
     index.upsert(name, made)
     query = np.random.default_rng(5).normal(size=(4, DIM)).astype(np.float32)
-    hits = index.query(name, pool(query), query, limit=5, candidates=40)
+    hits = index.query(name, query, limit=5, candidates=40, with_tokens=True)
 
     def unit(x: np.ndarray) -> np.ndarray:
         return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
-    expected = {c.video_id: float((unit(query) @ unit(c.tokens).T).max(axis=1).sum()) for c in made}
+    def expect(tokens: np.ndarray) -> float:
+        products = unit(query) @ unit(tokens).T
+        return float(products.max(axis=1).sum() + 2 * products.mean(axis=1).sum())
+
+    expected = {c.video_id: expect(c.tokens) for c in made}
     best = sorted(expected, key=lambda v: -expected[v])[:5]
     assert [h.video_id for h in hits] == best
     assert hits[0].score == pytest.approx(expected[best[0]], abs=1e-2)
@@ -91,7 +96,7 @@ def test_indexing_twice_changes_nothing(index: VectorIndex, name: str) -> None:
     for clip in clips():
         kept = tokens[clip.video_id]
         assert kept is not None
-        assert np.allclose(pool(kept), pool(clip.tokens), atol=2e-3)
+        assert np.allclose(point_vector(kept), point_vector(clip.tokens), atol=2e-3)
     index.delete(name)
 
 
@@ -102,10 +107,10 @@ def test_filters_act_inside_the_engine(index: VectorIndex, name: str) -> None:
     expected = {
         c.video_id for c in clips() if c.payload["signer"] == "B" and 10 <= c.payload["duration"] <= 20
     }
-    vector = pool(clips()[0].tokens)
+    tokens = clips()[0].tokens
     assert index.count(name, only) == len(expected) == 5
-    assert {h.video_id for h in index.query(name, vector, limit=40, filters=only)} == expected
-    assert {h.video_id for h in index.query(name, vector, vector[None], limit=40, filters=only)} == expected
+    assert {h.video_id for h in index.query(name, tokens, limit=40, filters=only)} == expected
+    assert {h.video_id for h in index.query(name, tokens, limit=40, candidates=40, filters=only)} == expected
     assert {h.video_id for h in index.fetch(name, filters=only)} == expected
     assert index.count(name, Filters(signer=["A", "nobody"])) == 20
     assert index.count(name, Filters(language="en")) == 0
@@ -178,7 +183,7 @@ def test_an_embedded_index_survives_its_process(tmp_path: Path) -> None:
     with open_index(str(tmp_path), must_exist=True) as index:
         assert index.alias("live") == "c"
         assert index.count("c") == 40
-        assert index.query("c", pool(clips()[3].tokens), limit=1)[0].video_id == clips()[3].video_id
+        assert index.query("c", clips()[3].tokens, limit=1)[0].video_id == clips()[3].video_id
 
 
 def test_what_was_added_before_a_kill_is_still_there(tmp_path: Path) -> None:
@@ -247,11 +252,11 @@ def test_quantised_tokens_are_compared_and_kept_whole(
     index.upsert(name, made)
     index.alias(f"{name}-live", name)
     own = made[7]
-    hits = index.query(name, pool(own.tokens), own.tokens.astype(np.float32), limit=10, candidates=60)
+    hits = index.query(name, own.tokens, limit=10, candidates=60)
     assert own.video_id in {hit.video_id for hit in hits}
     kept = next(index.fetch(name, [own.video_id], tokens=True)).tokens
     assert kept is not None
-    assert np.allclose(pool(kept), pool(own.tokens), atol=2e-3)
+    assert np.allclose(point_vector(kept), point_vector(own.tokens), atol=2e-3)
     index.delete(name)
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from cico_platform.corpus.manifest import Corpus
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.timeout(2400)
+slow = pytest.mark.slow
 CICO = Path(sys.executable).with_name("cico")
 VARIANTS = {"agnostic", "domain_aware", "clcl", "augmented"}
 
@@ -51,6 +52,7 @@ def figures(result: dict[str, Any]) -> dict[str, Any]:
     return {"variants": result["variants"], "chosen": result["chosen"], "queries": result["queries"]}
 
 
+@pytest.mark.demo
 def test_the_default_demo_finds_unseen_sentences(tmp_path: Path) -> None:
     result = run("demo", "--work-dir", tmp_path / "demo")
     assert result["test_sentences"] >= 200
@@ -76,6 +78,7 @@ def test_the_default_demo_finds_unseen_sentences(tmp_path: Path) -> None:
     assert right >= 2
 
 
+@slow
 def test_a_demo_killed_at_three_stages_ends_with_the_same_figures(tmp_path: Path) -> None:
     undisturbed = run("demo", "--small", "--work-dir", tmp_path / "undisturbed")
     killed = ("demo", "--small", "--work-dir", tmp_path / "killed")
@@ -116,6 +119,7 @@ def own_clips(shared_dir: Path, tmp_path: Path) -> tuple[Path, Path]:
     return folder, labels
 
 
+@slow
 def test_broken_files_among_ones_own_are_quarantined_and_the_demo_goes_on(
     own_clips: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -129,6 +133,7 @@ def test_broken_files_among_ones_own_are_quarantined_and_the_demo_goes_on(
     assert result["test_sentences"] >= 8
 
 
+@slow
 def test_sentences_without_any_labelled_sign_adapt_the_drawn_dictionary(tmp_path: Path) -> None:
     made = tmp_path / "made"
     run("demo", "--small", "--work-dir", made)

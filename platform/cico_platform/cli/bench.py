@@ -115,6 +115,37 @@ def precision(
     _finish("bench precision", bench_precision(work_dir, settings, say), json)
 
 
+@app.command("search")
+def search(
+    work_dir: Annotated[
+        Path, typer.Option("--work-dir", help="Work folder of a finished 'cico demo'.")
+    ] = Path("demo"),
+    sizes: Annotated[
+        list[int] | None, typer.Option("--size", help="Only this number of clips; may be repeated.")
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option(min=0, help="Clips that leave the first stage; 0: as a search.")
+    ] = 0,
+    rerank: Annotated[
+        int, typer.Option(min=0, help="Clips that leave the second stage; 0: as a search.")
+    ] = 0,
+    quick: Quick = False,
+    repeats: Repeats = 0,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """The three stages beside exhaustive exact scoring, at 1,000, 20,000 and 200,000 clips."""
+    from cico_platform.benchmarks.search import bench_search
+    from cico_platform.cli.output import say
+    from cico_platform.index.ranking import Stages
+
+    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    given = {name: n for name, n in (("candidates", candidates), ("rerank", rerank)) if n}
+    report = bench_search(work_dir, settings, say, Stages(**given), tuple(sizes or ()))
+    _finish("bench search", report, json)
+
+
 def _videos(videos: Path | None) -> Path | None:
     """The folder of videos, or the one that may lie beside a checkout."""
     from cico_platform.benchmarks.plain import checkout
@@ -169,12 +200,23 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
                 f"windows above the mining threshold; R@1 {found['t2v_R@1']} / {found['v2t_R@1']} "
                 f"({found['change']['t2v_R@1']:+} / {found['change']['v2t_R@1']:+})"
             )
+        if "search" in row:
+            found = row["search"]
+            say(
+                f"  {row['name']}: recall@10 {found['recall@10']:.3f}, p50 {found['ours_p50_ms']} ms, "
+                f"p99 {found['ours_p99_ms']} ms (exhaustive: {found['plain_p50_ms']} and "
+                f"{found['plain_p99_ms']}); {found['disk_mib']} MiB on disk, built in "
+                f"{found['build_seconds']} s"
+            )
         if "roofline" in row:
             line = row["roofline"]
             say(
                 f"  {row['name']}: {line['ours']['median']:.3g} s, {line['times_bare_products']:.2f} times "
                 f"the bare products of all padded tokens ({line['machine_gflops']:.0f} GFLOP/s here)"
             )
+    for way in report.get("first_stages", ()):
+        shares = ", ".join(f"{share:.3f} in {count}" for count, share in way["kept"].items())
+        say(f"  candidates by {way['name']} ({way['width']} numbers a clip): {shares}")
     if report["quick"]:
         say("  a quick run: the sizes are small, the ratios mean little")
     emit(as_json, dict(report))

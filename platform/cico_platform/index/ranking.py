@@ -23,8 +23,8 @@ from cico_platform.index.text_bank import TextBank
 class Stages:
     """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first."""
 
-    candidates: int = 500
-    rerank: int = 60
+    candidates: int = 1500
+    rerank: int = 250
     texts: int = 1000
 
 

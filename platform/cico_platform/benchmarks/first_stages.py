@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from cico_model.ragged import ragged_scores, unit_rows
 from cico_platform.benchmarks.search_material import Demo, Material, encode_clips
-from cico_platform.index.pooling import point_vector, query_vector
 from cico_platform.index.queries import encode_texts
+from cico_platform.index.set_encoding import SetEncoder
 
 Float = NDArray[np.float32]
 CANDIDATES = (200, 500, 1000, 2000)
 # Steps, pairs a side, and rate of the distillation.
 STEPS, BATCH, RATE = 600, 128, 3e-3
+# Repetitions, planes and width; the first is what the index has.
+ENCODINGS = ((20, 3, 8), (8, 3, 16), (32, 3, 16))
 
 
 class Way(NamedTuple):
@@ -45,9 +47,9 @@ def compare_first_stages(
     dim = material.rows.shape[1]
     ways = [
         Way("mean, cosine", lambda t: _unit(unit_rows(t).mean(axis=0)), query_mean),
-        Way("mean, product (ours)", point_vector, query_vector),
+        Way("mean, product", lambda t: np.asarray(unit_rows(t).mean(axis=0)), query_mean),
         distilled(demo, seed),
-        *(Muvera(dim, reps, planes, 16, seed).way() for reps, planes in ((8, 3), (16, 4))),
+        *(_encoding(SetEncoder(dim, *sizes)) for sizes in ENCODINGS),
     ]
     queries, tops = exact
     clips = [material.clip(number).astype(np.float32) for number in range(len(material.lengths))]
@@ -62,6 +64,10 @@ def compare_first_stages(
         shares = {count: round(float(np.mean(values)), 4) for count, values in kept.items()}
         found.append({"name": way.name, "width": vectors.shape[1], "kept": shares})
     return found
+
+
+def _encoding(encoder: SetEncoder) -> Way:
+    return Way(f"encoding, {encoder.repetitions} drawings", encoder.clip, encoder.query)
 
 
 def query_mean(tokens: Float) -> Float:
@@ -136,47 +142,3 @@ def _padded(rows: list[Float]) -> tuple[Tensor, Tensor]:
     tokens = nn.utils.rnn.pad_sequence([torch.from_numpy(unit_rows(row)) for row in rows], batch_first=True)
     lengths = torch.tensor([len(row) for row in rows])
     return tokens, torch.arange(tokens.shape[1]) < lengths[:, None]
-
-
-class Muvera:
-    """Fixed-dimensional encodings of token sets (Dhulipala et al., MUVERA, NeurIPS 2024).
-
-    Planes part the space into buckets; a text adds its tokens up in theirs, a clip takes the mean, and an
-    empty bucket of a clip takes the token nearest to it. Tokens are projected to `width` numbers first.
-    """
-
-    def __init__(self, dim: int, repetitions: int, planes: int, width: int, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        self.planes = rng.normal(size=(repetitions, dim, planes)).astype(np.float32)
-        signs = rng.choice([-1.0, 1.0], size=(repetitions, dim, width)) / np.sqrt(width)
-        self.project = signs.astype(np.float32)
-        self.buckets, self.bits = 1 << planes, 1 << np.arange(planes)
-
-    def way(self) -> Way:
-        """As a way to be compared."""
-        size = len(self.planes) * self.buckets * self.project.shape[2]
-        return Way(f"MUVERA, {size} numbers", self.clip, self.text)
-
-    def text(self, tokens: Float) -> Float:
-        """A text's encoding: sums."""
-        return self._encode(tokens, mean=False)
-
-    def clip(self, tokens: Float) -> Float:
-        """A clip's encoding: means."""
-        return self._encode(tokens, mean=True)
-
-    def _encode(self, tokens: Float, mean: bool) -> Float:
-        unit, parts = unit_rows(tokens), []
-        for planes, project in zip(self.planes, self.project, strict=True):
-            codes = (unit @ planes > 0) @ self.bits
-            small = unit @ project
-            sums = np.zeros((self.buckets, small.shape[1]), np.float32)
-            np.add.at(sums, codes, small)
-            if mean:
-                counts = np.bincount(codes, minlength=self.buckets)
-                sums[counts > 0] /= counts[counts > 0, None]
-                for empty in np.flatnonzero(counts == 0):
-                    differing = [int(code ^ empty).bit_count() for code in codes]
-                    sums[empty] = small[int(np.argmin(differing))]
-            parts.append(sums.ravel())
-        return np.concatenate(parts)

@@ -15,7 +15,7 @@ PREVIOUS = ".previous"
 
 
 class VectorIndex(ABC):
-    """Collections of clips, each clip one point with a `pooled` vector (`pooling`) and its `tokens`.
+    """Collections of clips, each clip one point with a `pooled` vector (`set_encoding`) and its `tokens`.
 
     A collection is named by its version; an alias names the one that is live.
     """
@@ -53,11 +53,11 @@ class VectorIndex(ABC):
         Parameters
         ----------
         tokens
-            float [Q, D] of what is looked for. HNSW finds the clips whose mean is nearest (`pooling`), of
-            those that pass the filters.
+            float [Q, D] of what is looked for. HNSW finds the clips whose encoding is nearest
+            (`set_encoding`), of those that pass the filters.
         candidates
-            So many are found in this way, and of them the `limit` best by MaxSim and the mean together are
-            returned. Without it, the `limit` nearest by the mean alone.
+            So many are found in this way, and of them the `limit` best by MaxSim and encoding together are
+            returned. Without it, the `limit` nearest by encoding alone.
         with_tokens
             Whether the hits bring theirs.
         """

@@ -15,7 +15,7 @@ from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id
 from cico_platform.index.engine import engine_config, engine_filter, nearest, nearest_of
 from cico_platform.index.locking import take_lock
-from cico_platform.index.pooling import point_vector
+from cico_platform.index.set_encoding import point_vector
 from cico_platform.index.token_file import TokenFile
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json

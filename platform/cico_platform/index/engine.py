@@ -6,7 +6,7 @@ import numpy as np
 import qdrant_edge as qdrant
 
 from cico_platform.index.clips import Filters, Tokens
-from cico_platform.index.pooling import mean_weight, query_vector
+from cico_platform.index.set_encoding import encoding_weight, query_vector, set_encoder
 from cico_platform.index.token_storage import Quantization
 
 
@@ -19,13 +19,13 @@ def _quantization(name: Quantization) -> Any:
 
 
 def engine_config(dim: int, quantization: Quantization = "none") -> Any:
-    """`pooled` under HNSW; `tokens` in half precision on disk, compared by MaxSim, without a graph."""
+    """`pooled` under HNSW; `tokens` on disk, compared by MaxSim, without a graph; both in half precision."""
     return qdrant.EdgeConfig(
         vectors={
             "pooled": qdrant.EdgeVectorParams(
-                dim + 1,
+                set_encoder(dim).size,
                 qdrant.Distance.Cosine,
-                hnsw_config=qdrant.HnswIndexConfig(m=16, ef_construct=200, full_scan_threshold=10),
+                datatype=qdrant.VectorStorageDatatype.Float16,
             ),
             "tokens": qdrant.EdgeVectorParams(
                 dim,
@@ -54,13 +54,13 @@ def engine_filter(filters: Filters | None) -> Any:
 
 
 def nearest(tokens: Tokens, limit: int, only: Any) -> Any:
-    """The first stage alone: a request for the clips whose mean is nearest to that of the tokens [Q, D]."""
-    return qdrant.QueryRequest(limit=limit, query=_by_mean(tokens), filter=only, with_payload=True)
+    """The first stage alone: a request for the clips whose encoding is nearest to the tokens' [Q, D]."""
+    return qdrant.QueryRequest(limit=limit, query=_by_encoding(tokens), filter=only, with_payload=True)
 
 
 def nearest_of(tokens: Tokens, limit: int, candidates: int, only: Any) -> Any:
-    """Two stages: a request for the best by MaxSim and the mean, of the candidates nearest by the mean."""
-    first = qdrant.Prefetch(limit=candidates, query=_by_mean(tokens), filter=only)
+    """Two stages: the best by MaxSim and encoding, of the candidates whose encoding is nearest."""
+    first = qdrant.Prefetch(limit=candidates, query=_by_encoding(tokens), filter=only)
     second = qdrant.Prefetch(
         limit=candidates,
         query=qdrant.Query.Nearest(np.asarray(tokens, np.float32).tolist(), using="tokens"),
@@ -69,10 +69,10 @@ def nearest_of(tokens: Tokens, limit: int, candidates: int, only: Any) -> Any:
         params=qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False)),
     )
     score = qdrant.Expression
-    mean = score.Mult([score.Constant(mean_weight(tokens)), score.Variable("$score[0]")])
-    both = qdrant.Formula(score.Sum([mean, score.Variable("$score[1]")]))
+    encoding = score.Mult([score.Constant(encoding_weight(tokens)), score.Variable("$score[0]")])
+    both = qdrant.Formula(score.Sum([encoding, score.Variable("$score[1]")]))
     return qdrant.QueryRequest(limit=limit, prefetches=[first, second], query=both, with_payload=True)
 
 
-def _by_mean(tokens: Tokens) -> Any:
+def _by_encoding(tokens: Tokens) -> Any:
     return qdrant.Query.Nearest(query_vector(tokens).tolist(), using="pooled")

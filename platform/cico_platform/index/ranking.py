@@ -1,4 +1,4 @@
-"""Three stages: HNSW finds hundreds, MaxSim and the mean keep fewer, the method's similarity ranks them."""
+"""Three stages: HNSW finds a thousand, MaxSim keeps hundreds, the method's similarity ranks them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from cico_model.config import TowerConfig
 from cico_model.ragged import ragged_scores, unit_rows
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit, Tokens
-from cico_platform.index.pooling import mean_token, point_vector, query_vector
 from cico_platform.index.queries import TextQuery, VideoQuery
+from cico_platform.index.set_encoding import point_vector, query_vector
 from cico_platform.index.text_bank import TextBank
 
 
@@ -23,8 +23,8 @@ from cico_platform.index.text_bank import TextBank
 class Stages:
     """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first."""
 
-    candidates: int = 1500
-    rerank: int = 250
+    candidates: int = 1000
+    rerank: int = 400
     texts: int = 1000
 
 
@@ -106,7 +106,7 @@ class Ranking:
     def _candidate_texts(
         self, query: VideoQuery, bank: TextBank, allowed: set[str] | None, filters: Filters | None
     ) -> list[int]:
-        """All texts, or the likeliest: those whose mean is near, and those of the nearest videos."""
+        """All texts, or the likeliest: those whose encoding is near, and those of the nearest videos."""
         possible = [
             i
             for i, entry in enumerate(bank.entries)
@@ -133,7 +133,7 @@ def tokens_of(hit: Hit) -> Tokens:
 def score(videos: Sequence[Tokens], texts: Sequence[Tokens], config: TowerConfig) -> NDArray[np.float32]:
     """Score of every video with every text, float32 [V, T]: exactly what the model was trained for."""
     if config.pooling == "mean":
-        means = [unit_rows(np.stack([mean_token(tokens) for tokens in side])) for side in (videos, texts)]
+        means = [unit_rows(np.stack([unit_rows(t).mean(axis=0) for t in side])) for side in (videos, texts)]
         return np.asarray(means[0] @ means[1].T, dtype=np.float32)
     if len(videos) == 1:  # the mirror image: the texts lie behind each other
         return _against(texts, videos, 1 - config.weight, config.temperature).T

@@ -12,7 +12,7 @@ from qdrant_client.http.exceptions import ApiException
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id
-from cico_platform.index.pooling import mean_weight, point_vector, query_vector
+from cico_platform.index.set_encoding import encoding_weight, point_vector, query_vector, set_encoder
 from cico_platform.index.token_storage import Quantization
 
 PAGE = 256
@@ -90,14 +90,19 @@ class ServerIndex(VectorIndex):
         with_tokens: bool = False,
     ) -> list[Hit]:
         self._check(collection)
-        mean, only = query_vector(tokens).tolist(), _filter(filters)
+        encoding, only = query_vector(tokens).tolist(), _filter(filters)
         vectors: bool | list[str] = ["tokens"] if with_tokens else False
         if candidates is None:
             found = self._client.query_points(
-                collection, query=mean, using="pooled", limit=limit, query_filter=only, with_vectors=vectors
+                collection,
+                query=encoding,
+                using="pooled",
+                limit=limit,
+                query_filter=only,
+                with_vectors=vectors,
             )
         else:
-            first = models.Prefetch(query=mean, using="pooled", limit=max(candidates, limit), filter=only)
+            first = models.Prefetch(query=encoding, using="pooled", limit=max(candidates, limit), filter=only)
             second = models.Prefetch(
                 query=np.asarray(tokens, np.float32).tolist(),
                 using="tokens",
@@ -105,7 +110,7 @@ class ServerIndex(VectorIndex):
                 limit=first.limit,
                 params=None if self.location == MEMORY else QUANTIZED,
             )
-            weighted = models.MultExpression(mult=[mean_weight(tokens), "$score[0]"])
+            weighted = models.MultExpression(mult=[encoding_weight(tokens), "$score[0]"])
             found = self._client.query_points(
                 collection,
                 prefetch=[first, second],
@@ -213,10 +218,13 @@ def _quantization(name: Quantization) -> models.QuantizationConfig | None:
 
 
 def _vectors(dim: int, quantization: Quantization) -> dict[str, models.VectorParams]:
-    """`pooled` under HNSW; `tokens` in half precision on disk, compared by MaxSim, without a graph."""
+    """`pooled` under HNSW; `tokens` on disk, compared by MaxSim, without a graph; both in half precision."""
     return {
         "pooled": models.VectorParams(
-            size=dim + 1, distance=models.Distance.COSINE, hnsw_config=models.HnswConfigDiff(ef_construct=200)
+            size=set_encoder(dim).size,
+            distance=models.Distance.COSINE,
+            datatype=models.Datatype.FLOAT16,
+            hnsw_config=models.HnswConfigDiff(ef_construct=200),
         ),
         "tokens": models.VectorParams(
             size=dim,

@@ -14,7 +14,7 @@ from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
-from cico_platform.index.pooling import LAYOUT
+from cico_platform.index.set_encoding import LAYOUT
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 from cico_platform.storage import absolute, on_this_machine
@@ -56,7 +56,7 @@ class ServingInfo:
     model_name
         What people call the model.
     layout
-        How its points are laid out (`pooling.LAYOUT`).
+        How its points are laid out (`set_encoding.LAYOUT`).
     calibrations
         What scores of a search by `text` and by `video` mean; empty where no validation split said so.
     """

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.embedded import COLLECTIONS, EmbeddedIndex
-from cico_platform.index.pooling import point_vector
 from cico_platform.index.queries import TextQuery
+from cico_platform.index.set_encoding import point_vector, set_encoder
 from cico_platform.index.token_file import Place, TokenFile
 from cico_platform.steps import write_json
 
@@ -40,7 +40,7 @@ class TextBank:
         self.by_video = {v: i for i, entry in enumerate(entries) for v in entry.video_ids}
         vectors = [point_vector(self.tokens(i)) for i in range(len(entries))]
         self.pooled: NDArray[np.float32] = (
-            np.stack(vectors) if vectors else np.zeros((0, file.dim + 1), np.float32)
+            np.stack(vectors) if vectors else np.zeros((0, set_encoder(file.dim).size), np.float32)
         )
 
     def tokens(self, number: int) -> NDArray[np.float32]:

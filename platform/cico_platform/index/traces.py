@@ -10,8 +10,8 @@ import numpy as np
 
 from cico_model.ragged import unit_rows
 from cico_platform.index.clips import Hit, point_id
-from cico_platform.index.pooling import point_vector
 from cico_platform.index.serving_info import MODELS
+from cico_platform.index.set_encoding import point_vector
 
 # So many clips' traces are looked for, spread over all that are forgotten.
 CLIPS = 16
@@ -57,7 +57,8 @@ def traces_of(hits: Sequence[Hit], signer: str | None) -> Traces:
             token = np.asarray(hit.tokens[len(hit.tokens) // 2], dtype=np.float32)
             unit = unit_rows(token[None])[0]
             strings |= {token.astype(np.float16).tobytes(), unit.astype(np.float16).tobytes()}
-            strings |= {unit.tobytes(), token.tobytes(), point_vector(hit.tokens).tobytes()}
+            strings |= {unit.tobytes(), token.tobytes()}
+            strings.add(point_vector(hit.tokens).astype(np.float16).tobytes())
     return Traces(frozenset(string for string in strings if len(string) >= SHORTEST))
 
 

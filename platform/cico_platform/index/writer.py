@@ -6,12 +6,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
-import numpy as np
-
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, previous_of
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.pooling import mean_token
 from cico_platform.index.serving_info import (
     DEFAULT_ALIAS,
     ServingInfo,
@@ -19,6 +16,7 @@ from cico_platform.index.serving_info import (
     remove_collection,
     write_serving,
 )
+from cico_platform.index.set_encoding import point_vector, query_vector
 
 BATCH = 128
 
@@ -110,8 +108,8 @@ class IndexWriter:
             )
         if self._example is not None:
             hits = self.index.query(collection, self._example.tokens, limit=1)
-            own = float(np.linalg.norm(mean_token(self._example.tokens)))
-            if not hits or hits[0].score < own - 1e-3:
+            own = float(query_vector(self._example.tokens) @ point_vector(self._example.tokens))
+            if not hits or hits[0].score < own - 1e-2:
                 raise CicoError(
                     f"collection '{collection}' doesn't find '{self._example.video_id}'; index again"
                 )

@@ -7,8 +7,8 @@ from typing import Any
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.pooling import LAYOUT
 from cico_platform.index.serving_info import ServingInfo
+from cico_platform.index.set_encoding import LAYOUT
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
 from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
 from cico_platform.pipelines.parts import read_books

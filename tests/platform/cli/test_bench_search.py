@@ -51,10 +51,10 @@ def test_a_quick_run_says_what_the_stages_keep(demo: Path) -> None:
         assert row["ratio"] > 0
         assert row["search"]["disk_mib"] > row["search"]["tokens_mib"] > 0
     ways = {way["name"]: way for way in report["first_stages"]}
-    assert len(ways) == 5
+    assert len(ways) == 6
     for way in ways.values():
         assert 0 < way["kept"][200] <= way["kept"][500] <= 1
-    assert ways["mean, product (ours)"]["width"] == 33
+    assert ways["encoding, 20 drawings"]["width"] == 20 * 8 * 8
 
 
 def test_stages_that_let_too_few_through_lose_some_of_the_ten(demo: Path) -> None:

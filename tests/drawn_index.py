@@ -1,4 +1,4 @@
-"""An index of clips of the drawn corpus, for the page: two pages of results, with calibrated probabilities."""
+"""An index of clips of the drawn corpus, for the page: two pages of results, calibrated probabilities."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the page makes of an answer: how likely it is right, that nothing fits, more of it; parts of a long video."""
+"""What the page makes of an answer: how likely it is right, nothing fits, more of it, parts of a video."""
 
 import io
 import os

@@ -193,7 +193,7 @@ def test_the_pictures_of_the_readme_can_be_taken(
 ) -> None:
     """`CICO_SCREENSHOTS=docs` writes them."""
     page.set_viewport_size({"width": width, "height": height})
-    ask(page, drawn.sentences[7])
+    ask(page, drawn.sentences[8])
     expect(page.locator(".card")).to_have_count(12)
     for video in page.locator(".card video").all()[:3]:
         video.evaluate("v => v.scrollIntoView({ block: 'center' })")

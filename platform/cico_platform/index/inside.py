@@ -109,12 +109,17 @@ def read_stretches(
             limit = float(own[0]) + settings.stretch
             starts = [s for s in window_starts(len(own), stride) if float(own[s]) < limit - 1e-6]
             mixed = _features(clips, starts, encoders, alpha)
-            fresh = [i for i, s in enumerate(starts) if float(own[s]) > last + 1e-6]
+            # What is left at the end may be less than a window; the stretch before has read it.
+            whole = len(own) >= WINDOW_FRAMES or last == -np.inf
+            fresh = [i for i, s in enumerate(starts) if whole and float(own[s]) > last + 1e-6]
             if not fresh:
                 continue
             begins = [float(own[starts[i]]) for i in fresh]
             last = begins[-1]
-            yield LongVideo(mixed[fresh], [(begin, begin + WINDOW_FRAMES / fps) for begin in begins])
+            end = float(own[-1]) + 1 / fps
+            yield LongVideo(
+                mixed[fresh], [(begin, min(begin + WINDOW_FRAMES / fps, end)) for begin in begins]
+            )
     except ClipError as error:
         raise InputError(f"the video can't be searched in: {error}") from error
 

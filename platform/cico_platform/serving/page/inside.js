@@ -12,6 +12,9 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (file.files.length && text.value.trim()) look(file.files[0], text.value.trim());
 });
+at("inside").addEventListener("toggle", () => {
+  if (!text.value) text.value = at("query").value;
+});
 video.addEventListener("play", () => requestAnimationFrame(stopInTime));
 video.addEventListener("error", () => {
   if (video.src) say("Your browser can't play this file; the times hold all the same.", true);
@@ -38,8 +41,7 @@ async function look(chosen, sentence) {
 
 function show(chosen, sentence, ranges) {
   if (!ranges.length) return say("It is not found in this video.");
-  const count = ranges.length === 1 ? "This part" : `These ${ranges.length} parts`;
-  say(`${count} may say “${sentence}”, the likeliest first.`);
+  say(ranges.length === 1 ? `One part may say “${sentence}”` : `${ranges.length} parts may say “${sentence}” The likeliest comes first.`);
   video.src = URL.createObjectURL(chosen);
   list.replaceChildren(...ranges.map(item));
   found.hidden = false;

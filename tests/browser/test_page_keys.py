@@ -13,6 +13,12 @@ from cico_platform.serving.settings import ServiceSettings
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
+PLAYABLE = """url => new Promise(resolve => {
+    const video = document.createElement("video");
+    video.onloadedmetadata = () => resolve(true);
+    video.onerror = () => resolve(false);
+    video.src = url;
+})"""
 WRONG = "cico_000000000000_wrong"
 
 
@@ -84,7 +90,9 @@ def test_a_key_is_asked_for_and_then_the_clips_play(page: Page, drawn: DrawnInde
     # What is no longer shown is let go of.
     search(page, drawn.sentences[5])
     shown(page, "clip-5")
-    assert page.evaluate("url => fetch(url).then(() => 'held', () => 'gone')", source) == "gone"
+    until(page, "v => v.readyState >= 1")
+    assert page.evaluate(PLAYABLE, page.locator(".card video").first.evaluate("v => v.src"))
+    assert not page.evaluate(PLAYABLE, source)
 
 
 def test_the_key_is_kept_for_the_tab_and_can_be_forgotten(page: Page, drawn: DrawnIndex, key: str) -> None:

@@ -1,5 +1,6 @@
 """A tiny index that tests search for real: drawn signers in real H.264 files, models that know them."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -96,23 +97,28 @@ def settle_batch_norm(encoder: SignEncoder, videos: list[Path]) -> None:
     encoder.eval()
 
 
-def make_models(folder: Path, videos: list[Path]) -> tuple[Path, Path]:
+def make_models(folder: Path, videos: list[Path], sentences: Sequence[str] = SENTENCES) -> tuple[Path, Path]:
     """A sign encoder of random weights and an untrained retrieval model, saved."""
     torch.manual_seed(0)
     encoder = SignEncoder(len(WORDS), SIGN_ENCODERS["tiny"])
     settle_batch_norm(encoder, videos)
     save_sign_encoder(folder / "encoder", encoder, list(WORDS))
-    model = RetrievalModel(TOWERS, CorpusTokenizer.train(SENTENCES, vocab_size=600))
+    model = RetrievalModel(TOWERS, CorpusTokenizer.train(sentences, vocab_size=600))
     save_retrieval_model(folder / "model", model)
     return folder / "encoder", folder / "model"
 
 
-def train(model: RetrievalModel, features: list[torch.Tensor], steps: int = 60) -> None:
+def train(
+    model: RetrievalModel,
+    features: list[torch.Tensor],
+    sentences: Sequence[str] = SENTENCES,
+    steps: int = 60,
+) -> None:
     """Learn the sentences by heart."""
     longest = max(len(f) for f in features)
     batch = torch.stack([torch.nn.functional.pad(f, (0, 0, 0, longest - len(f))) for f in features])
     valid = torch.stack([torch.arange(longest) < len(f) for f in features])
-    tokens = model.tokenise(SENTENCES)
+    tokens = model.tokenise(sentences)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     for _ in range(steps):
         loss = model.train()(batch, valid, tokens.ids, tokens.valid)
@@ -125,17 +131,24 @@ def train(model: RetrievalModel, features: list[torch.Tensor], steps: int = 60) 
 
 def build_tiny_index(folder: Path, *extra: VectorIndex) -> str:
     """Draw videos, train models, fill `folder/index` and any other index; returns the first's path."""
-    torch.set_num_threads(1)
     (folder / "videos").mkdir(parents=True)
     videos = [folder / "videos" / f"clip {number}.mp4" for number in range(len(SENTENCES))]
     for number, path in enumerate(videos):
         write_video(path, draw_signer(SENTENCES[number], number))
-    encoder_folder, model_folder = make_models(folder, videos)
+    return index_videos(folder, videos, SENTENCES, *extra)
+
+
+def index_videos(
+    folder: Path, videos: list[Path], sentences: Sequence[str], *extra: VectorIndex, **about: Any
+) -> str:
+    """Train models that know these videos by heart, fill `folder/index`; `about` goes into every payload."""
+    torch.set_num_threads(1)
+    encoder_folder, model_folder = make_models(folder, videos, sentences)
     model = load_retrieval_model(model_folder)
     info = ServingInfo("clips-1", TOWERS.embed_dim, str(model_folder), (str(encoder_folder),), 1.0, "tiny")
     encoder = load_encoders(info, threads=1)[0]
     features, payloads = [], []
-    for number, (path, sentence) in enumerate(zip(videos, SENTENCES, strict=True)):
+    for number, (path, sentence) in enumerate(zip(videos, sentences, strict=True)):
         place = locate_signer(path)._asdict()
         frames = decode_clip(path, size=encoder.config.resize, **place).frames
         starts = window_starts(len(frames))
@@ -156,9 +169,10 @@ def build_tiny_index(folder: Path, *extra: VectorIndex) -> str:
                 "fps": float(FPS),
                 "window_starts": chosen,
                 "duration": len(frames) / FPS,
+                **about,
             }
         )
-    train(model, features)
+    train(model, features, sentences)
     save_retrieval_model(model_folder, model)
     where = str(folder / "index")
     with open_index(where) as own:

@@ -1,124 +1,31 @@
 """The page in a real Chromium, on the real service: sentences, videos, spans, nothing from elsewhere."""
 
-import os
-import shutil
-import socket
-import time
-from collections.abc import Iterator
+import re
 from pathlib import Path
+from urllib.parse import quote
 
-import httpx
 import pytest
-from tiny_index import SENTENCES, build_tiny_index
-
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright  # noqa: E402
+from drawn_index import DrawnIndex
+from live_page import PATIENCE_MS, ask, picture, until
+from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-]
-PATIENCE_MS = 60_000
-# Where to keep pictures of the page, if anywhere.
-PICTURES = os.environ.get("CICO_PAGE_PICTURES")
+
+def words_of(sentence: str) -> list[str]:
+    return re.findall(r"[\w']+", sentence.lower())
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    folder = tmp_path_factory.mktemp("tiny")
-    build_tiny_index(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    """The address of the real service: Ray Serve with both encoders and the API."""
-    import ray
-
-    from cico_platform.serving.app import serve_index, stop_serving
-
-    ours = not ray.is_initialized()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = serve_index(folder / "index", port=port, blocking=False)
-    deadline = time.monotonic() + 240
-    while httpx.get(f"{address}/readyz", timeout=60).status_code != 200:
-        assert time.monotonic() < deadline, "the service did not get ready"
-        time.sleep(0.5)
-    yield address
-    stop_serving(and_ray=ours)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A fresh page; afterwards, nothing may have gone wrong on it or been asked of anyone else."""
-    context = browser.new_context(viewport={"width": 1180, "height": 860}, color_scheme="light")
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    asked: list[str] = []
-    wrong: list[str] = []
-
-    def note(request: Request) -> None:
-        asked.append(request.url)
-
-    page.on("request", note)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if "Content Security" in line.text else None)
-    page.goto(address)
-    yield page
-    context.close()
-    elsewhere = [url for url in asked if not url.startswith((address, "blob:", "data:"))]
-    assert elsewhere == []
-    assert wrong == []
-
-
-def ask(page: Page, text: str) -> None:
-    page.get_by_role("searchbox").fill(text)
-    page.get_by_role("searchbox").press("Enter")
-    expect(page.locator(".card:not(.skeleton)").first).to_be_visible(timeout=PATIENCE_MS)
-
-
-def until(page: Page, script: str, argument: object = None) -> None:
-    """Wait until a function of the first result's video is true (the page's policy forbids the usual way)."""
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while not page.locator(".card video").first.evaluate(script, argument):
-        assert time.monotonic() < deadline, f"never true: {script}"
-        page.wait_for_timeout(100)
-
-
-def picture(page: Page, name: str) -> None:
-    if PICTURES:
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
-
-
-def test_a_typed_sentence_shows_its_clip_playing_with_the_words_marked(page: Page) -> None:
-    ask(page, SENTENCES[0])
+def test_a_typed_sentence_shows_its_clip_playing_with_the_words_marked(page: Page, drawn: DrawnIndex) -> None:
+    ask(page, drawn.sentences[1])
     card = page.locator(".card").first
-    expect(card).to_have_attribute("data-clip", "clip-0")
-    expect(card.locator(".text")).to_have_text(SENTENCES[0])
+    expect(card).to_have_attribute("data-clip", "clip-1")
+    expect(card.locator(".text")).to_have_text(drawn.sentences[1])
     until(page, "v => v.readyState >= 2 && !v.paused && v.muted && v.currentTime > 0.2")
     until(page, "(v, t) => v.currentTime !== t", card.locator("video").evaluate("v => v.currentTime"))
-    assert card.locator(".word").all_inner_texts() == ["the", "boy", "reads", "a", "book"]
-    assert card.locator(".span").count() == 5
+    words = words_of(drawn.sentences[1])
+    assert card.locator(".word").all_inner_texts() == words
+    assert card.locator(".span").count() == len(words)
     for box in card.locator(".span").evaluate_all("s => s.map(x => x.getBoundingClientRect().toJSON())"):
         track = card.locator(".track").bounding_box()
         assert track is not None
@@ -127,8 +34,10 @@ def test_a_typed_sentence_shows_its_clip_playing_with_the_words_marked(page: Pag
     picture(page, "light")
 
 
-def test_a_word_lights_its_span_and_jumps_to_it_by_mouse_and_by_keyboard(page: Page) -> None:
-    ask(page, SENTENCES[1])
+def test_a_word_lights_its_span_and_jumps_to_it_by_mouse_and_by_keyboard(
+    page: Page, drawn: DrawnIndex
+) -> None:
+    ask(page, drawn.sentences[7])
     card = page.locator(".card").first
     until(page, "v => v.readyState >= 2")
     card.locator(".play").click()
@@ -143,37 +52,40 @@ def test_a_word_lights_its_span_and_jumps_to_it_by_mouse_and_by_keyboard(page: P
     picture(page, "word")
 
 
-def test_a_video_finds_its_sentence(page: Page, folder: Path) -> None:
-    page.locator("#file").set_input_files(folder / "videos" / "clip 2.mp4")
+def test_a_video_finds_its_sentence(page: Page, drawn: DrawnIndex) -> None:
+    page.locator("#file").set_input_files(drawn.videos[2])
     card = page.locator(".card:not(.skeleton)").first
-    expect(card.locator(".text")).to_have_text(SENTENCES[2], timeout=PATIENCE_MS)
-    expect(page.locator("#asked-name")).to_have_text("clip 2.mp4")
+    expect(card.locator(".text")).to_have_text(drawn.sentences[2], timeout=PATIENCE_MS)
+    expect(page.locator("#asked-name")).to_have_text(drawn.videos[2].name)
     picture(page, "video")
 
 
-def test_the_address_is_a_deep_link_and_the_back_button_works(page: Page, address: str) -> None:
-    page.goto(f"{address}/?q=Girl%2C%20boy%2C%20school")
+def test_the_address_is_a_deep_link_and_the_back_button_works(
+    page: Page, address: str, drawn: DrawnIndex
+) -> None:
+    asked = quote(drawn.sentences[6])
+    page.goto(f"{address}/?q={asked}")
     expect(page.locator(".card").first).to_have_attribute("data-clip", "clip-6", timeout=PATIENCE_MS)
-    expect(page.get_by_role("searchbox")).to_have_value("Girl, boy, school")
-    ask(page, SENTENCES[0])
-    assert page.url.endswith("?q=The%20boy%20reads%20a%20book")
+    expect(page.get_by_role("searchbox")).to_have_value(drawn.sentences[6])
+    ask(page, drawn.sentences[0])
+    assert page.url.endswith(f"?q={quote(drawn.sentences[0])}")
     page.go_back()
     expect(page.locator(".card").first).to_have_attribute("data-clip", "clip-6", timeout=PATIENCE_MS)
 
 
 def test_the_speed_holds_for_every_clip(page: Page) -> None:
-    ask(page, "boy")
+    ask(page, "dog")
     page.get_by_text("½×", exact=True).click()
     assert set(page.locator(".card video").evaluate_all("vs => vs.map(v => v.playbackRate)")) == {0.5}
-    ask(page, "girl")
+    ask(page, "mother")
     assert set(page.locator(".card video").evaluate_all("vs => vs.map(v => v.playbackRate)")) == {0.5}
 
 
-def test_the_keyboard_alone_is_enough(page: Page) -> None:
-    page.keyboard.type(SENTENCES[4])
+def test_the_keyboard_alone_is_enough(page: Page, drawn: DrawnIndex) -> None:
+    page.keyboard.type(drawn.sentences[4])
     page.keyboard.press("Enter")
     expect(page.locator(".card").first).to_have_attribute("data-clip", "clip-4", timeout=PATIENCE_MS)
-    for _ in range(12):
+    for _ in range(16):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.classList.contains('word')"):
             break
@@ -207,11 +119,13 @@ def test_nothing_found_is_said_so(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("name", "width", "scheme"), [("dark", 1180, "dark"), ("phone", 390, "light")])
-def test_the_page_fits_a_phone_and_the_dark(page: Page, name: str, width: int, scheme: str) -> None:
+def test_the_page_fits_a_phone_and_the_dark(
+    page: Page, drawn: DrawnIndex, name: str, width: int, scheme: str
+) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 844})
     picture(page, f"{name}-empty")
-    ask(page, SENTENCES[0])
+    ask(page, drawn.sentences[0])
     until(page, "v => v.currentTime > 0.3")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator(".card").first.bounding_box() is not None

@@ -11,7 +11,15 @@ from cico_platform.client.errors import (
 )
 from cico_platform.client.sync import Client
 from cico_platform.index.clips import Filters
-from cico_platform.serving.schemas import AlignResponse, Clip, Collection, Result, SearchResponse
+from cico_platform.serving.schemas import (
+    AlignResponse,
+    Clip,
+    Collection,
+    InsideResponse,
+    Result,
+    SearchResponse,
+    VideoRange,
+)
 
 __all__ = [
     "AlignResponse",
@@ -22,10 +30,12 @@ __all__ = [
     "Clip",
     "Collection",
     "Filters",
+    "InsideResponse",
     "InvalidRequestError",
     "NotFoundError",
     "Result",
     "SearchResponse",
     "UnauthorizedError",
     "UnreachableError",
+    "VideoRange",
 ]

@@ -18,6 +18,7 @@ from cico_platform.serving.schemas import (
     Clip,
     Collection,
     CollectionsResponse,
+    InsideResponse,
     SearchResponse,
 )
 
@@ -90,6 +91,10 @@ class Client:
         asked = Filters() if filters is None else filters
         form = {"limit": limit, "page": page, "filters": asked.model_dump_json(exclude_none=True)}
         return self._upload(SearchResponse, "/v1/search/video", video, form)
+
+    def search_inside(self, text: str, video: str | Path, limit: int = 10) -> InsideResponse:
+        """When a sentence may be signed in a long video file, best first; the times are the file's own."""
+        return self._upload(InsideResponse, "/v1/search/inside", video, {"text": text, "limit": limit})
 
     def align(self, text: str, video_id: str) -> AlignResponse:
         """When an indexed clip signs the words of a sentence, and the weights between words and windows."""

@@ -77,22 +77,51 @@ def read_long_video(
     InputError
         If it can't be decoded, or is too long.
     """
+    return join(list(read_stretches(path, encoders, alpha, model, settings)))
+
+
+def join(stretches: Sequence[LongVideo]) -> LongVideo:
+    """The stretches of a video, in their order, as one."""
+    features = np.concatenate([stretch.features for stretch in stretches])
+    return LongVideo(features, [span for stretch in stretches for span in stretch.times])
+
+
+def read_stretches(
+    path: str | Path,
+    encoders: Sequence[InferenceEncoder],
+    alpha: float,
+    model: RetrievalModel,
+    settings: InsideSettings | None = None,
+) -> Iterator[LongVideo]:
+    """The windows of a video that no stretch before had, for those who do other work in between.
+
+    Raises
+    ------
+    InputError
+        If it can't be decoded, or is too long.
+    """
     settings = settings or InsideSettings()
     stride = max(settings.stride, model.config.window_stride)
-    features: list[NDArray[np.float32]] = []
-    times: list[tuple[float, float]] = []
+    last = -np.inf
     try:
         for clips in _stretches(path, [encoder.config.resize for encoder in encoders], settings):
             own, fps = clips[0].times, clips[0].fps
             limit = float(own[0]) + settings.stretch
             starts = [s for s in window_starts(len(own), stride) if float(own[s]) < limit - 1e-6]
             mixed = _features(clips, starts, encoders, alpha)
-            fresh = [i for i, s in enumerate(starts) if not times or float(own[s]) > times[-1][0] + 1e-6]
-            features.append(mixed[fresh])
-            times += [(float(own[starts[i]]), float(own[starts[i]]) + WINDOW_FRAMES / fps) for i in fresh]
+            # What is left at the end may be less than a window; the stretch before has read it.
+            whole = len(own) >= WINDOW_FRAMES or last == -np.inf
+            fresh = [i for i, s in enumerate(starts) if whole and float(own[s]) > last + 1e-6]
+            if not fresh:
+                continue
+            begins = [float(own[starts[i]]) for i in fresh]
+            last = begins[-1]
+            end = float(own[-1]) + 1 / fps
+            yield LongVideo(
+                mixed[fresh], [(begin, min(begin + WINDOW_FRAMES / fps, end)) for begin in begins]
+            )
     except ClipError as error:
         raise InputError(f"the video can't be searched in: {error}") from error
-    return LongVideo(np.concatenate(features), times)
 
 
 @torch.inference_mode()
@@ -130,6 +159,7 @@ def _stretches(
     path: str | Path, sizes: Sequence[int], settings: InsideSettings
 ) -> Iterator[list[DecodedClip]]:
     """The video in stretches, each a second longer than the next one's start; decoded once a size."""
+    _check_length(path, settings.most)
     crop: list[float] | None = None
     begin = 0.0
     while True:
@@ -152,7 +182,26 @@ def _stretches(
             return
         begin += settings.stretch
         if begin >= settings.most:
-            raise ClipError(f"it is longer than the {settings.most / 3600:g} hours that are searched in")
+            raise _too_long(settings.most)
+
+
+def _check_length(path: str | Path, most: float) -> None:
+    """Refuse a video that goes on after so many seconds, before any of it is encoded.
+
+    Raises
+    ------
+    ClipError
+        If so.
+    """
+    try:
+        decode_isolated(path, start=most, end=most + 1.0, longest=SEARCH_SIDE, limits=QUERY_LIMITS)
+    except ClipError:  # nothing is there, as it should be
+        return
+    raise _too_long(most)
+
+
+def _too_long(most: float) -> ClipError:
+    return ClipError(f"it is longer than the {most / 60:g} minutes that are searched in")
 
 
 def _features(

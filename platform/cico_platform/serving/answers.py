@@ -7,9 +7,10 @@ from urllib.parse import quote
 from cico_model.alignment import WordSpan
 from cico_model.calibration import Calibration
 from cico_platform.index.clips import Hit
+from cico_platform.index.inside import Range
 from cico_platform.index.ranking import Ranked
 from cico_platform.index.search import clip_times
-from cico_platform.serving.schemas import Clip, Result, WordTime
+from cico_platform.serving.schemas import Clip, Result, VideoRange, WordTime
 
 OPTIONAL = ("corpus", "language", "sign_language", "signer", "licence", "split")
 
@@ -40,6 +41,16 @@ def word_times(words: Iterable[WordSpan]) -> list[WordTime]:
         WordTime(word=s.word, start=round(s.start, 3), end=round(s.end, 3), weight=round(s.weight, 4))
         for s in words
     ]
+
+
+def video_range(found: Range) -> VideoRange:
+    """A part of an uploaded video as the API shows it."""
+    return VideoRange(
+        start=round(found.start, 3),
+        end=round(found.end, 3),
+        score=round(found.score, 6),
+        words=word_times(found.words),
+    )
 
 
 def _described(hit: Hit) -> dict[str, Any]:

@@ -3,58 +3,36 @@
 import asyncio
 import logging
 import os
-import tempfile
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from cico_model.inference import InferenceEncoder
-from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
-from cico_platform.errors import InputError
 from cico_platform.index.base import open_index
+from cico_platform.index.inside import Range
 from cico_platform.index.live import CHECK_SECONDS
-from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts, encode_video, load_encoders
+from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts
 from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.serving.following import FollowingApp, Served
 from cico_platform.serving.http import build_app
+from cico_platform.serving.models import Models
 from cico_platform.serving.problems import ProblemError
-from cico_platform.serving.service import SearchService
+from cico_platform.serving.service import Encoders, SearchService
 from cico_platform.serving.settings import ServiceSettings
+from cico_platform.serving.video_encoder import VideoEncoder
 from cico_platform.storage import on_this_machine
 
 MAX_BATCH = 32
 BATCH_WAIT_SECONDS = 0.005
-# What is live, and what was live before or will be next.
-MODELS_KEPT = 2
-Loaded = TypeVar("Loaded")
-
-
-class Models(Generic[Loaded]):
-    """Models of the collections that are asked for; those of the latest two stay in memory."""
-
-    def __init__(self, load: Callable[[ServingInfo], Loaded]) -> None:
-        self._load, self._lock = load, threading.Lock()
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
-
-    def of(self, info: ServingInfo) -> Loaded:
-        """The models that a collection was built with."""
-        with self._lock:
-            if info.collection not in self._loaded:
-                self._loaded[info.collection] = self._load(info)
-                while len(self._loaded) > MODELS_KEPT:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(info.collection)
-            return self._loaded[info.collection]
+# A long video's stretches let short ones in between; the service asks for one long video at a time.
+VIDEOS_ONGOING = 2
 
 
 class TextEncoder:
@@ -92,39 +70,6 @@ class TextEncoder:
             return [answer for text in texts for answer in self._encode([text], info)]
 
 
-class VideoEncoder:
-    """Video files to queries, one at a time, within the limits of decoding."""
-
-    def __init__(self, info: ServingInfo) -> None:
-        threads = os.cpu_count() or 1
-        torch.set_num_threads(threads)
-
-        def load(info: ServingInfo) -> tuple[RetrievalModel, list[InferenceEncoder]]:
-            return load_retrieval_model(on_this_machine(info.model)), load_encoders(info, threads=threads)
-
-        self.models = Models(load)
-        self.models.of(info)
-
-    async def ready(self, info: ServingInfo) -> bool:
-        """True, once the models of a collection are loaded."""
-        await asyncio.to_thread(self.models.of, info)
-        return True
-
-    async def encode(self, data: bytes, info: ServingInfo) -> VideoQuery | str:
-        """A query, or the reason why the file has none."""
-        return await asyncio.to_thread(self._encode, data, info)
-
-    def _encode(self, data: bytes, info: ServingInfo) -> VideoQuery | str:
-        model, encoders = self.models.of(info)
-        with tempfile.NamedTemporaryFile(prefix="cico-query-", suffix=".video") as file:
-            file.write(data)
-            file.flush()
-            try:
-                return encode_video(file.name, encoders, info.alpha, model)
-            except InputError as error:
-                return str(error)
-
-
 class SearchApi:
     """The API. An embedded collection has one owner process, so this deployment has one replica."""
 
@@ -153,9 +98,13 @@ class SearchApi:
             # What it was probed with is of no use to encoders.
             info = replace(live_serving(index, self.alias), probes=())
             config = load_retrieval_model(on_this_machine(info.model)).config
-            texts, videos = partial(self._encode_texts, info), partial(self._encode_video, info)
+            encoders = Encoders(
+                partial(self._encode_texts, info),
+                partial(self._encode_video, info),
+                partial(self._look_inside, info),
+            )
             service = SearchService(
-                index, info.collection, config, texts, videos, self.settings, info.calibrations
+                index, info.collection, config, encoders, self.settings, info.calibrations
             )
         except BaseException:
             index.close()
@@ -202,13 +151,22 @@ class SearchApi:
         answer: VideoQuery | str = await _ask(self.videos.encode.remote(data, info))
         return answer
 
+    async def _look_inside(
+        self, info: ServingInfo, data: bytes, query: TextQuery, limit: int
+    ) -> list[Range] | str:
+        longest = self.settings.inside_length
+        answer: list[Range] | str = await _ask(
+            self.videos.look_inside.remote(data, query, limit, longest, info)
+        )
+        return answer
+
     def __del__(self) -> None:
         if hasattr(self, "following"):
             self.following.live.close()
 
 
 async def _ask(response: Any) -> Any:
-    """The answer of another deployment.
+    """The answer of another deployment; one that nobody waits for any more is given up there, too.
 
     Raises
     ------
@@ -217,6 +175,9 @@ async def _ask(response: Any) -> Any:
     """
     try:
         return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
     except BackPressureError:
         raise ProblemError(503, "too many searches are waiting; try again") from None
     except RayServeException as error:
@@ -227,7 +188,7 @@ def build(location: str, info: ServingInfo, alias: str, settings: ServiceSetting
     """The application: the API with its two encoders bound to it."""
     info = replace(info, probes=())
     texts = _encoder(TextEncoder, settings, num_cpus=0.5, ongoing=MAX_BATCH).bind(info)
-    videos = _encoder(VideoEncoder, settings, num_cpus=1.0, ongoing=1).bind(info)
+    videos = _encoder(VideoEncoder, settings, num_cpus=1.0, ongoing=VIDEOS_ONGOING).bind(info)
     api = serve.deployment(
         serve.ingress()(SearchApi),
         name="SearchApi",

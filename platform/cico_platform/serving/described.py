@@ -30,6 +30,11 @@ SEARCH_FORM = {
     "page": {"type": "integer", "minimum": 1, "maximum": MAX_DEPTH, "default": 1},
     "filters": {"type": "string", "description": "JSON, as the `filters` of a search by text."},
 }
+INSIDE_FORM = {
+    "file": FILE,
+    "text": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 10},
+}
 ALIGN_FORM = {"file": FILE, "text": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}}
 
 

@@ -30,7 +30,7 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 # What takes videos; `receive_upload` counts those.
-UPLOADS = ("/v1/search/video", "/v1/align/video")
+UPLOADS = ("/v1/search/video", "/v1/search/inside", "/v1/align/video")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

@@ -14,7 +14,7 @@ from cico_platform.serving.envelope import BodyLimits, Envelope
 from cico_platform.serving.guard import Guard
 from cico_platform.serving.keys import read_keys
 from cico_platform.serving.problems import ProblemError, install_handlers
-from cico_platform.serving.search_routes import add_aligning, add_search
+from cico_platform.serving.search_routes import add_aligning, add_inside, add_search
 from cico_platform.serving.service import SearchService
 
 PAGE = Path(__file__).parent / "page"
@@ -42,6 +42,7 @@ def build_app(service: SearchService, version: str) -> FastAPI:
     )
     install_handlers(app)
     add_search(app, service)
+    add_inside(app, service)
     add_aligning(app, service)
     add_clips(app, service)
     _add_operations(app, service)

@@ -59,8 +59,20 @@ class AlignForm(BaseModel):
     text: Sentence
 
 
+class InsideForm(BaseModel):
+    """A sentence, beside the long video in which it may be signed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Sentence
+    limit: Limit = 10
+
+
 class WordTime(BaseModel):
-    """When a word is signed, in seconds within the clip; `weight` is the part of its attention there."""
+    """When a word is signed, in seconds within the clip, or within an uploaded file.
+
+    `weight` is the part of its attention there.
+    """
 
     word: str
     start: float
@@ -134,6 +146,27 @@ class AlignResponse(BaseModel):
     map_words: list[str]
     text_to_video: list[list[float]]
     video_to_text: list[list[float]]
+    seconds: float
+    request_id: str
+
+
+class VideoRange(BaseModel):
+    """A part of an uploaded video in which the sentence may be signed; times are seconds within the file.
+
+    The score is a weighted cosine (-1 to 1).
+    """
+
+    start: float
+    end: float
+    score: float
+    words: list[WordTime]
+
+
+class InsideResponse(BaseModel):
+    """Where in a video a sentence may be signed, best first; none of the parts overlaps another."""
+
+    text: str
+    ranges: list[VideoRange]
     seconds: float
     request_id: str
 

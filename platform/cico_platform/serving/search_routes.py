@@ -11,7 +11,7 @@ from cico_platform.index.clips import MAX_DEPTH
 from cico_platform.index.ranking import Ranked
 from cico_platform.serving import answers, schemas
 from cico_platform.serving.aligning import Aligned
-from cico_platform.serving.described import ALIGN_FORM, SEARCH_FORM, form, problems
+from cico_platform.serving.described import ALIGN_FORM, INSIDE_FORM, SEARCH_FORM, form, problems
 from cico_platform.serving.problems import ProblemError
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.uploads import Upload, receive_upload
@@ -44,6 +44,31 @@ def add_search(app: FastAPI, service: SearchService) -> None:
                 data = upload.file.read()
             ranked = await service.by_video(data, body.limit + 1, body.filters, body.offset)
             return await _found(request, service, "video", body, ranked, began)
+
+
+def add_inside(app: FastAPI, service: SearchService) -> None:
+    """`POST /v1/search/inside`."""
+    described = form(INSIDE_FORM, "file", "text")
+
+    @app.post(
+        "/v1/search/inside",
+        responses=SENT,
+        openapi_extra=described,
+        summary="Find when a sentence is signed in a long video",
+    )
+    async def search_inside(request: Request) -> schemas.InsideResponse:
+        began = time.perf_counter()
+        with service.admitted(_client(request)):
+            async with receive_upload(request, service.settings.upload_bytes) as upload:
+                asked = _fields(schemas.InsideForm, upload)
+                data = upload.file.read()
+            found = await service.inside(asked.text, data, asked.limit)
+        return schemas.InsideResponse(
+            text=asked.text,
+            ranges=[answers.video_range(one) for one in found],
+            seconds=round(time.perf_counter() - began, 4),
+            request_id=_request_id(request),
+        )
 
 
 def add_aligning(app: FastAPI, service: SearchService) -> None:

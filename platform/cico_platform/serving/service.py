@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from cico_model.calibration import Calibration
@@ -12,6 +13,7 @@ from cico_model.config import TowerConfig
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit
+from cico_platform.index.inside import Range
 from cico_platform.index.queries import TextQuery, VideoQuery, check_text
 from cico_platform.index.ranking import Ranked, Ranking
 from cico_platform.index.text_bank import BATCH, TextBank, TextBankBuilder
@@ -20,10 +22,26 @@ from cico_platform.serving.aligning import Aligned, align_clip, align_video
 from cico_platform.serving.problems import ProblemError
 from cico_platform.serving.settings import ServiceSettings
 
-# Encoders answer with a query, or with the reason why there is none.
-EncodeTexts = Callable[[Sequence[str]], Awaitable[list[TextQuery | str]]]
-EncodeVideo = Callable[[bytes], Awaitable[VideoQuery | str]]
+TOO_BUSY = "the service has too much to do to answer in time; try again"
+TOO_LONG = "the video could not be searched in within the time there is; try again, or send a part of it"
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What encodes for a service, wherever it runs; an answer that is a text says why there is no other.
+
+    Attributes
+    ----------
+    texts, video
+        Texts and a video file to queries.
+    look_inside
+        A long video file, a sentence and how many parts of the video are wanted, to those parts.
+    """
+
+    texts: Callable[[Sequence[str]], Awaitable[list[TextQuery | str]]]
+    video: Callable[[bytes], Awaitable[VideoQuery | str]]
+    look_inside: Callable[[bytes, TextQuery, int], Awaitable[list[Range] | str]]
 
 
 class SearchService:
@@ -35,8 +53,8 @@ class SearchService:
         What is searched; the index is this service's own.
     config
         Of the retrieval model.
-    encode_texts, encode_video
-        The encoders, wherever they run.
+    encoders
+        What encodes texts and videos.
     calibrations
         What scores of a search by `text` and by `video` mean.
     """
@@ -46,8 +64,7 @@ class SearchService:
         index: VectorIndex,
         collection: str,
         config: TowerConfig,
-        encode_texts: EncodeTexts,
-        encode_video: EncodeVideo,
+        encoders: Encoders,
         settings: ServiceSettings | None = None,
         calibrations: Mapping[str, Calibration] | None = None,
     ) -> None:
@@ -57,12 +74,13 @@ class SearchService:
         self.ranking = Ranking(index, collection, config)
         self.calibrations = calibrations or {}
         self._dim = config.embed_dim
-        self._encode_texts, self._encode_video = encode_texts, encode_video
+        self.encoders = encoders
         # Whether both kinds of search can be answered at once; set by whoever starts the encoders.
         self.ready = False
         self._bank: TextBank | None = None
         self._bank_lock = asyncio.Lock()
         self._rankings = asyncio.Semaphore(self.settings.rankings)
+        self._long_videos, self._long_asked = asyncio.Semaphore(1), 0
         self._clients: Counter[str] = Counter()
         self.metrics.clips.set(index.count(collection))
 
@@ -90,9 +108,36 @@ class SearchService:
         video = await self._video_query(data)
         return await self._rank("align", align_video, video, query, self.ranking.config)
 
+    async def inside(self, text: str, data: bytes, limit: int) -> list[Range]:
+        """The parts of a long video file in which a sentence may be signed; one such file at a time.
+
+        Raises
+        ------
+        ProblemError
+            503 if too many long videos wait already, or it takes too long.
+        """
+        query = await self._text_query(text)
+        self.metrics.upload_bytes.inc(len(data))
+        if self._long_asked > self.settings.inside_queue:
+            raise ProblemError(503, "other long videos are waiting to be searched in; try again")
+        self._long_asked += 1
+        try:
+            with self._timed("inside", "encode"):
+                asked = self._look_inside(data, query, limit)
+                found = await self._within(asked, self.settings.video_seconds, TOO_LONG)
+        finally:
+            self._long_asked -= 1
+        if isinstance(found, str):
+            raise InputError(found)
+        return found
+
+    async def _look_inside(self, data: bytes, query: TextQuery, limit: int) -> list[Range] | str:
+        async with self._long_videos:
+            return await self.encoders.look_inside(data, query, limit)
+
     async def _text_query(self, text: str) -> TextQuery:
         with self._timed("text", "encode"):
-            asked = self._encode_texts([check_text(text)])
+            asked = self.encoders.texts([check_text(text)])
             (query,) = await self._within(asked, self.settings.text_seconds)
         if isinstance(query, str):
             raise InputError(query)
@@ -101,7 +146,7 @@ class SearchService:
     async def _video_query(self, data: bytes) -> VideoQuery:
         self.metrics.upload_bytes.inc(len(data))
         with self._timed("video", "encode"):
-            query = await self._within(self._encode_video(data), self.settings.video_seconds)
+            query = await self._within(self.encoders.video(data), self.settings.video_seconds)
         if isinstance(query, str):
             raise InputError(query)
         return query
@@ -114,7 +159,7 @@ class SearchService:
                 missing = await asyncio.to_thread(builder.missing)
                 encoded: list[TextQuery] = []
                 for first in range(0, len(missing), BATCH):
-                    queries = await self._encode_texts(missing[first : first + BATCH])
+                    queries = await self.encoders.texts(missing[first : first + BATCH])
                     encoded += [query for query in queries if isinstance(query, TextQuery)]
                 self._bank = await asyncio.to_thread(builder.build, encoded)
             return self._bank
@@ -173,8 +218,8 @@ class SearchService:
         self.metrics.stage_seconds.labels(kind, stage).observe(time.perf_counter() - began)
 
     @staticmethod
-    async def _within(answer: Awaitable[Answer], seconds: float) -> Answer:
+    async def _within(answer: Awaitable[Answer], seconds: float, late: str = TOO_BUSY) -> Answer:
         try:
             return await asyncio.wait_for(answer, max(seconds, 0.001))
         except TimeoutError:
-            raise ProblemError(503, "the service has too much to do to answer in time; try again") from None
+            raise ProblemError(503, late) from None

@@ -17,8 +17,12 @@ class ServiceSettings(Settings):
     searches_per_client
         Searches of one key (or of one address, where no keys are needed) at the same time; more answers 429.
     text_seconds, video_seconds, rank_seconds
-        Longest that encoding a text, encoding a video and ranking may take, waiting included; longer answers
+        Longest that encoding a text, reading a video and ranking may take, waiting included; longer answers
         503.
+    inside_length
+        Longest video that a sentence is looked for in, in seconds; a longer one answers 422.
+    inside_queue
+        Such videos that may wait for the one that is being read; more answer 503.
     rankings
         Searches of the index at the same time; further ones wait.
     max_replicas
@@ -46,6 +50,8 @@ class ServiceSettings(Settings):
     text_seconds: float = Field(default=15.0, gt=0)
     video_seconds: float = Field(default=90.0, gt=0)
     rank_seconds: float = Field(default=30.0, gt=0)
+    inside_length: float = Field(default=600.0, gt=0)
+    inside_queue: int = Field(default=4, ge=0)
     rankings: int = Field(default=4, ge=1)
     max_replicas: int = Field(default=2, ge=1)
     encoder_queue: int = Field(default=32, ge=1)

@@ -77,6 +77,23 @@ def test_a_sentence_is_found_where_it_is_signed(long: tuple[Path, dict[int, tupl
     assert found >= 6  # of eight; by chance about one
 
 
+def test_no_part_ends_after_the_video_however_its_stretches_fall(
+    long: tuple[Path, dict[int, tuple[float, float]]],
+) -> None:
+    folder, when = long
+    ends = max(end for _, end in when.values())
+    with Searcher.open(folder / "index") as searcher:
+        encoders = load_encoders(searcher.info, threads=1)
+        for left in (1, 5):  # frames in the last stretch
+            settings = InsideSettings(stretch=(ends - left / FPS) / 2)
+            read = read_long_video(
+                folder / "long.mp4", encoders, searcher.info.alpha, searcher.model, settings
+            )
+            assert max(end for _, end in read.times) == pytest.approx(ends, abs=2 / FPS)
+            assert max(end for _, end in read.times) <= ends + 1e-6
+            assert min(end - start for start, end in read.times) == pytest.approx(16 / FPS)
+
+
 def test_rows_of_the_searcher_and_a_file_that_is_no_video(
     long: tuple[Path, dict[int, tuple[float, float]]], tmp_path: Path
 ) -> None:

@@ -9,8 +9,10 @@ import httpx
 
 from cico_model.calibration import Calibration
 from cico_platform.errors import InputError
+from cico_platform.index.inside import InsideSettings, Range, find_inside, read_long_video
 from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts, encode_video, load_encoders
 from cico_platform.index.search import Searcher
+from cico_platform.serving import service as serving
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.settings import ServiceSettings
 
@@ -23,7 +25,7 @@ class Encoders:
     def __init__(self, searcher: Searcher, path: Path) -> None:
         self.model, self.info, self.path = searcher.model, searcher.info, path
         self.fast = load_encoders(searcher.info, threads=1)
-        self.hold = 0.0
+        self.hold, self.longest = 0.0, 20.0
 
     async def texts(self, texts: Sequence[str]) -> list[TextQuery | str]:
         await asyncio.sleep(self.hold)
@@ -36,6 +38,15 @@ class Encoders:
         except InputError as error:
             return str(error)
 
+    async def inside(self, data: bytes, query: TextQuery, limit: int) -> list[Range] | str:
+        self.path.write_bytes(data)
+        settings = InsideSettings(stretch=4.0, most=self.longest)
+        try:
+            video = read_long_video(self.path, self.fast, self.info.alpha, self.model, settings)
+        except InputError as error:
+            return str(error)
+        return find_inside(video, query, self.model, limit, settings)
+
 
 def make_service(
     searcher: Searcher,
@@ -45,9 +56,8 @@ def make_service(
 ) -> SearchService:
     """A service that is ready, as `SearchApi` makes it."""
     info, config = searcher.info, searcher.model.config
-    service = SearchService(
-        searcher.index, info.collection, config, encoders.texts, encoders.video, settings, calibrations
-    )
+    ways = serving.Encoders(encoders.texts, encoders.video, encoders.inside)
+    service = SearchService(searcher.index, info.collection, config, ways, settings, calibrations)
     service.ready = True
     return service
 

@@ -65,6 +65,9 @@ def test_every_route_gives_a_typed_answer(asking: Client, folder: Path, tmp_path
     aligned = asking.align(SENTENCES[3], "clip-3")
     assert [word.word for word in aligned.words] == aligned.map_words
     assert asking.align_video("a girl", video).video_id is None
+    inside = asking.search_inside(SENTENCES[5], video, limit=2)
+    assert 1 <= len(inside.ranges) <= 2
+    assert 0 <= inside.ranges[0].start < inside.ranges[0].end
     clip = asking.clip("clip-5")
     assert clip.text == SENTENCES[5]
     assert asking.download("clip-5", tmp_path / "got.mp4").read_bytes() == video.read_bytes()

@@ -59,7 +59,12 @@ def test_whatever_the_openapi_allows_or_forbids_gets_an_answer_that_it_describes
 
             with contextlib.suppress(Unsatisfiable):  # nothing can be wrong about a route that takes nothing
                 ask()
-    assert {"POST /v1/search", "POST /v1/align/video", "GET /v1/clips/{video_id}/media"} <= set(asked)
+    assert {
+        "POST /v1/search",
+        "POST /v1/align/video",
+        "POST /v1/search/inside",
+        "GET /v1/clips/{video_id}/media",
+    } <= set(asked)
     assert asked["POST /v1/search"] >= EXAMPLES
 
 
@@ -106,11 +111,12 @@ def test_what_only_claims_to_be_a_video_is_refused(
     alive: TestClient, video: bytes, content: Callable[[bytes], bytes]
 ) -> None:
     data = content(video)
-    for path, form in (("/v1/search/video", {}), ("/v1/align/video", {"text": "boy"})):
+    said = {"text": "boy"}
+    for path, form in (("/v1/search/video", {}), ("/v1/align/video", said), ("/v1/search/inside", said)):
         answer = alive.post(path, files={"file": ("holiday.mp4", data[:190_000], "video/mp4")}, data=form)
         # A playable start of a video is a video.
         if answer.status_code != 200:
-            assert "the video can't be searched with" in problem(answer, 422)["detail"]
+            assert "the video can't be searched" in problem(answer, 422)["detail"]
             assert "/tmp" not in answer.text
 
 
@@ -164,7 +170,7 @@ def test_a_form_that_is_broken_or_too_much_is_refused(
     alive: TestClient, body: bytes, status: tuple[int, ...]
 ) -> None:
     kind = {"content-type": "multipart/form-data; boundary=x"}
-    for path in ("/v1/search/video", "/v1/align/video"):
+    for path in ("/v1/search/video", "/v1/align/video", "/v1/search/inside"):
         answer = alive.post(path, content=body, headers=kind)
         assert answer.status_code in status, answer.text
         problem(answer, answer.status_code)
@@ -173,7 +179,7 @@ def test_a_form_that_is_broken_or_too_much_is_refused(
 @pytest.mark.parametrize("claimed", ["10737418240", "9" * 30, "-1", "1e9", "٣"])
 def test_a_length_that_is_claimed_is_never_believed(alive: TestClient, claimed: str) -> None:
     sent = {"content-type": b"multipart/form-data; boundary=x", "content-length": claimed.encode()}
-    for path in ("/v1/search/video", "/v1/align/video"):
+    for path in ("/v1/search/video", "/v1/align/video", "/v1/search/inside"):
         answer = alive.post(path, content=b"--x", headers=sent)  # type: ignore[arg-type]
         assert answer.status_code in (400, 413, 422)
 

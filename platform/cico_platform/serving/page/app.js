@@ -1,14 +1,17 @@
 // The page: a sentence or a video goes in, ranked clips come out; the address holds the sentence.
 
 import { searchByText, searchByVideo, SearchError } from "./api.js";
-import { dropCards, makeCard } from "./card.js";
+import { onDrop } from "./drop.js";
+import "./inside.js";
+import { append, busy, clear, fail, say, show, showSkeletons, tellMore } from "./results.js";
 
 const at = (id) => document.getElementById(id);
-const form = at("form"), query = at("query"), file = at("file"), results = at("results");
-const message = at("message"), bar = at("bar"), summary = at("summary"), asked = at("asked");
+const form = at("form"), query = at("query"), file = at("file"), asked = at("asked"), more = at("more");
 const title = document.title;
 let running = new AbortController();
 let speed = 1;
+// What the next page is asked with.
+let further = null;
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -22,6 +25,7 @@ file.addEventListener("change", () => {
   if (file.files.length) searchVideo(file.files[0]);
   file.value = "";
 });
+more.addEventListener("click", showMore);
 addEventListener("popstate", restore);
 document.querySelector(".speeds").addEventListener("change", (event) => {
   speed = Number(event.target.value);
@@ -30,7 +34,7 @@ document.querySelector(".speeds").addEventListener("change", (event) => {
     video.playbackRate = speed;
   }
 });
-addDropping();
+onDrop(searchVideo);
 restore();
 
 function address() {
@@ -47,15 +51,9 @@ function restore() {
 function reset() {
   running.abort();
   clear();
+  showAsked(null);
   document.body.classList.remove("searched");
   document.title = title;
-}
-
-function clear() {
-  dropCards(results);
-  message.hidden = bar.hidden = true;
-  message.replaceChildren();
-  showAsked(null);
 }
 
 function showAsked(chosen) {
@@ -71,19 +69,19 @@ function showAsked(chosen) {
 
 function searchText(text) {
   document.title = `${text} · CiCo`;
-  run((signal) => searchByText(text, signal), null, (count) => `${count} clip${count === 1 ? "" : "s"} for “${text}”`);
+  run((page, signal) => searchByText(text, page, signal), null, (count) => `${count} clip${count === 1 ? "" : "s"} for “${text}”`);
 }
 
 function searchVideo(chosen) {
   if (chosen.type && !chosen.type.startsWith("video/")) {
-    running.abort();
-    clear();
+    reset();
     return say("That is not a video", "Choose a file that shows someone signing.", true);
   }
   query.value = "";
   if (location.search) history.pushState(null, "", "./");
   document.title = `${chosen.name} · CiCo`;
-  run((signal) => searchByVideo(chosen, signal), chosen, (count) => `${count} sentence${count === 1 ? "" : "s"} that it may sign`);
+  const describe = (count) => `${count} sentence${count === 1 ? "" : "s"} that it may sign`;
+  run((page, signal) => searchByVideo(chosen, page, signal), chosen, describe);
 }
 
 async function run(search, chosen, describe) {
@@ -93,75 +91,40 @@ async function run(search, chosen, describe) {
   clear();
   showAsked(chosen);
   document.body.classList.add("searched");
-  results.setAttribute("aria-busy", "true");
+  busy(true);
   const waiting = setTimeout(showSkeletons, 120);
   try {
-    const found = await search(signal);
-    if (signal.aborted) return;
-    show(found, describe);
+    const found = await search(1, signal);
+    show(found, describe, speed);
+    further = { search, describe, signal, page: found.next_page, asking: false };
   } catch (error) {
-    if (error.name === "AbortError" || signal.aborted) return;
-    dropCards(results);
-    say("That didn't work", error instanceof SearchError ? error.message : "Something went wrong on this page.", true);
-    if (!(error instanceof SearchError)) console.error(error);
+    if (signal.aborted) return;
+    fail(reason(error));
   } finally {
     clearTimeout(waiting);
-    if (!signal.aborted) results.removeAttribute("aria-busy");
+    if (!signal.aborted) busy(false);
   }
 }
 
-function show(found, describe) {
-  dropCards(results);
-  if (!found.results.length) return say("Nothing fits", "No clip of this index passes. Try other words.");
-  message.hidden = true;
-  results.append(...found.results.map((result, i) => makeCard(result, i + 1, speed)));
-  const time = found.seconds < 1 ? `${Math.round(found.seconds * 1000)} ms` : `${found.seconds.toFixed(1)} s`;
-  summary.textContent = `${describe(found.results.length)} · ${time}`;
-  bar.hidden = false;
-}
-
-function showSkeletons() {
-  dropCards(results);
-  for (let i = 0; i < 3; i += 1) {
-    const card = document.createElement("li");
-    card.className = "card skeleton";
-    card.setAttribute("aria-hidden", "true");
-    const stage = document.createElement("div");
-    stage.className = "stage";
-    const body = document.createElement("div");
-    body.className = "body";
-    body.append(document.createElement("i"), document.createElement("i"));
-    card.append(stage, body);
-    results.append(card);
+async function showMore() {
+  const next = further;
+  if (next.asking) return;
+  next.asking = true;
+  tellMore("Looking…");
+  try {
+    const found = await next.search(next.page, next.signal);
+    next.page = found.next_page;
+    append(found, next.describe, speed)?.focus();
+    tellMore("");
+  } catch (error) {
+    if (!next.signal.aborted) tellMore(reason(error));
+  } finally {
+    next.asking = false;
   }
-  say("Looking…", "");
-  message.classList.add("hidden");
 }
 
-function say(heading, text, bad = false) {
-  const strong = document.createElement("strong");
-  strong.textContent = heading;
-  message.replaceChildren(strong, text);
-  message.className = bad ? "message bad" : "message";
-  message.setAttribute("role", bad ? "alert" : "status");
-  message.hidden = false;
-}
-
-function addDropping() {
-  const veil = at("veil");
-  const holdsFile = (event) => event.dataTransfer?.types.includes("Files");
-  addEventListener("dragover", (event) => {
-    if (!holdsFile(event)) return;
-    event.preventDefault();
-    veil.hidden = false;
-  });
-  addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) veil.hidden = true;
-  });
-  addEventListener("drop", (event) => {
-    if (!holdsFile(event)) return;
-    event.preventDefault();
-    veil.hidden = true;
-    if (event.dataTransfer.files.length) searchVideo(event.dataTransfer.files[0]);
-  });
+function reason(error) {
+  if (error instanceof SearchError) return error.message;
+  console.error(error);
+  return "Something went wrong on this page.";
 }

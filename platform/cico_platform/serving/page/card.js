@@ -1,8 +1,11 @@
 // One result: the clip playing in a loop, and under it the words at the time they are signed.
 
+import { attach, load, release } from "./media.js";
+
 const playing = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting && !target.dataset.held) target.play().catch(() => {});
+    target.dataset.seen = isIntersecting ? "yes" : "";
+    if (isIntersecting) playSeen(target);
     else target.pause();
   }
 }, { threshold: 0.2 });
@@ -15,6 +18,7 @@ export function makeCard(result, number, speed) {
   const length = Math.max(result.end - result.start, 0.04);
   card.dataset.clip = result.video_id;
   card.querySelector(".text").textContent = result.text;
+  addChance(card.querySelector(".chance"), result.probability);
   const video = card.querySelector("video");
   video.setAttribute("aria-label", `Result ${number}: ${result.text}`);
   const clip = playClip(card, video, result, length, speed);
@@ -26,20 +30,38 @@ export function makeCard(result, number, speed) {
 export function dropCards(list) {
   for (const video of list.querySelectorAll("video")) {
     playing.unobserve(video);
-    video.pause();
-    video.removeAttribute("src");
-    video.load();
+    release(video);
   }
   list.replaceChildren();
 }
 
+async function playSeen(video) {
+  const why = await load(video);
+  if (why) breakOff(video, why);
+  else if (video.dataset.seen && !video.dataset.held) video.play().catch(() => {});
+}
+
+function breakOff(video, why) {
+  const stage = video.closest(".stage");
+  stage.classList.add("broken");
+  stage.querySelector(".why").textContent = why;
+}
+
+// Words carry it; the bar only repeats them.
+function addChance(line, probability) {
+  if (typeof probability !== "number") return line.remove();
+  const percent = Math.round(100 * probability);
+  const said = percent > 99 ? "over 99%" : percent < 1 ? "under 1%" : `${percent}%`;
+  line.querySelector("span").textContent = `${said} likely right`;
+  line.querySelector("b").style.width = `${100 * probability}%`;
+}
+
 // A clip may be a part of a longer file: it loops between its own start and end.
 function playClip(card, video, result, length, speed) {
-  const stage = card.querySelector(".stage");
   const button = card.querySelector(".play");
   const head = card.querySelector(".head");
   const moved = [];
-  video.src = result.media;
+  attach(video, result.media);
   video.muted = true;
   video.defaultPlaybackRate = speed;
   video.playbackRate = speed;
@@ -63,11 +85,11 @@ function playClip(card, video, result, length, speed) {
   video.addEventListener("play", () => requestAnimationFrame(tick));
   video.addEventListener("seeked", () => { if (video.paused) tick(); });
   video.addEventListener("ended", () => { video.currentTime = result.start; video.play().catch(() => {}); });
-  video.addEventListener("error", () => stage.classList.add("broken"));
+  video.addEventListener("error", () => { if (video.hasAttribute("src")) breakOff(video, "This video can't be played"); });
   button.addEventListener("click", () => {
     hold(!video.dataset.held);
     if (video.dataset.held) video.pause();
-    else video.play().catch(() => {});
+    else playSeen(video);
   });
   playing.observe(video);
   return {

@@ -41,14 +41,15 @@ class Ask(NamedTuple):
 class Answer(NamedTuple):
     """What became of a request.
 
-    `status` is 0 if no answer came; `seconds` count from when it was due; `body` is kept where wanted, and
-    says why if no answer came.
+    `status` is 0 if no answer came; `seconds` count from when it was due, which is `due` on the clock
+    `time.perf_counter`; `body` is kept where wanted, and says why if no answer came.
     """
 
     status: int
     seconds: float
     request_id: str
-    path: str
+    ask: Ask
+    due: float = 0.0
     body: bytes = b""
 
 
@@ -131,12 +132,12 @@ class Clients:
         try:
             answer = await client.post(ask.path, content=ask.body, headers={"content-type": ask.content_type})
         except httpx.HTTPError as error:
-            return Answer(LOST, time.perf_counter() - due, "", ask.path, repr(error).encode())
+            return Answer(LOST, time.perf_counter() - due, "", ask, due, repr(error).encode())
         finally:
             self._idle.put_nowait(client)
+        seconds = time.perf_counter() - due
         request_id = answer.headers.get("x-request-id", "")
-        body = answer.content if self.keep else b""
-        return Answer(answer.status_code, time.perf_counter() - due, request_id, ask.path, body)
+        return Answer(answer.status_code, seconds, request_id, ask, due, answer.content if self.keep else b"")
 
     def _client(self) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=1, keepalive_expiry=KEPT_SECONDS)
@@ -186,8 +187,8 @@ class Figures:
 def figures(answers: list[Answer], seconds: float) -> Figures:
     """The figures of a load that took so long.
 
-    >>> answers = [Answer(200, 0.1, "a", "/"), Answer(503, 0.2, "b", "/"), Answer(0, 9.0, "", "/")]
-    >>> one = figures(answers, 2.0)
+    >>> ask = Ask.text("a boy reads")
+    >>> one = figures([Answer(200, 0.1, "a", ask), Answer(503, 0.2, "b", ask), Answer(0, 9.0, "", ask)], 2.0)
     >>> (one.accepted, one.refused, one.lost, one.rate, one.p99, one.refused_p99)
     (1, 1, 1, 1.5, 0.1, 0.2)
     """

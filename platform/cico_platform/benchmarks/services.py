@@ -19,6 +19,8 @@ START_SECONDS, STOP_SECONDS = 240.0, 60.0
 MIB = 1 << 20
 OURS = "from cico_platform.cli.main import run; run()"
 PLAIN = "cico_platform.benchmarks.plain_service"
+# Of Ray's workers: neither side shall get more of a busy machine than the other.
+RAY_NICENESS = 15
 # All of the load comes from one address; what is asked here is what the service does for many.
 NO_LIMIT_A_CLIENT = "service.searches_per_client=100000"
 
@@ -34,6 +36,8 @@ class RunningService:
         What is run; it must answer `GET /readyz` on the port with 200 once it can be asked.
     log
         File of what it says.
+    niceness
+        How much it gives way to other processes.
 
     Raises
     ------
@@ -41,12 +45,14 @@ class RunningService:
         If it does not get ready.
     """
 
-    def __init__(self, name: str, command: list[str], port: int, log: Path) -> None:
+    def __init__(self, name: str, command: list[str], port: int, log: Path, niceness: int = 0) -> None:
         self.name, self.log, self.address = name, log, f"http://127.0.0.1:{port}"
         # A Ray of its own, even where another is at hand.
         environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
         with log.open("w") as said:
             self.process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        if niceness:
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, niceness)
 
     def wait_until_ready(self) -> None:
         """Return once it can be asked."""
@@ -97,9 +103,8 @@ def our_service(index: Path, folder: Path, *settings: str) -> RunningService:
 def plain_service(index: Path, folder: Path) -> RunningService:
     """The same index and models behind one FastAPI process."""
     port = free_port()
-    return RunningService(
-        "plain", [sys.executable, "-m", PLAIN, str(index), str(port)], port, folder / "plain.log"
-    )
+    command = [sys.executable, "-m", PLAIN, str(index), str(port)]
+    return RunningService("plain", command, port, folder / "plain.log", RAY_NICENESS)
 
 
 def free_port() -> int:

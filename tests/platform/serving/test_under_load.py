@@ -13,6 +13,7 @@ from cico_platform.benchmarks.drawn_index import draw_index
 from cico_platform.benchmarks.load import Answer, Ask, Clients, figures
 from cico_platform.benchmarks.services import RunningService, our_service
 from cico_platform.index.search import Searcher
+from cico_platform.serving.proxy import GONE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 CLIPS = 64
@@ -20,6 +21,8 @@ CLIPS = 64
 CROWD = 60
 LOAD_SECONDS = 8.0
 BACK_WITHIN, ANSWER_WITHIN = 60.0, 150.0
+NOTICED_WITHIN = 2.0
+LOST_IN_HAND = (GONE.encode(), b"an encoder is not there")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,7 @@ def test_a_replica_that_is_killed_under_load_fails_what_it_had_in_hand_and_comes
 
     async def load() -> list[Answer]:
         # Longer than the proxy lets a request wait for a replica.
-        async with Clients(service.address, timeout=ANSWER_WITHIN) as clients:
+        async with Clients(service.address, timeout=ANSWER_WITHIN, keep=True) as clients:
             answers, _ = await asyncio.gather(
                 clients.steady(lambda number: asks[number % len(asks)], 8.0, LOAD_SECONDS), kill()
             )
@@ -96,9 +99,7 @@ def test_a_replica_that_is_killed_under_load_fails_what_it_had_in_hand_and_comes
     back = min(a.due + a.seconds for a in answers if a.status == 200 and a.due > killed) - killed
     print(f"{deployment}: {dict(found.statuses)}, the first answer {back:.1f} s after the kill")
     assert back < BACK_WITHIN
-    # What was sent later was never in the hands of the one that died.
-    lost = [a for a in answers if GONE.encode() in a.body]
-    assert all(a.due <= killed + NOTICED_WITHIN for a in lost), lost
-    assert len(lost) <= sum(
-        a.due <= killed + NOTICED_WITHIN <= a.due + a.seconds + NOTICED_WITHIN for a in answers
-    )
+    # What was sent after the death was noticed was never in the hands of the one that died.
+    broken = [a for a in answers if any(reason in a.body for reason in LOST_IN_HAND)]
+    print(f"{len(broken)} lost in its hands")
+    assert all(a.due <= killed + NOTICED_WITHIN and a.status == 503 for a in broken), broken

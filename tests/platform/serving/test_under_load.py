@@ -58,7 +58,7 @@ def test_at_twice_the_capacity_every_request_is_answered_and_the_next_one_too(
             able = figures(await clients.crowd(choose, 8, LOAD_SECONDS / 2), LOAD_SECONDS / 2).accepted_rate
             twice = await clients.steady(choose, 2 * able, LOAD_SECONDS)
             crowd = await clients.crowd(choose, CROWD, LOAD_SECONDS / 2)
-            return twice, crowd, await clients.crowd(choose, 1, 0.1)
+            return twice, crowd, await clients.steady(choose, 1.0, 1.0)
 
     for answers in asyncio.run(load()):
         found = figures(answers, LOAD_SECONDS)
@@ -90,7 +90,7 @@ def test_a_replica_that_is_killed_under_load_fails_what_it_had_in_hand_and_comes
             until = time.perf_counter() + BACK_WITHIN
             while answers[-1].status != 200:
                 assert time.perf_counter() < until, answers[-1]
-                answers += await clients.crowd(lambda _: asks[0], 1, 0.2)
+                answers += await clients.steady(lambda _: asks[0], 5.0, 0.2)
             return answers
 
     answers = asyncio.run(load())

@@ -75,6 +75,7 @@ def serve_index(
     ours = not ray.is_initialized()
     for name, value in PROXY.items():
         os.environ.setdefault(name, value)
+    os.environ[proxy.SEARCHES] = str((settings or ServiceSettings()).searches)
     connect()
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     address = f"http://{host}:{port}"

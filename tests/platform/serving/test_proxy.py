@@ -50,3 +50,29 @@ def test_an_answer_of_the_api_passes_with_one_id(served: tuple[FastAPI, object, 
     assert (request_id == sent) == (sent == "mine-7")
     missing = ask(served[0], "/v1/clips/none", {"x-request-id": sent})
     assert problem(missing, 404)["detail"] == "no clip of this id is indexed"
+
+
+def test_searches_beyond_the_places_are_refused_before_they_reach_the_api() -> None:
+    reached = 0
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal reached
+        reached += 1
+        await asyncio.sleep(0.2)
+        await PlainTextResponse("found")(scope, receive, send)
+
+    proxied = ProxyEnvelope(RequestIdMiddleware(slow), searches=2)
+
+    async def ask_all() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(proxied)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            paths = ["/v1/search"] * 3 + ["/v1/align"] * 2 + ["/v1/search/video", "/"]
+            answers = await asyncio.gather(*(client.post(path) for path in paths))
+            return [*answers, await client.post("/v1/search")]
+
+    answers = asyncio.run(ask_all())
+    assert [answer.status_code for answer in answers] == [200, 200, 503, 503, 503, 200, 200, 200]
+    assert reached == 5
+    for answer in answers[2:5]:
+        assert problem(answer, 503)["detail"].startswith("too many searches")
+        assert answer.headers["retry-after"]

@@ -146,6 +146,32 @@ def search(
     _finish("bench search", report, json)
 
 
+@app.command("serve")
+def serve(
+    index: Annotated[
+        Path | None, typer.Option("--index", help="Folder of an index, as 'demo/index'; else a drawn one.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="Of each load; 0 takes its own number.")] = 0.0,
+    video_share: Annotated[
+        float, typer.Option("--video-share", min=0, max=1, help="Share of the load that searches by video.")
+    ] = 0.0,
+    quick: Quick = False,
+    repeats: Repeats = 0,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """The service at 80% and 200% of its capacity, beside one plain FastAPI process on the same index."""
+    from cico_platform.benchmarks.serve import bench_serve
+    from cico_platform.cli.output import say
+
+    demo = Path("demo") / "index"
+    if index is None and not quick and demo.is_dir():
+        index = demo
+    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    _finish("bench serve", bench_serve(settings, say, index, seconds, video_share), json)
+
+
 def _videos(videos: Path | None) -> Path | None:
     """The folder of videos, or the one that may lie beside a checkout."""
     from cico_platform.benchmarks.plain import checkout

@@ -18,6 +18,7 @@ from cico_platform.cluster import connect
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
+from cico_platform.serving import proxy
 from cico_platform.serving.deployments import build
 from cico_platform.serving.keys import read_keys
 from cico_platform.serving.settings import ServiceSettings
@@ -25,6 +26,8 @@ from cico_platform.serving.settings import ServiceSettings
 APPLICATION = "cico"
 # Ray Serve takes a proxy for dead that needs more than 5 seconds to start, as it may on a busy laptop.
 PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30"}
+# The proxy is started with these, and reads them then.
+PROXY = {**PATIENCE, proxy.SETTING: proxy.IMPORT_PATH}
 
 
 def serve_index(
@@ -70,8 +73,9 @@ def serve_index(
         read_keys(settings.keys)
     check_port(host, port)
     ours = not ray.is_initialized()
-    for name, value in PATIENCE.items():
+    for name, value in PROXY.items():
         os.environ.setdefault(name, value)
+    os.environ[proxy.SEARCHES] = str((settings or ServiceSettings()).searches)
     connect()
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     address = f"http://{host}:{port}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from ray import serve
+from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -180,8 +181,8 @@ async def _ask(response: Any) -> Any:
         raise
     except BackPressureError:
         raise ProblemError(503, "too many searches are waiting; try again") from None
-    except RayServeException as error:
-        raise ProblemError(503, f"an encoder is not there: {type(error).__name__}") from error
+    except (RayServeException, RayActorError) as error:
+        raise ProblemError(503, f"an encoder is not there: {type(error).__name__}; try again") from error
 
 
 def build(location: str, info: ServingInfo, alias: str, settings: ServiceSettings) -> serve.Application:

@@ -82,12 +82,14 @@ class SearchService:
         self._rankings = asyncio.Semaphore(self.settings.rankings)
         self._long_videos, self._long_asked = asyncio.Semaphore(1), 0
         self._clients: Counter[str] = Counter()
+        self._in_hand = 0
         self.metrics.clips.set(index.count(collection))
 
     async def by_text(self, text: str, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
         """The clips that say a sentence."""
-        query = await self._text_query(text)
-        return await self._rank("text", self.ranking.by_text, query, limit, filters, offset)
+        with self._taken_in_hand():
+            query = await self._text_query(text)
+            return await self._rank("text", self.ranking.by_text, query, limit, filters, offset)
 
     async def by_video(self, data: bytes, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
         """The sentences that a video file may sign."""
@@ -98,9 +100,10 @@ class SearchService:
 
     async def align_clip(self, text: str, video_id: str) -> Aligned:
         """A sentence and an indexed clip."""
-        hit = await self.find(video_id, tokens=True)
-        query = await self._text_query(text)
-        return await self._rank("align", align_clip, hit, query, self.ranking.config)
+        with self._taken_in_hand():
+            hit = await self.find(video_id, tokens=True)
+            query = await self._text_query(text)
+            return await self._rank("align", align_clip, hit, query, self.ranking.config)
 
     async def align_video(self, text: str, data: bytes) -> Aligned:
         """A sentence and a video file."""
@@ -201,6 +204,23 @@ class SearchService:
             self._clients[client] -= 1
             if not self._clients[client]:
                 del self._clients[client]
+
+    @contextmanager
+    def _taken_in_hand(self) -> Iterator[None]:
+        """Hold one of the `searches` places: an answer that would come late is refused at once instead.
+
+        Raises
+        ------
+        ProblemError
+            503 if none is free.
+        """
+        if self._in_hand >= self.settings.searches:
+            raise ProblemError(503, "too many searches are being answered; try again")
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
 
     async def _rank(self, kind: str, work: Callable[..., Answer], *arguments: object) -> Answer:
         """Work on the index in a thread, no more at a time than `rankings`; one given up still counts."""

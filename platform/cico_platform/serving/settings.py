@@ -16,6 +16,11 @@ class ServiceSettings(Settings):
         Longest that a body may take to come; longer answers 408.
     searches_per_client
         Searches of one key (or of one address, where no keys are needed) at the same time; more answers 429.
+        Below `searches`, so that no client takes all places.
+    searches
+        Searches by text, and alignments of indexed clips, at the same time: being encoded, ranked, or waiting
+        for that; more answer 503 at once. What is let in waits for no more than so many others. It bounds a
+        text encoder's load as well: a second one starts where this is above 16.
     text_seconds, video_seconds, rank_seconds
         Longest that encoding a text, reading a video and ranking may take, waiting included; longer answers
         503.
@@ -24,11 +29,11 @@ class ServiceSettings(Settings):
     inside_queue
         Such videos that may wait for the one that is being read; more answer 503.
     rankings
-        Searches of the index at the same time; further ones wait.
+        Searches of the index at the same time; further ones that were let in wait.
     max_replicas
         Most replicas of each encoder.
     encoder_queue
-        Requests that may wait for an encoder; more answer 503.
+        Requests that may wait for an encoder, as videos do that are encoded one at a time; more answer 503.
     keys
         File of `cico keys`; where it is given, nothing below `/v1` answers without a key.
     per_minute, burst
@@ -46,7 +51,8 @@ class ServiceSettings(Settings):
     upload_bytes: int = Field(default=64 << 20, ge=1)
     body_bytes: int = Field(default=256 << 10, ge=1)
     upload_seconds: float = Field(default=60.0, gt=0)
-    searches_per_client: int = Field(default=16, ge=1)
+    searches_per_client: int = Field(default=6, ge=1)
+    searches: int = Field(default=8, ge=1)
     text_seconds: float = Field(default=15.0, gt=0)
     video_seconds: float = Field(default=90.0, gt=0)
     rank_seconds: float = Field(default=30.0, gt=0)
@@ -54,7 +60,7 @@ class ServiceSettings(Settings):
     inside_queue: int = Field(default=4, ge=0)
     rankings: int = Field(default=4, ge=1)
     max_replicas: int = Field(default=2, ge=1)
-    encoder_queue: int = Field(default=32, ge=1)
+    encoder_queue: int = Field(default=8, ge=1)
     keys: str | None = None
     per_minute: float | None = Field(default=None, gt=0)
     burst: int = Field(default=10, ge=1)

@@ -1,0 +1,93 @@
+"""Around Ray Serve's proxy: a request id whoever answers, a quick no, an answer where a replica died."""
+
+import os
+import uuid
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cico_platform.serving.envelope import REQUEST_ID
+from cico_platform.serving.problems import problem_response
+
+# Ray Serve's proxy calls the function that is named so, in its own process: the way that Ray left for this.
+SETTING = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+IMPORT_PATH = "cico_platform.serving.proxy:middlewares"
+# How many searches the proxy lets through at once; as many as come where it is not set.
+SEARCHES = "CICO_PROXY_SEARCHES"
+# Searches that the API takes so many of in hand; a video waits for its encoder instead.
+COUNTED = ("/v1/search", "/v1/align")
+HEADER = "x-request-id"
+# The API's own answers have it, those that the proxy makes up have not.
+OF_THE_API = "x-content-type-options"
+GONE = "the service lost the process that was answering; try again"
+BUSY = "too many searches are being answered; try again"
+REASONS = {
+    404: "nothing is served at this path",
+    408: "the service did not answer in time",
+    503: "the service is starting, or has too much to do; try again",
+}
+
+
+def middlewares() -> list[Middleware]:
+    """What the proxy puts around everything that it answers."""
+    told = os.environ.get(SEARCHES, "")
+    return [Middleware(ProxyEnvelope, searches=int(told) if told.isdecimal() else None)]
+
+
+class ProxyEnvelope:
+    """Gives a request its id before the API sees it, and each answer that one id.
+
+    Ray Serve's proxy sends nothing where a replica died with the request in its hands: that becomes a 503.
+    Errors that the proxy answers itself become the API's kind of errors.
+
+    Parameters
+    ----------
+    searches
+        Searches by text that are let through at once; others get a 503 here, for the way to the API and back
+        costs as much as a good part of a search.
+    """
+
+    def __init__(self, app: ASGIApp, searches: int | None = None) -> None:
+        self.app, self.searches = app, searches
+        self._in_hand = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        asked = MutableHeaders(scope=scope)
+        sent = asked.get(HEADER, "")
+        request_id = scope["request_id"] = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+        asked[HEADER] = request_id
+        started = replaced = False
+
+        async def answer(status: int, detail: str) -> None:
+            problem = problem_response(Request(scope), status, detail)
+            problem.headers[HEADER] = request_id
+            await problem(scope, receive, send)
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started, replaced
+            if message["type"] == "http.response.start":
+                started, headers = True, MutableHeaders(scope=message)
+                replaced = message["status"] in REASONS and OF_THE_API not in headers
+                if replaced:
+                    await answer(message["status"], REASONS[message["status"]])
+                headers[HEADER] = request_id
+            if not replaced:
+                await send(message)
+
+        counted = self.searches is not None and scope["path"] in COUNTED
+        if counted and self._in_hand >= (self.searches or 0):
+            await answer(503, BUSY)
+            return
+        self._in_hand += counted
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            self._in_hand -= counted
+        if not started:
+            await answer(503, GONE)

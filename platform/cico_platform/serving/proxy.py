@@ -62,7 +62,13 @@ class ProxyEnvelope:
         sent = asked.get(HEADER, "")
         request_id = scope["request_id"] = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         asked[HEADER] = request_id
+        counted = self.searches is not None and scope["path"] in COUNTED
         started = replaced = False
+
+        def release() -> None:
+            nonlocal counted
+            self._in_hand -= counted
+            counted = False
 
         async def answer(status: int, detail: str) -> None:
             problem = problem_response(Request(scope), status, detail)
@@ -77,10 +83,11 @@ class ProxyEnvelope:
                 if replaced:
                     await answer(message["status"], REASONS[message["status"]])
                 headers[HEADER] = request_id
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                release()  # whoever has the answer may ask again at once
             if not replaced:
                 await send(message)
 
-        counted = self.searches is not None and scope["path"] in COUNTED
         if counted and self._in_hand >= (self.searches or 0):
             await answer(503, BUSY)
             return
@@ -88,6 +95,6 @@ class ProxyEnvelope:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            self._in_hand -= counted
+            release()
         if not started:
             await answer(503, GONE)

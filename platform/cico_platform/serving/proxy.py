@@ -1,5 +1,6 @@
 """Around Ray Serve's proxy: a request id whoever answers, a quick no, an answer where a replica died."""
 
+import asyncio
 import os
 import uuid
 
@@ -8,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cico_platform.serving.envelope import REQUEST_ID
+from cico_platform.serving.envelope import REQUEST_ID, SECURITY_HEADERS
 from cico_platform.serving.problems import problem_response
 
 # Ray Serve's proxy calls the function that is named so, in its own process: the way that Ray left for this.
@@ -18,6 +19,8 @@ IMPORT_PATH = "cico_platform.serving.proxy:middlewares"
 SEARCHES = "CICO_PROXY_SEARCHES"
 # Searches that the API takes so many of in hand; a video waits for its encoder instead.
 COUNTED = ("/v1/search", "/v1/align")
+# A body that takes longer or is larger holds no place meanwhile: the API judges it.
+BODY_SECONDS, BODY_BYTES = 1.0, 256 << 10
 HEADER = "x-request-id"
 # The API's own answers have it, those that the proxy makes up have not.
 OF_THE_API = "x-content-type-options"
@@ -62,7 +65,9 @@ class ProxyEnvelope:
         sent = asked.get(HEADER, "")
         request_id = scope["request_id"] = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         asked[HEADER] = request_id
-        counted = self.searches is not None and scope["path"] in COUNTED
+        counted = False
+        if self.searches is not None and scope["path"] in COUNTED:
+            receive, counted = await read_ahead(receive)
         started = replaced = False
 
         def release() -> None:
@@ -72,7 +77,7 @@ class ProxyEnvelope:
 
         async def answer(status: int, detail: str) -> None:
             problem = problem_response(Request(scope), status, detail)
-            problem.headers[HEADER] = request_id
+            problem.headers.update({**SECURITY_HEADERS, HEADER: request_id})
             await problem(scope, receive, send)
 
         async def send_with_id(message: Message) -> None:
@@ -98,3 +103,22 @@ class ProxyEnvelope:
             release()
         if not started:
             await answer(503, GONE)
+
+
+async def read_ahead(receive: Receive) -> tuple[Receive, bool]:
+    """A `receive` that gives the same again, and whether the body is whole and small."""
+    messages: list[Message] = []
+    size, whole = 0, False
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while not whole and size <= BODY_BYTES:
+                messages.append(await receive())
+                size += len(messages[-1].get("body", b""))
+                whole = not messages[-1].get("more_body", False)
+    except TimeoutError:
+        pass
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again, whole

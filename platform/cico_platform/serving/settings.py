@@ -18,9 +18,9 @@ class ServiceSettings(Settings):
         Searches of one key (or of one address, where no keys are needed) at the same time; more answers 429.
     searches
         Searches by text, and alignments of indexed clips, at the same time: being encoded, ranked, or waiting
-        for that; more answer 503 at once. What is let in waits for no more than so many others. The default is
-        one more than two cores: raise it, and `rankings`, with the cores. It bounds a text encoder's load as
-        well: a second one starts where this is above 16.
+        for that; more answer 503 at once. What is let in waits for no more than so many others. The default
+        is for two cores: raise it, and `rankings`, with the cores. It bounds a text encoder's load as well:
+        a second one starts where this is above 16.
     text_seconds, video_seconds, rank_seconds
         Longest that encoding a text, encoding a video and ranking may take, waiting included; longer answers
         503.

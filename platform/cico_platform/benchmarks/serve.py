@@ -24,8 +24,8 @@ CLIPS, QUICK_CLIPS = 2000, 200
 SECONDS, QUICK_SECONDS = 20.0, 3.0
 REPEATS = 3
 TEXTS = 200
-# Clients that wait for their answers: enough to keep the cores busy, few enough to be let in.
-PEOPLE, VIDEO_PEOPLE = 8, 2
+# Clients that wait for their answers; of these numbers the one with most answers tells the capacity.
+CROWDS, VIDEO_PEOPLE = (2, 3, 8), 2
 LOADS = {"80%": 0.8, "200%": 2.0}
 
 
@@ -70,7 +70,7 @@ def bench_serve(
 ) -> dict[str, Any]:
     """Put `cico serve` and a plain service on the same index under the same kinds of load, in turn.
 
-    Both are up all the time; each repeat finds a side's capacity with eight clients that wait for their
+    Both are up all the time; each repeat finds a side's capacity with a few clients that wait for their
     answers, then sends 80% and 200% of it at a constant rate, whether or not answers come.
 
     Parameters
@@ -128,23 +128,24 @@ def bench_serve(
 
 
 async def _warm_up(service: RunningService, searches: Searches, seconds: float) -> None:
-    async with Clients(service.address, PEOPLE) as clients:
-        await clients.crowd(searches.text, PEOPLE, seconds)
+    async with Clients(service.address) as clients:
+        await clients.crowd(searches.text, CROWDS[0], seconds)
         if searches.video:
             await clients.crowd(_always(searches.video), 1, 0.1)
 
 
 async def _repeat(service: RunningService, searches: Searches, seconds: float, side: Side, say: Say) -> None:
     async with Clients(service.address) as clients:
-        found = figures(await clients.crowd(searches.text, PEOPLE, seconds / 2), seconds / 2)
-        side.text_rates.append(found.accepted_rate)
-        say(f"  {service.name}: {found.accepted_rate:.1f} text searches/s")
+        crowds = [await clients.crowd(searches.text, people, seconds / 4) for people in CROWDS]
+        able = max(figures(answers, seconds / 4).accepted_rate for answers in crowds)
+        side.text_rates.append(able)
+        say(f"  {service.name}: {able:.1f} text searches/s")
         if searches.video:
             answers = await clients.crowd(_always(searches.video), VIDEO_PEOPLE, seconds / 2)
             side.video_rates.append(figures(answers, seconds / 2).accepted_rate)
             say(f"  {service.name}: {side.video_rates[-1]:.2f} video searches/s")
         for name, factor in LOADS.items():
-            rate = factor * found.accepted_rate
+            rate = factor * able
             load = figures(await clients.steady(searches.mixed, rate, seconds), seconds)
             side.loads[name].append(load)
             say(f"  {service.name} at {name}: {_told(load)}")
@@ -163,7 +164,7 @@ def _told(load: Figures) -> str:
 
 def _rows(sides: dict[str, Side], size: str, seconds: float, video_share: float) -> list[Row]:
     plain, ours = sides["plain"], sides["ours"]
-    rows = [_rate_row("text", f"{size}; {PEOPLE} clients", plain.text_rates, ours.text_rates)]
+    rows = [_rate_row("text", f"{size}; the best of {CROWDS} clients", plain.text_rates, ours.text_rates)]
     if ours.video_rates:
         size_video = f"{size}; {VIDEO_PEOPLE} clients"
         rows.append(_rate_row("video", size_video, plain.video_rates, ours.video_rates))

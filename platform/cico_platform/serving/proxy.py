@@ -1,5 +1,6 @@
 """Around Ray Serve's proxy: a request id whoever answers, a quick no, an answer where a replica died."""
 
+import asyncio
 import os
 import uuid
 
@@ -8,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cico_platform.serving.envelope import REQUEST_ID
+from cico_platform.serving.envelope import REQUEST_ID, SECURITY_HEADERS
 from cico_platform.serving.problems import problem_response
 
 # Ray Serve's proxy calls the function that is named so, in its own process: the way that Ray left for this.
@@ -18,6 +19,8 @@ IMPORT_PATH = "cico_platform.serving.proxy:middlewares"
 SEARCHES = "CICO_PROXY_SEARCHES"
 # Searches that the API takes so many of in hand; a video waits for its encoder instead.
 COUNTED = ("/v1/search", "/v1/align")
+# A body that takes longer or is larger holds no place meanwhile: the API judges it.
+BODY_SECONDS, BODY_BYTES = 1.0, 256 << 10
 HEADER = "x-request-id"
 # The API's own answers have it, those that the proxy makes up have not.
 OF_THE_API = "x-content-type-options"
@@ -62,11 +65,19 @@ class ProxyEnvelope:
         sent = asked.get(HEADER, "")
         request_id = scope["request_id"] = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         asked[HEADER] = request_id
+        counted = False
+        if self.searches is not None and scope["path"] in COUNTED:
+            receive, counted = await read_ahead(receive)
         started = replaced = False
+
+        def release() -> None:
+            nonlocal counted
+            self._in_hand -= counted
+            counted = False
 
         async def answer(status: int, detail: str) -> None:
             problem = problem_response(Request(scope), status, detail)
-            problem.headers[HEADER] = request_id
+            problem.headers.update({**SECURITY_HEADERS, HEADER: request_id})
             await problem(scope, receive, send)
 
         async def send_with_id(message: Message) -> None:
@@ -77,10 +88,11 @@ class ProxyEnvelope:
                 if replaced:
                     await answer(message["status"], REASONS[message["status"]])
                 headers[HEADER] = request_id
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                release()  # whoever has the answer may ask again at once
             if not replaced:
                 await send(message)
 
-        counted = self.searches is not None and scope["path"] in COUNTED
         if counted and self._in_hand >= (self.searches or 0):
             await answer(503, BUSY)
             return
@@ -88,6 +100,25 @@ class ProxyEnvelope:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            self._in_hand -= counted
+            release()
         if not started:
             await answer(503, GONE)
+
+
+async def read_ahead(receive: Receive) -> tuple[Receive, bool]:
+    """A `receive` that gives the same again, and whether the body is whole and small."""
+    messages: list[Message] = []
+    size, whole = 0, False
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while not whole and size <= BODY_BYTES:
+                messages.append(await receive())
+                size += len(messages[-1].get("body", b""))
+                whole = not messages[-1].get("more_body", False)
+    except TimeoutError:
+        pass
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again, whole

@@ -16,11 +16,11 @@ class ServiceSettings(Settings):
         Longest that a body may take to come; longer answers 408.
     searches_per_client
         Searches of one key (or of one address, where no keys are needed) at the same time; more answers 429.
-        Below `searches`, so that no client takes all places.
     searches
         Searches by text, and alignments of indexed clips, at the same time: being encoded, ranked, or waiting
-        for that; more answer 503 at once. What is let in waits for no more than so many others. It bounds a
-        text encoder's load as well: a second one starts where this is above 16.
+        for that; more answer 503 at once. What is let in waits for no more than so many others. The default
+        is for two cores: raise it, and `rankings`, with the cores. It bounds a text encoder's load as well:
+        a second one starts where this is above 16.
     text_seconds, video_seconds, rank_seconds
         Longest that encoding a text, reading a video and ranking may take, waiting included; longer answers
         503.
@@ -51,14 +51,14 @@ class ServiceSettings(Settings):
     upload_bytes: int = Field(default=64 << 20, ge=1)
     body_bytes: int = Field(default=256 << 10, ge=1)
     upload_seconds: float = Field(default=60.0, gt=0)
-    searches_per_client: int = Field(default=6, ge=1)
-    searches: int = Field(default=8, ge=1)
+    searches_per_client: int = Field(default=16, ge=1)
+    searches: int = Field(default=3, ge=1)
     text_seconds: float = Field(default=15.0, gt=0)
     video_seconds: float = Field(default=90.0, gt=0)
     rank_seconds: float = Field(default=30.0, gt=0)
     inside_length: float = Field(default=600.0, gt=0)
     inside_queue: int = Field(default=4, ge=0)
-    rankings: int = Field(default=4, ge=1)
+    rankings: int = Field(default=2, ge=1)
     max_replicas: int = Field(default=2, ge=1)
     encoder_queue: int = Field(default=8, ge=1)
     keys: str | None = None

@@ -13,6 +13,7 @@ from small_collections import make_model, texts, write_collection
 from cico_platform.index.base import open_index
 from cico_platform.index.writer import roll_back
 from cico_platform.serving.app import serve_index, stop_serving
+from cico_platform.serving.settings import ServiceSettings
 
 
 def free_port() -> int:
@@ -39,7 +40,8 @@ def test_reindexing_and_rolling_back_under_load_fails_no_search_and_mixes_no_mod
     with open_index(location) as index:
         write_collection(index, "clips-1", tmp_path / "clips-1", models["clips-1"])
     ours = not ray.is_initialized()
-    address = serve_index(location, port=free_port(), blocking=False)
+    settings = ServiceSettings(searches=100)  # nothing shall be refused for a slow machine
+    address = serve_index(location, port=free_port(), blocking=False, settings=settings)
     wrong: list[str] = []
     answers = 0
     stop = threading.Event()

@@ -1,13 +1,14 @@
 """What leaves Ray Serve's proxy has one request id and is the API's kind of error, whoever answered."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 import pytest
 from api_in_process import problem
 from fastapi import FastAPI
 from ray.serve._private.http_util import RequestIdMiddleware
+from starlette.requests import Request as StarletteRequest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -76,3 +77,26 @@ def test_searches_beyond_the_places_are_refused_before_they_reach_the_api() -> N
     for answer in answers[2:5]:
         assert problem(answer, 503)["detail"].startswith("too many searches")
         assert answer.headers["retry-after"]
+
+
+def test_a_body_that_drips_holds_no_place() -> None:
+    async def main() -> tuple[httpx.Response, httpx.Response]:
+        proxied = ProxyEnvelope(RequestIdMiddleware(answering), searches=1)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(proxied), base_url="http://test"
+        ) as client:
+            slow = asyncio.create_task(client.post("/v1/search", content=dripping()))
+            await asyncio.sleep(0.3)
+            return await client.post("/v1/search", content=b"{}"), await slow
+
+    async def dripping() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x"
+            await asyncio.sleep(0.7)
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(await StarletteRequest(scope, receive).body())(scope, receive, send)
+
+    quick, slow = asyncio.run(main())
+    assert (quick.status_code, quick.text) == (200, "{}")
+    assert (slow.status_code, slow.text) == (200, "xxx")

@@ -27,6 +27,10 @@ class Encoders:
         self.fast = load_encoders(searcher.info, threads=1)
         self.hold, self.longest = 0.0, 20.0
 
+    def ways(self) -> serving.Encoders:
+        """As the service takes them."""
+        return serving.Encoders(self.texts, self.video, self.inside)
+
     async def texts(self, texts: Sequence[str]) -> list[TextQuery | str]:
         await asyncio.sleep(self.hold)
         return list(encode_texts(self.model, texts))
@@ -56,8 +60,7 @@ def make_service(
 ) -> SearchService:
     """A service that is ready, as `SearchApi` makes it."""
     info, config = searcher.info, searcher.model.config
-    ways = serving.Encoders(encoders.texts, encoders.video, encoders.inside)
-    service = SearchService(searcher.index, info.collection, config, ways, settings, calibrations)
+    service = SearchService(searcher.index, info.collection, config, encoders.ways(), settings, calibrations)
     service.ready = True
     return service
 

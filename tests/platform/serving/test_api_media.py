@@ -26,9 +26,7 @@ class Media:
         tokens = np.ones((1, 32), np.float32)
         self.index.upsert("c", [IndexedClip(name, tokens, {"path": path}) for name, path in places.items()])
         settings = SETTINGS.model_copy(update=limits)
-        service = SearchService(
-            self.index, "c", searcher.model.config, encoders.texts, encoders.video, settings
-        )
+        service = SearchService(self.index, "c", searcher.model.config, encoders.ways(), settings)
         self.client = TestClient(build_app(service, "0"))
 
     def get(self, name: str, **headers: str) -> httpx.Response:

@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 export PIP_ROOT_USER_ACTION ?= ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-demo lint format bench browser constraints clean
+.PHONY: help setup demo test test-slow test-chaos test-demo lint format bench browser constraints clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,13 @@ demo: setup ## The whole way, from sign videos to a searchable index, in ./demo 
 	@$(BIN)/cico demo --work-dir demo $(ARGS)
 
 test: setup browser ## The tests, without the long ones (ARGS="-k words")
-	@$(BIN)/python -m pytest -m "not slow and not demo" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not chaos and not demo" $(ARGS)
 
-test-slow: setup browser ## The long tests: chaos, load, small demos
+test-slow: setup browser ## The long tests: small demos, killed steps, remote stores
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-chaos: setup ## Trainings and services whose parts die, again and again, or under load; up to an hour
+	@$(BIN)/python -m pytest -m chaos $(ARGS)
 
 test-demo: setup ## The whole default demo, a quarter of an hour or half of one
 	@$(BIN)/python -m pytest -m demo $(ARGS)

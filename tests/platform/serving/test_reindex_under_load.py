@@ -23,7 +23,7 @@ from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500), pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500), pytest.mark.usefixtures("ray_cluster")]
 RATE = 5.0
 # However slow the machine is, nothing shall be refused for it.
 PATIENT = ("service.searches=1000", "service.text_seconds=100", "service.rank_seconds=100")

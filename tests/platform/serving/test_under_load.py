@@ -15,7 +15,7 @@ from cico_platform.benchmarks.services import RunningService, our_service
 from cico_platform.index.search import Searcher
 from cico_platform.serving.proxy import GONE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(500)]
 CLIPS = 64
 # Far more than the places of the service.
 CROWD = 60

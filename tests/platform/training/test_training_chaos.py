@@ -24,7 +24,7 @@ from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 from cico_platform.training.sign_encoder import SignEncoderSettings, train_sign_encoder
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("ray_cluster")]
 SETTINGS: dict[str, Any] = {"batch_size": 32, "evaluate_every": 1000, "lr": 1e-3}
 
 

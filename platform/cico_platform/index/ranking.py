@@ -1,4 +1,4 @@
-"""Three stages: HNSW finds a thousand, MaxSim keeps hundreds, the method's similarity ranks them."""
+"""Three stages: HNSW finds more than a thousand, MaxSim keeps hundreds, the method's similarity ranks them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from cico_platform.index.text_bank import TextBank
 class Stages:
     """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first."""
 
-    candidates: int = 1000
-    rerank: int = 400
+    candidates: int = 1500
+    rerank: int = 700
     texts: int = 1000
 
 

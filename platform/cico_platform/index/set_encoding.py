@@ -1,7 +1,7 @@
 """One vector a clip, by which the first stage finds candidates: a fixed-dimensional encoding of its tokens.
 
 The mean of a clip's tokens loses too much: of the exact ten among 20,000 clips, the thousand nearest means
-hold 0.94, the thousand nearest encodings 0.998 (docs/decisions/0010). Random planes part the space into
+hold 0.94, the thousand nearest encodings 0.99 (docs/decisions/0010). Random planes part the space into
 buckets; a query adds up its tokens bucket by bucket, a clip takes the mean of its own, and in a bucket where
 it has none its token nearest to that bucket: so the product of the two approximates what each of the query's
 tokens finds best in the clip (Dhulipala et al., MUVERA, NeurIPS 2024).

@@ -1,4 +1,4 @@
-"""Three stages: HNSW finds more than a thousand, MaxSim keeps hundreds, the method's similarity ranks them."""
+"""Three stages: HNSW finds some thousand, MaxSim keeps hundreds, the method's similarity ranks them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

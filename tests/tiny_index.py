@@ -74,6 +74,17 @@ def draw_signer(sentence: str, number: int) -> list[NDArray[np.uint8]]:
     return frames
 
 
+def write_long_video(path: Path) -> dict[int, tuple[float, float]]:
+    """All sentences in one file of 17 seconds, not in their order; when each is signed, in seconds."""
+    frames, when = [], {}
+    for number in (0, 4, 1, 7, 2, 6, 3, 5):
+        signed = draw_signer(SENTENCES[number], number)
+        when[number] = (len(frames) / FPS, (len(frames) + len(signed)) / FPS)
+        frames += signed
+    write_video(path, frames)
+    return when
+
+
 def write_video(path: Path, frames: list[NDArray[np.uint8]]) -> None:
     """An H.264 file that browsers play."""
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:

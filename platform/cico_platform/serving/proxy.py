@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 import uuid
 
 from fastapi import Request
@@ -65,9 +66,9 @@ class ProxyEnvelope:
         sent = asked.get(HEADER, "")
         request_id = scope["request_id"] = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         asked[HEADER] = request_id
-        counted = False
-        if self.searches is not None and scope["path"] in COUNTED:
-            receive, counted = await read_ahead(receive)
+        body = Body(receive)
+        receive = body.receive
+        counted = self.searches is not None and scope["path"] in COUNTED and await body.is_small()
         started = replaced = False
 
         def release() -> None:
@@ -100,25 +101,53 @@ class ProxyEnvelope:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
+            body.close()
             release()
         if not started:
             await answer(503, GONE)
 
 
-async def read_ahead(receive: Receive) -> tuple[Receive, bool]:
-    """A `receive` that gives the same again, and whether the body is whole and small."""
-    messages: list[Message] = []
-    size, whole = 0, False
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while not whole and size <= BODY_BYTES:
-                messages.append(await receive())
-                size += len(messages[-1].get("body", b""))
-                whole = not messages[-1].get("more_body", False)
-    except TimeoutError:
-        pass
+class Body:
+    """A request's body, read ahead for a moment: to know whether it is there, and small.
 
-    async def again() -> Message:
-        return messages.pop(0) if messages else await receive()
+    Parameters
+    ----------
+    receive
+        Of the request; `receive` of this object gives the same, from the beginning.
+    """
 
-    return again, whole
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._read = receive, list[Message]()
+        self._pending: asyncio.Task[Message] | None = None
+
+    async def is_small(self) -> bool:
+        """Whether all of it comes within a second and 256 KiB."""
+        until, size, whole = time.monotonic() + BODY_SECONDS, 0, False
+        while not whole and size <= BODY_BYTES:
+            # Not cancelled when the time is over: what it was about to give would be lost.
+            self._pending = asyncio.ensure_future(self._next())
+            await asyncio.wait({self._pending}, timeout=until - time.monotonic())
+            if not self._pending.done():
+                return False
+            self._read.append(self._pending.result())
+            self._pending = None
+            size += len(self._read[-1].get("body", b""))
+            whole = not self._read[-1].get("more_body", False)
+        return whole
+
+    async def receive(self) -> Message:
+        """The next message, of those read ahead first."""
+        if self._read:
+            return self._read.pop(0)
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            return await pending
+        return await self._receive()
+
+    def close(self) -> None:
+        """Wait for no more."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+    async def _next(self) -> Message:
+        return await self._receive()

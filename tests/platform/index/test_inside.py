@@ -4,15 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_index import FPS, SENTENCES, build_tiny_index, draw_signer, write_video
+from tiny_index import FPS, SENTENCES, build_tiny_index, write_long_video
 
 from cico_model.inside import sliding_groups, suppress
 from cico_platform.errors import InputError
 from cico_platform.index.inside import InsideSettings, find_inside, read_long_video
 from cico_platform.index.queries import encode_texts, load_encoders
 from cico_platform.index.search import Searcher
-
-ORDER = (0, 4, 1, 7, 2, 6, 3, 5)
 
 
 def test_sliding_groups_cover_every_window_at_every_length() -> None:
@@ -44,13 +42,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, tupl
     """All sentences in one video, and when each is signed."""
     folder = tmp_path_factory.mktemp("inside")
     build_tiny_index(folder)
-    frames, when = [], {}
-    for number in ORDER:
-        signed = draw_signer(SENTENCES[number], number)
-        when[number] = (len(frames) / FPS, (len(frames) + len(signed)) / FPS)
-        frames += signed
-    write_video(folder / "long.mp4", frames)
-    return folder, when
+    return folder, write_long_video(folder / "long.mp4")
 
 
 def test_a_sentence_is_found_where_it_is_signed(long: tuple[Path, dict[int, tuple[float, float]]]) -> None:

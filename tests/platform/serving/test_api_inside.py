@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from api_in_process import SETTINGS, Encoders, make_service, problem
 from fastapi.testclient import TestClient
-from tiny_index import FPS, SENTENCES, draw_signer, write_video
+from tiny_index import SENTENCES, draw_signer, write_long_video, write_video
 
 from cico_platform.index.inside import Range
 from cico_platform.index.queries import TextQuery, encode_texts
@@ -19,19 +19,13 @@ from cico_platform.serving.problems import ProblemError
 from cico_platform.serving.video_encoder import VideoEncoder
 
 ROOMY = SETTINGS.model_copy(update={"upload_bytes": 4 << 20, "searches_per_client": 8})
-ORDER = (0, 4, 1, 7, 2, 6, 3, 5)
 ASKED = (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
 def long(folder: Path) -> tuple[bytes, dict[int, tuple[float, float]]]:
-    """All sentences in one file of 17 seconds, and when each is signed."""
-    frames, when = [], {}
-    for number in ORDER:
-        signed = draw_signer(SENTENCES[number], number)
-        when[number] = (len(frames) / FPS, (len(frames) + len(signed)) / FPS)
-        frames += signed
-    write_video(folder / "long.mp4", frames)
+    """All sentences in one file, and when each is signed."""
+    when = write_long_video(folder / "long.mp4")
     return (folder / "long.mp4").read_bytes(), when
 
 
@@ -131,7 +125,10 @@ def test_one_long_video_at_a_time_is_read_few_wait_and_none_for_ever(
 @pytest.fixture(scope="module")
 def longer(folder: Path) -> bytes:
     """A file of several stretches."""
-    write_video(folder / "longer.mp4", [f for n in (*ORDER, *ORDER) for f in draw_signer(SENTENCES[n], n)])
+    write_video(
+        folder / "longer.mp4",
+        [f for n in 2 * tuple(range(len(SENTENCES))) for f in draw_signer(SENTENCES[n], n)],
+    )
     return (folder / "longer.mp4").read_bytes()
 
 

@@ -41,7 +41,7 @@ async function look(chosen, sentence) {
 
 function show(chosen, sentence, ranges) {
   if (!ranges.length) return say("It is not found in this video.");
-  say(ranges.length === 1 ? `One part may say “${sentence}”` : `${ranges.length} parts may say “${sentence}” The likeliest comes first.`);
+  say(ranges.length === 1 ? `One part may say “${sentence}”` : `${ranges.length} parts may say “${sentence}”, the likeliest first`);
   video.src = URL.createObjectURL(chosen);
   list.replaceChildren(...ranges.map(item));
   found.hidden = false;

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Literal
@@ -94,6 +95,8 @@ def fold_batch_norm(encoder: SignEncoder) -> SignEncoder:
 class InferenceEncoder:
     """A sign encoder that is run in batches of one size: what it says does not depend on a window's company.
 
+    Threads may share it: it serves one at a time, with all cores.
+
     Parameters
     ----------
     encoder
@@ -112,10 +115,12 @@ class InferenceEncoder:
         self.config, self.batch_size = encoder.config, batch_size
         self.share = share and encoder.config.frame_size % 2 == 0
         self._encoder, self._compile = encoder, compile_network
+        self._turn = threading.Lock()
 
     def __call__(self, clips: Tensor) -> SignOutput:
         """Class scores and features of windows [B, 3, 16, S, S] in [-0.5, 0.5]."""
-        return _in_batches([clips.float()], self._whole, self.batch_size)
+        with self._turn:
+            return _in_batches([clips.float()], self._whole, self.batch_size)
 
     def encode(
         self, videos: Sequence[NDArray[np.uint8]], starts: Sequence[Sequence[int]]
@@ -150,7 +155,8 @@ class InferenceEncoder:
                 for index in mine
                 for part in (self._stretches if shared else self._cuts)(videos[index], wanted[index])
             )
-            output = _in_batches(parts, self._body if shared else self._whole, self.batch_size)
+            with self._turn:
+                output = _in_batches(parts, self._body if shared else self._whole, self.batch_size)
             counts = [len(wanted[index]) for index in mine]
             by_video = zip(*(torch.split(values, counts) for values in output), strict=True)
             found |= {index: SignOutput(*pair) for index, pair in zip(mine, by_video, strict=True)}

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,22 @@ def test_windows_of_videos_share_layers_and_come_out_as_each_by_itself(
         torch.testing.assert_close(output.embedding, expected.embedding, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=1e-4)
     assert torch.equal(fast.encode(videos[4:5], starts[4:5])[0].logits, found[4].logits)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_threads_may_share_an_encoder(
+    trained_encoder: SignEncoder, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine == "torch":
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    fast = optimize_for_inference(trained_encoder, "float32", threads=1)
+    rng = np.random.default_rng(0)
+    videos = [rng.integers(0, 256, (48, MICRO.resize, MICRO.resize, 3), dtype=np.uint8) for _ in range(12)]
+    starts = window_starts(48)
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(lambda video: fast.encode([video], [starts])[0].embedding, videos))
+    for video, embedding in zip(videos, found, strict=True):
+        assert torch.equal(embedding, fast.encode([video], [starts])[0].embedding)
 
 
 @pytest.mark.skipif(not supports_bfloat16(), reason="this CPU has no bfloat16 arithmetic")

@@ -14,12 +14,13 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from cico_platform.observability.pace import Pace
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary
 
 
 class StageDisplay:
-    """Shows stages one after another; where there is no terminal, a line when each begins and ends."""
+    """Shows stages one after another: bars on a terminal; elsewhere lines, one a minute."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console = console
@@ -49,6 +50,7 @@ class StageDisplay:
         """A stage's line: yields how to report progress, and how to report its end."""
         self.number += 1
         head = f"[{self.number}/{self.total}] {title}"
+        pace = Pace()
         task = self._progress.add_task(head.replace("[", r"\["), total=None)
         if not self.console.is_terminal:
             self.console.print(head.replace("[", r"\["), highlight=False)
@@ -57,6 +59,9 @@ class StageDisplay:
             done: int, total: int, /, *, quarantined: int = 0, windows: int = 0, note: str = ""
         ) -> None:
             self._progress.update(task, completed=done, total=total)
+            if not self.console.is_terminal and pace.is_due():
+                text = ", ".join(filter(None, [note, pace.tell(done, total, quarantined, windows)]))
+                self.console.print(f"      {done}/{total} {text}", highlight=False, markup=False)
 
         def finish(summary: Summary) -> None:
             self._progress.update(task, completed=1, total=1)

@@ -51,7 +51,7 @@ def test_too_few_pseudo_labels_are_not_adapted_to() -> None:
     assert enough(1000, 50, small=False)
 
 
-def test_without_a_terminal_stages_are_plain_lines() -> None:
+def test_without_a_terminal_stages_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     with StageDisplay(Console(file=text, width=80), total=2) as display:
         with display.stage("First") as (advance, finish):
@@ -66,6 +66,19 @@ def test_without_a_terminal_stages_are_plain_lines() -> None:
         "      already finished, not repeated",
     ]
     assert describe(Summary(done=1, skipped=1, seconds=1)) == "1 done in 1 s, 1 skipped"
+
+    monkeypatch.setattr("cico_platform.observability.pace.LINE_EVERY_SECONDS", 0.0)
+    text = io.StringIO()
+    with (
+        StageDisplay(Console(file=text, width=80), total=1) as display,
+        display.stage("Long") as (advance, _),
+    ):
+        advance(3, 10)
+        advance(4, 10, quarantined=1, note="loss [2.5]")
+    first, then = text.getvalue().splitlines()[1:]
+    assert first == "      3/10 0:00:00 passed"
+    assert then.startswith("      4/10 loss [2.5], ")
+    assert then.endswith(" left, 1 quarantined")
 
 
 def test_peak_memory_sees_what_was_held_for_a_while() -> None:

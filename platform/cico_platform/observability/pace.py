@@ -1,0 +1,43 @@
+"""How fast something goes on, in words, and when to say it where there is no terminal."""
+
+import time
+from datetime import timedelta
+
+LINE_EVERY_SECONDS = 60.0
+
+
+class Pace:
+    """How fast something goes on, in words; what an earlier try had done does not count as fast."""
+
+    def __init__(self, unit: str = "") -> None:
+        self.unit = unit
+        self.began = time.monotonic()
+        self._before: int | None = None
+        self._said = self.began
+
+    def is_due(self) -> bool:
+        """Whether a minute has passed since this was last so: where there is no terminal, a line is due."""
+        due = time.monotonic() - self._said > LINE_EVERY_SECONDS
+        if due:
+            self._said = time.monotonic()
+        return due
+
+    def tell(self, done: int, total: int, quarantined: int, windows: int) -> str:
+        """Clips/s, windows/s, time passed and left, and what is in quarantine.
+
+        >>> Pace("clips").tell(0, 10, 2, 0)
+        'clips, 0:00:00 passed, 2 quarantined'
+        """
+        self._before = done if self._before is None else self._before
+        seconds, new = time.monotonic() - self.began, done - self._before
+        parts = [self.unit]
+        if new:
+            parts.append(f"{new / seconds:.1f}/s")
+        if windows:
+            parts.append(f"{windows / seconds:.0f} windows/s")
+        parts.append(f"{timedelta(seconds=int(seconds))} passed")
+        if new > 0 and done < total:
+            parts.append(f"{timedelta(seconds=int(seconds / new * (total - done)))} left")
+        if quarantined:
+            parts.append(f"{quarantined} quarantined")
+        return ", ".join(filter(None, parts))

@@ -8,11 +8,13 @@ import uuid
 from typing import Any
 
 from fastapi import Request
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cico_platform.observability.metrics import SearchMetrics
 from cico_platform.serving.problems import problem_response
+from cico_platform.serving.refusals import refused
 from cico_platform.serving.settings import ServiceSettings
 
 # A child of Ray Serve's logger, so that the lines are in the replica's own log.
@@ -47,6 +49,8 @@ class Envelope:
         sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
         scope["request_id"] = request_id
+        for route, count in refused(Headers(scope=scope)).items():
+            self.metrics.requests.labels(route, "503").inc(count)
         began, status = time.perf_counter(), ""
 
         async def send_with_headers(message: Message) -> None:

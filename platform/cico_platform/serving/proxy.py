@@ -12,14 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cico_platform.serving.envelope import REQUEST_ID, SECURITY_HEADERS
 from cico_platform.serving.problems import problem_response
+from cico_platform.serving.refusals import COUNTED, Refusals
 
 # Ray Serve's proxy calls the function that is named so, in its own process: the way that Ray left for this.
 SETTING = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 IMPORT_PATH = "cico_platform.serving.proxy:middlewares"
 # How many searches the proxy lets through at once; as many as come where it is not set.
 SEARCHES = "CICO_PROXY_SEARCHES"
-# Searches that the API takes so many of in hand; a video waits for its encoder instead.
-COUNTED = ("/v1/search", "/v1/align")
 # A body that takes longer or is larger holds no place meanwhile: the API judges it.
 BODY_SECONDS, BODY_BYTES = 1.0, 256 << 10
 HEADER = "x-request-id"
@@ -50,12 +49,12 @@ class ProxyEnvelope:
     ----------
     searches
         Searches by text that are let through at once; others get a 503 here, for the way to the API and back
-        costs as much as a good part of a search.
+        costs as much as a good part of a search. The API counts them in its metrics.
     """
 
     def __init__(self, app: ASGIApp, searches: int | None = None) -> None:
         self.app, self.searches = app, searches
-        self._in_hand = 0
+        self._in_hand, self._refusals = 0, Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -95,9 +94,11 @@ class ProxyEnvelope:
                 await send(message)
 
         if counted and self._in_hand >= (self.searches or 0):
+            self._refusals.add(scope["path"])
             await answer(503, BUSY)
             return
         self._in_hand += counted
+        self._refusals.send_with(asked)
         try:
             await self.app(scope, receive, send_with_id)
         finally:

@@ -79,6 +79,36 @@ def test_searches_beyond_the_places_are_refused_before_they_reach_the_api() -> N
         assert answer.headers["retry-after"]
 
 
+def test_what_the_proxy_refused_is_in_the_metrics(served: tuple[FastAPI, object, object]) -> None:
+    free = asyncio.Event()
+
+    async def held(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/v1/search":
+            await free.wait()
+        await served[0](scope, receive, send)
+
+    async def ask_all() -> tuple[list[int], str, str]:
+        transport = httpx.ASGITransport(ProxyEnvelope(RequestIdMiddleware(held), searches=1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            before = await client.get("/metrics", headers={"x-cico-refused": "/v1/search=700"})
+            searches = [asyncio.create_task(client.post("/v1/search", json={"text": "a"})) for _ in range(4)]
+            while sum(search.done() for search in searches) < 3:
+                await asyncio.sleep(0.01)
+            after = await client.get("/metrics")
+            free.set()
+            statuses = [answer.status_code for answer in await asyncio.gather(*searches)]
+            return statuses, before.text, after.text
+
+    statuses, before, after = asyncio.run(ask_all())
+    assert sorted(statuses) == [200, 503, 503, 503]
+    assert count_of(after) - count_of(before) == 3
+    assert count_of(before) < 700
+
+
+def count_of(metrics: str, line: str = 'cico_requests_total{route="/v1/search",status="503"} ') -> float:
+    return sum(float(found.removeprefix(line)) for found in metrics.splitlines() if found.startswith(line))
+
+
 def test_a_body_that_drips_holds_no_place() -> None:
     async def main() -> tuple[httpx.Response, httpx.Response]:
         proxied = ProxyEnvelope(RequestIdMiddleware(answering), searches=1)

@@ -1,4 +1,4 @@
-"""Searches that the proxy refused, told to the API in a header of the next request: its metrics count them."""
+"""Searches that the proxy refused, told to the API with the next request, so that its metrics count them."""
 
 import re
 from collections import Counter

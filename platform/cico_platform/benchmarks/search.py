@@ -20,8 +20,9 @@ from cico_platform.benchmarks.search_material import (
     write_material,
     write_queries,
 )
-from cico_platform.benchmarks.search_sides import INDEX, build_index
+from cico_platform.benchmarks.search_sides import INDEX, build_index, disk_bytes
 from cico_platform.benchmarks.settings import BenchSettings, Task
+from cico_platform.benchmarks.token_storages import compare_storages
 from cico_platform.index.ranking import Stages
 
 SIDES = "cico_platform.benchmarks.search_sides"
@@ -40,6 +41,8 @@ def bench_search(
     say: Say,
     stages: Stages | None = None,
     sizes: tuple[int, ...] = (),
+    *,
+    storages: bool = False,
 ) -> dict[str, Any]:
     """Ask the test sentences of a finished demo, among its clips and others pieced together from them.
 
@@ -51,6 +54,8 @@ def bench_search(
         How many leave each stage.
     sizes
         Only these of the numbers of clips.
+    storages
+        Compare ways to keep tokens, too.
 
     Returns
     -------
@@ -59,7 +64,7 @@ def bench_search(
         query; `search` has `recall@10` (the share of the exact ten that is found), percentiles of both in
         milliseconds, `build_seconds`, and `disk_mib` (the index) beside `tokens_mib` (what the plain way
         maps). `first_stages`: the share of the exact ten among so many candidates, by way to find
-        them. `machine`.
+        them; `storages`: what is found where tokens are quantised or merged. `machine`.
 
     Raises
     ------
@@ -71,6 +76,7 @@ def bench_search(
     compared = QUICK_COMPARED if settings.quick else COMPARED
     rows: list[Row] = []
     first_stages: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
     for size, count in asked.items():
         if sizes and size not in sizes:
             continue
@@ -83,9 +89,14 @@ def bench_search(
                 say(f"{size} clips: comparing ways to find candidates")
                 material = read_material(folder, demo.model.config.embed_dim)
                 first_stages = compare_first_stages(demo, material, exact, settings.seed)
+                if storages:
+                    say(f"{size} clips: comparing ways to keep tokens")
+                    own = _own(demo, choose_queries(demo, count, settings.seed).texts)
+                    kept = compare_storages(material, *exact, own, demo.model.config, stages or Stages(), say)
     return {
         "rows": rows,
         "first_stages": first_stages,
+        "storages": kept,
         "stages": asdict(stages or Stages()),
         "machine": describe_machine(settings.threads),
         "quick": settings.quick,
@@ -118,11 +129,20 @@ def _row(
             **_percentiles("plain", plain),
             **_percentiles("ours", ours),
             "build_seconds": round(seconds, 1),
-            "disk_mib": round(_disk(folder / INDEX) / MIB, 1),
+            "disk_mib": round(disk_bytes(folder / INDEX) / MIB, 1),
             "tokens_mib": round(material.rows.nbytes / MIB, 1),
         }
     clear_outputs(folder)
     return row, exact
+
+
+def _own(demo: Demo, texts: list[str]) -> list[set[int]]:
+    """Numbers of the clips that say each text; the demo's clips are the first ones."""
+    said = {name: text for split in demo.texts.values() for name, text in split.items()}
+    numbers: dict[str, set[int]] = {}
+    for number, name in enumerate(demo.features):
+        numbers.setdefault(said.get(name, ""), set()).add(number)
+    return [numbers.get(text, set()) for text in texts]
 
 
 def recall(exact: NDArray[np.int64], found: NDArray[np.int64]) -> float:
@@ -137,8 +157,3 @@ def recall(exact: NDArray[np.int64], found: NDArray[np.int64]) -> float:
 def _percentiles(side: str, measured: Measured) -> dict[str, float]:
     latencies = 1000 * measured.outputs["latencies"]
     return {f"{side}_p{q}_ms": float(f"{np.percentile(latencies, q):.3g}") for q in (50, 99)}
-
-
-def _disk(folder: Path) -> int:
-    """Bytes that the files of a folder take on disk."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())

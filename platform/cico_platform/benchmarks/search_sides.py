@@ -17,6 +17,7 @@ from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.queries import TextQuery
 from cico_platform.index.ranking import Ranking, Stages
+from cico_platform.index.token_storage import Quantization
 
 Begin = Callable[[], None]
 Answer = Callable[[NDArray[np.float32]], list[int]]
@@ -64,11 +65,16 @@ def exact_scores(material: Material, text: NDArray[np.float32], config: TowerCon
     return np.concatenate(parts)
 
 
-def build_index(material: Material, folder: Path, say: Callable[[str], None]) -> float:
+def build_index(
+    material: Material,
+    folder: Path,
+    say: Callable[[str], None] = lambda _: None,
+    quantization: Quantization = "none",
+) -> float:
     """Fill an embedded index with the clips, named by their numbers; returns the seconds that it took."""
     began, count = time.monotonic(), len(material.lengths)
     with EmbeddedIndex(folder / INDEX) as index:
-        index.create(COLLECTION, material.rows.shape[1])
+        index.create(COLLECTION, material.rows.shape[1], quantization)
         for first in range(0, count, BATCH):
             numbers = range(first, min(count, first + BATCH))
             index.upsert(COLLECTION, [_clip(number, material.clip(number)) for number in numbers])
@@ -76,6 +82,11 @@ def build_index(material: Material, folder: Path, say: Callable[[str], None]) ->
                 say(f"  {first} of {count} clips are in the index")
         index.alias("live", COLLECTION)
     return time.monotonic() - began
+
+
+def disk_bytes(folder: Path) -> int:
+    """What the files of a folder take on disk."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def _clip(number: int, tokens: NDArray[np.float16]) -> IndexedClip:

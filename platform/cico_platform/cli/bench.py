@@ -129,6 +129,9 @@ def search(
     rerank: Annotated[
         int, typer.Option(min=0, help="Clips that leave the second stage; 0: as a search.")
     ] = 0,
+    storages: Annotated[
+        bool, typer.Option("--storages", help="Compare ways to keep tokens, too, at 20,000 clips.")
+    ] = False,
     quick: Quick = False,
     repeats: Repeats = 0,
     threads: Threads = 0,
@@ -142,7 +145,7 @@ def search(
 
     settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
     given = {name: n for name, n in (("candidates", candidates), ("rerank", rerank)) if n}
-    report = bench_search(work_dir, settings, say, Stages(**given), tuple(sizes or ()))
+    report = bench_search(work_dir, settings, say, Stages(**given), tuple(sizes or ()), storages=storages)
     _finish("bench search", report, json)
 
 
@@ -243,6 +246,11 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
     for way in report.get("first_stages", ()):
         shares = ", ".join(f"{share:.3f} in {count}" for count, share in way["kept"].items())
         say(f"  candidates by {way['name']} ({way['width']} numbers a clip): {shares}")
+    for kept in report.get("storages", ()):
+        say(
+            f"  tokens kept as {kept['name']}: R@1 {kept['R@1']:.3f}, recall@10 {kept['recall@10']:.3f}, "
+            f"p50 {kept['p50_ms']} ms, {kept['disk_mib']} MiB"
+        )
     if report["quick"]:
         say("  a quick run: the sizes are small, the ratios mean little")
     emit(as_json, dict(report))

@@ -44,7 +44,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_quick_run_says_what_the_stages_keep(demo: Path) -> None:
     said: list[str] = []
     stages = Stages(candidates=600, rerank=600)
-    report = bench_search(demo, BenchSettings(quick=True, threads=1), said.append, stages)
+    report = bench_search(demo, BenchSettings(quick=True, threads=1), said.append, stages, storages=True)
     assert [row["name"] for row in report["rows"]] == ["search-200", "search-600"]
     for row in report["rows"]:
         assert row["search"]["recall@10"] == 1.0  # all are ranked exactly
@@ -55,6 +55,13 @@ def test_a_quick_run_says_what_the_stages_keep(demo: Path) -> None:
     for way in ways.values():
         assert 0 < way["kept"][200] <= way["kept"][500] <= 1
     assert ways["encoding, 20 drawings"]["width"] == 20 * 8 * 8
+    storages = {storage["name"]: storage for storage in report["storages"]}
+    assert len(storages) == 7
+    assert storages["half precision"]["recall@10"] == 1.0
+    assert storages["4 merged"]["recall@10"] < 1.0
+    assert storages["4 merged"]["disk_mib"] < storages["half precision"]["disk_mib"]
+    for storage in storages.values():
+        assert 0 <= storage["R@1"] <= 1
 
 
 def test_stages_that_let_too_few_through_lose_some_of_the_ten(demo: Path) -> None:

@@ -132,6 +132,9 @@ def search(
     storages: Annotated[
         bool, typer.Option("--storages", help="Compare ways to keep tokens, too, at 20,000 clips.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw time, memory and disk by size, as an SVG or PNG.")
+    ] = None,
     quick: Quick = False,
     repeats: Repeats = 0,
     threads: Threads = 0,
@@ -140,6 +143,7 @@ def search(
 ) -> None:
     """The three stages beside exhaustive exact scoring, at 1,000, 20,000 and 200,000 clips."""
     from cico_platform.benchmarks.search import bench_search
+    from cico_platform.benchmarks.search_plot import plot_search
     from cico_platform.cli.output import say
     from cico_platform.index.ranking import Stages
 
@@ -147,6 +151,8 @@ def search(
     given = {name: n for name, n in (("candidates", candidates), ("rerank", rerank)) if n}
     report = bench_search(work_dir, settings, say, Stages(**given), tuple(sizes or ()), storages=storages)
     _finish("bench search", report, json)
+    if plot is not None:
+        plot_search(report, plot)
 
 
 @app.command("serve")

@@ -12,6 +12,7 @@ from cico_model.config import TowerConfig
 from cico_model.ragged import ragged_scores
 from cico_platform.benchmarks.search import bench_search, recall
 from cico_platform.benchmarks.search_material import choose_queries, read_demo, read_material, write_material
+from cico_platform.benchmarks.search_plot import plot_search
 from cico_platform.benchmarks.search_sides import exact_scores
 from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.corpus.manifest import Corpus
@@ -41,7 +42,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
-def test_a_quick_run_says_what_the_stages_keep(demo: Path) -> None:
+def test_a_quick_run_says_what_the_stages_keep(demo: Path, tmp_path: Path) -> None:
     said: list[str] = []
     stages = Stages(candidates=600, rerank=600)
     report = bench_search(demo, BenchSettings(quick=True, threads=1), said.append, stages, storages=True)
@@ -62,6 +63,11 @@ def test_a_quick_run_says_what_the_stages_keep(demo: Path) -> None:
     assert storages["4 merged"]["disk_mib"] < storages["half precision"]["disk_mib"]
     for storage in storages.values():
         assert 0 <= storage["R@1"] <= 1
+    plot_search(report, tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text()
+    assert drawn.count('<g id="axes_') == 3
+    with pytest.raises(InputError, match="can't draw"):
+        plot_search(report, tmp_path / "plot.xls")
 
 
 def test_stages_that_let_too_few_through_lose_some_of_the_ten(demo: Path) -> None:

@@ -78,9 +78,18 @@ def test_the_default_demo_finds_unseen_sentences(tmp_path: Path) -> None:
     assert right >= 2
 
 
+@pytest.fixture(scope="module")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a small demo that nothing has disturbed, and its result."""
+    work = tmp_path_factory.mktemp("small") / "demo"
+    return work, run("demo", "--small", "--work-dir", work)
+
+
 @slow
-def test_a_demo_killed_at_three_stages_ends_with_the_same_figures(tmp_path: Path) -> None:
-    undisturbed = run("demo", "--small", "--work-dir", tmp_path / "undisturbed")
+def test_a_demo_killed_at_three_stages_ends_with_the_same_figures(
+    small_demo: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    undisturbed = small_demo[1]
     killed = ("demo", "--small", "--work-dir", tmp_path / "killed")
     for stage in ("Train the sign encoder", "Extract sign features", "Train retrieval: + CLCL"):
         kill_in(stage, *killed)
@@ -132,12 +141,22 @@ def test_broken_files_among_ones_own_are_quarantined_and_the_demo_goes_on(
     assert any("quarantined" in note for note in result["notes"])
     assert result["test_sentences"] >= 8
 
+    # As docs/walkthrough.md goes on: search, another model, and back.
+    other = work / "variants" / min(VARIANTS - {result["chosen"]})
+    sentence, index = result["queries"][0]["text"], work / "index"
+    before = run("search", sentence, "--index", index)["results"]
+    assert before[0]["words"]
+    assert run("reindex", work / "corpus", "--model", other, "--index", index, "--force")["quarantined"] == 0
+    assert run("search", sentence, "--index", index)["results"] != before
+    run("reindex", "--rollback", "--index", index)
+    assert run("search", sentence, "--index", index)["results"] == before
+
 
 @slow
-def test_sentences_without_any_labelled_sign_adapt_the_drawn_dictionary(tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    run("demo", "--small", "--work-dir", made)
-    videos = made / "corpus" / "videos"
+def test_sentences_without_any_labelled_sign_adapt_the_drawn_dictionary(
+    small_demo: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    videos = small_demo[0] / "corpus" / "videos"
     names = sorted(
         path.name for path in videos.glob("*.mp4") if path.name.startswith(("train", "test", "val"))
     )

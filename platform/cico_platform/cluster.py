@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -46,6 +47,29 @@ def connect(address: str | None = None, **options: Any) -> None:
     data = DataContext.get_current()
     data.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def node_cores() -> list[int]:
+    """Cores of each node that takes work; a head that was given no CPUs takes none.
+
+    A Ray that was started here has more logical CPUs than this machine has cores: those of its nodes count as
+    no more than that.
+    """
+    import ray
+
+    here, cores = socket.gethostname(), os.cpu_count() or 1
+    found = []
+    for node in ray.nodes():
+        cpus = int(node["Resources"].get("CPU", 0)) if node["Alive"] else 0
+        if cpus:
+            found.append(min(cpus, cores) if node["NodeManagerHostname"] == here else cpus)
+    return found or [cores]
+
+
+def threads_each(workers: int) -> int:
+    """CPU threads of each of so many workers, spread evenly over nodes as small as the smallest."""
+    nodes = node_cores()
+    return max(1, min(nodes) // -(-workers // len(nodes)))
 
 
 def _hide_notices_of_the_raylet() -> None:

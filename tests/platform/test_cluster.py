@@ -1,4 +1,4 @@
-"""Without an address it is a Ray of our own, even where another one runs on the machine."""
+"""Ray of our own, even where another one runs; whose cores are counted node by node."""
 
 import os
 import subprocess
@@ -29,3 +29,28 @@ def test_another_ray_on_the_machine_is_left_alone() -> None:
     other, ours = run.stdout.splitlines()[-1].split()
     assert ":" in ours
     assert ours != other
+
+
+NODES = """
+import ray
+from ray.cluster_utils import Cluster
+from cico_platform.cluster import connect, node_cores, threads_each
+from cico_platform.pipelines.encoders import EncodingSettings, resources
+
+head = {"num_cpus": 0, "object_store_memory": 100 << 20}
+cluster = Cluster(initialize_head=True, head_node_args=head)
+for _ in range(2):
+    cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+connect(cluster.address)
+cluster.wait_for_nodes()
+filled, _ = resources(EncodingSettings())
+print(node_cores(), threads_each(2), filled.actors, filled.threads, filled.decoders)
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_head_without_cpus_takes_no_work() -> None:
+    run = subprocess.run([sys.executable, "-c", NODES], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[1, 1] 1 2 1 2"

@@ -1,6 +1,5 @@
 """Sign encoders as Ray actors: windows of many clips share batches, one decode serves every encoder."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from cico_model.clips import select_windows, window_starts, windows
 from cico_model.config import SignEncoderConfig
 from cico_model.inference import optimize_for_inference
 from cico_model.sign_encoder import SignOutput
+from cico_platform.cluster import node_cores, threads_each
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows
@@ -162,15 +162,13 @@ def resources(settings: EncodingSettings) -> tuple[EncodingSettings, dict[str, f
     On CPUs the encoder dominates, so each node gets one that uses all its cores beside the decoders.
     """
     gpus = int(ray.cluster_resources().get("GPU", 0))
-    nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
-    cores = os.cpu_count() or 1
-    actors = settings.actors or gpus or nodes
-    per_node = -(-actors // nodes)
+    nodes = node_cores()
+    actors = settings.actors or gpus or len(nodes)
     filled = settings.model_copy(
         update={
             "actors": actors,
-            "threads": settings.threads or max(1, cores // per_node),
-            "decoders": settings.decoders or cores * nodes,
+            "threads": settings.threads or threads_each(actors),
+            "decoders": settings.decoders or sum(nodes),
         }
     )
     return filled, ({"num_gpus": 1.0, "num_cpus": 0.5} if gpus else {"num_cpus": 1.0})

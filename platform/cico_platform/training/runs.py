@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from cico_platform.cluster import connect
+from cico_platform.cluster import connect, threads_each
 from cico_platform.errors import CicoError, InputError
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.storage import Place, absolute_place, is_remote, remove
@@ -70,9 +70,7 @@ class RunSettings(Settings):
 
     def own_threads(self) -> int:
         """CPU threads of each worker on this cluster."""
-        nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
-        per_node = -(-self.workers // nodes)
-        return self.threads or max(1, (os.cpu_count() or 1) // per_node)
+        return self.threads or threads_each(self.workers)
 
     def scaling(self) -> ScalingConfig:
         """The workers, as Ray Train is told."""

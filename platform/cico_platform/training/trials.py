@@ -12,7 +12,7 @@ import ray
 import torch
 from ray import tune
 
-from cico_platform.cluster import connect
+from cico_platform.cluster import connect, node_cores, threads_each
 from cico_platform.errors import CicoError
 from cico_platform.training.ranks import rank_queries
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
@@ -60,7 +60,7 @@ def run_trials(trials: Sequence[Trial], concurrent: int = 0, on_trial: OnTrial |
     connect()
     workers = trials[0].settings.run.workers
     most = room(workers, concurrent)
-    threads = max(1, (os.cpu_count() or 1) // (most * workers))
+    threads = threads_each(most * workers)
     scratch = Path(tempfile.mkdtemp(prefix="cico-trials-"))
     os.environ.update(QUIET)
     try:
@@ -100,8 +100,7 @@ def room(workers: int, wanted: int = 0) -> int:
     Whatever is started waits for its workers' places while it holds its own: there is room for both.
     """
     found = ray.cluster_resources()
-    nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
-    devices = int(found.get("GPU", 0)) or (os.cpu_count() or 1) * nodes
+    devices = int(found.get("GPU", 0)) or sum(node_cores())
     places = int(found.get("CPU", 1) / (TRIAL_CPUS + WORKER_CPUS * workers))
     return max(1, min(wanted or devices // workers, places))
 

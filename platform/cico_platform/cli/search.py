@@ -53,10 +53,11 @@ def search(
     if inside is not None:
         with console.status("looking …"), Searcher.open(index, collection) as searcher:
             began = time.perf_counter()
-            ranges = searcher.inside(text or "", inside, limit)
-        emit(json, {"ranges": ranges, "seconds": round(time.perf_counter() - began, 4)})
-        for one in ranges:
+            found = searcher.inside(text or "", inside, limit)
+        emit(json, {**found, "seconds": round(time.perf_counter() - began, 4)})
+        for one in found["ranges"]:
             say(f"{one['start']:8.1f} – {one['end']:.1f} s  {one['score']:.3f}")
+        say(f"[dim]{found['read_seconds']:.1f} s of video were read[/dim]")
         return
     filters = Filters(
         corpus=corpus or None,

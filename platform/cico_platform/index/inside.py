@@ -56,6 +56,13 @@ class Range(NamedTuple):
     words: list[WordSpan]
 
 
+class Inside(NamedTuple):
+    """What is found in a video, best first, and how many seconds of it could be read."""
+
+    ranges: list[Range]
+    read: float
+
+
 class LongVideo(NamedTuple):
     """Sign features float32 [W, F] of a video's windows, and their times in seconds."""
 
@@ -131,7 +138,7 @@ def find_inside(
     model: RetrievalModel,
     limit: int = 10,
     settings: InsideSettings | None = None,
-) -> list[Range]:
+) -> Inside:
     """The parts of a video in which a sentence may be signed, best first; none overlaps another."""
     settings = settings or InsideSettings()
     groups = sliding_groups(video.times, settings.lengths)
@@ -152,7 +159,7 @@ def find_inside(
         rows = [(word, [row]) for row, word in enumerate(weights.words)]
         words = word_spans(weights.text_to_video, rows, windows) if rows else []
         found.append(Range(*spans[place], float(scores[place]), words))
-    return found
+    return Inside(found, max(end for _, end in video.times))
 
 
 def _stretches(

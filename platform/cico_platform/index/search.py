@@ -80,26 +80,29 @@ class Searcher:
         found = self.ranking.by_video(query, self.text_bank(), limit, filters)
         return [row(ranked, self.info.calibrations.get("video")) for ranked in found]
 
-    def inside(self, text: str, path: str | Path, limit: int = 10) -> list[dict[str, Any]]:
+    def inside(self, text: str, path: str | Path, limit: int = 10) -> dict[str, Any]:
         """The parts of a long video in which a sentence may be signed, best first; none overlaps another.
 
         Returns
         -------
-        list[dict]
-            `start, end, score, words: [{word, start, end, weight}]`, all in seconds within the video.
+        dict
+            `ranges`, each `start, end, score, words: [{word, start, end, weight}]`, all in seconds within the
+            video; `read_seconds`, less than the video is long if the rest of it can't be decoded.
         """
         query = encode_texts(self.model, [check_text(text)])[0]
         check_limit(limit)
         video = read_long_video(path, self._loaded_encoders(), self.info.alpha, self.model)
-        return [
+        inside = find_inside(video, query, self.model, limit)
+        ranges = [
             {
                 "start": round(found.start, 3),
                 "end": round(found.end, 3),
                 "score": round(found.score, 6),
                 "words": word_rows(found.words),
             }
-            for found in find_inside(video, query, self.model, limit)
+            for found in inside.ranges
         ]
+        return {"ranges": ranges, "read_seconds": round(inside.read, 3)}
 
     def _loaded_encoders(self) -> list[InferenceEncoder]:
         with self._loading:

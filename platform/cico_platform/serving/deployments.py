@@ -17,7 +17,7 @@ from ray.serve.handle import DeploymentHandle
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.index.base import open_index
-from cico_platform.index.inside import Range
+from cico_platform.index.inside import Inside
 from cico_platform.index.live import CHECK_SECONDS
 from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts
 from cico_platform.index.serving_info import ServingInfo, live_serving
@@ -154,11 +154,9 @@ class SearchApi:
 
     async def _look_inside(
         self, info: ServingInfo, data: bytes, query: TextQuery, limit: int
-    ) -> list[Range] | str:
+    ) -> Inside | str:
         longest = self.settings.inside_length
-        answer: list[Range] | str = await _ask(
-            self.videos.look_inside.remote(data, query, limit, longest, info)
-        )
+        answer: Inside | str = await _ask(self.videos.look_inside.remote(data, query, limit, longest, info))
         return answer
 
     def __del__(self) -> None:

@@ -163,10 +163,14 @@ class VideoRange(BaseModel):
 
 
 class InsideResponse(BaseModel):
-    """Where in a video a sentence may be signed, best first; none of the parts overlaps another."""
+    """Where in a video a sentence may be signed, best first; none of the parts overlaps another.
+
+    `read_seconds` is less than the video is long if the rest of it can't be decoded.
+    """
 
     text: str
     ranges: list[VideoRange]
+    read_seconds: float
     seconds: float
     request_id: str
 

@@ -65,7 +65,8 @@ def add_inside(app: FastAPI, service: SearchService) -> None:
             found = await service.inside(asked.text, data, asked.limit)
         return schemas.InsideResponse(
             text=asked.text,
-            ranges=[answers.video_range(one) for one in found],
+            ranges=[answers.video_range(one) for one in found.ranges],
+            read_seconds=round(found.read, 3),
             seconds=round(time.perf_counter() - began, 4),
             request_id=_request_id(request),
         )

@@ -13,7 +13,7 @@ from cico_model.config import TowerConfig
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit
-from cico_platform.index.inside import Range
+from cico_platform.index.inside import Inside
 from cico_platform.index.queries import TextQuery, VideoQuery, check_text
 from cico_platform.index.ranking import Ranked, Ranking
 from cico_platform.index.text_bank import BATCH, TextBank, TextBankBuilder
@@ -41,7 +41,7 @@ class Encoders:
 
     texts: Callable[[Sequence[str]], Awaitable[list[TextQuery | str]]]
     video: Callable[[bytes], Awaitable[VideoQuery | str]]
-    look_inside: Callable[[bytes, TextQuery, int], Awaitable[list[Range] | str]]
+    look_inside: Callable[[bytes, TextQuery, int], Awaitable[Inside | str]]
 
 
 class SearchService:
@@ -111,7 +111,7 @@ class SearchService:
         video = await self._video_query(data)
         return await self._rank("align", align_video, video, query, self.ranking.config)
 
-    async def inside(self, text: str, data: bytes, limit: int) -> list[Range]:
+    async def inside(self, text: str, data: bytes, limit: int) -> Inside:
         """The parts of a long video file in which a sentence may be signed; one such file at a time.
 
         Raises
@@ -134,7 +134,7 @@ class SearchService:
             raise InputError(found)
         return found
 
-    async def _look_inside(self, data: bytes, query: TextQuery, limit: int) -> list[Range] | str:
+    async def _look_inside(self, data: bytes, query: TextQuery, limit: int) -> Inside | str:
         async with self._long_videos:
             return await self.encoders.look_inside(data, query, limit)
 

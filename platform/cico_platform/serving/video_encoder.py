@@ -14,7 +14,7 @@ from cico_model.inference import InferenceEncoder
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import InputError
-from cico_platform.index.inside import InsideSettings, LongVideo, Range, find_inside, join, read_stretches
+from cico_platform.index.inside import Inside, InsideSettings, LongVideo, find_inside, join, read_stretches
 from cico_platform.index.queries import TextQuery, VideoQuery, encode_video, load_encoders
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.serving.models import Models
@@ -54,7 +54,7 @@ class VideoEncoder:
 
     async def look_inside(
         self, data: bytes, query: TextQuery, limit: int, longest: float, info: ServingInfo
-    ) -> list[Range] | str:
+    ) -> Inside | str:
         """Where in a file of at most `longest` seconds a sentence may be signed, or why it can't be read."""
         model, encoders = await asyncio.to_thread(self.models.of, info)
         settings = InsideSettings(stretch=STRETCH, most=longest)

@@ -1,5 +1,6 @@
 """A sentence is found in a long video, at the time at which it is signed."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_a_sentence_is_found_where_it_is_signed(long: tuple[Path, dict[int, tupl
         )
         for number, (start, end) in when.items():
             query = encode_texts(searcher.model, [SENTENCES[number]])[0]
-            ranges = find_inside(video, query, searcher.model, limit=3)
+            ranges = find_inside(video, query, searcher.model, limit=3).ranges
             best = ranges[0]
             assert [one.score for one in ranges] == sorted((one.score for one in ranges), reverse=True)
             assert all(best.start <= w.start < w.end <= best.end for w in best.words)
@@ -92,7 +93,12 @@ def test_rows_of_the_searcher_and_a_file_that_is_no_video(
     folder, _ = long
     (tmp_path / "letter.mp4").write_text("dear sir")
     with Searcher.open(folder / "index") as searcher:
-        (row,) = searcher.inside(SENTENCES[0], folder / "long.mp4", limit=1)
+        whole = searcher.inside(SENTENCES[0], folder / "long.mp4", limit=1)
+        (row,) = whole["ranges"]
         assert set(row) == {"start", "end", "score", "words"}
+        write_long_video(tmp_path / "torn.mkv")
+        os.truncate(tmp_path / "torn.mkv", (tmp_path / "torn.mkv").stat().st_size // 2)
+        torn = searcher.inside(SENTENCES[0], tmp_path / "torn.mkv", limit=1)
+        assert 1 < torn["read_seconds"] < 0.8 * whole["read_seconds"]
         with pytest.raises(InputError, match="can't be searched in"):
             searcher.inside("boy", tmp_path / "letter.mp4")

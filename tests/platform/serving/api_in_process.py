@@ -9,7 +9,7 @@ import httpx
 
 from cico_model.calibration import Calibration
 from cico_platform.errors import InputError
-from cico_platform.index.inside import InsideSettings, Range, find_inside, read_long_video
+from cico_platform.index.inside import Inside, InsideSettings, find_inside, read_long_video
 from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts, encode_video, load_encoders
 from cico_platform.index.search import Searcher
 from cico_platform.serving import service as serving
@@ -42,7 +42,7 @@ class Encoders:
         except InputError as error:
             return str(error)
 
-    async def inside(self, data: bytes, query: TextQuery, limit: int) -> list[Range] | str:
+    async def inside(self, data: bytes, query: TextQuery, limit: int) -> Inside | str:
         self.path.write_bytes(data)
         settings = InsideSettings(stretch=4.0, most=self.longest)
         try:

@@ -10,7 +10,7 @@ from api_in_process import SETTINGS, Encoders, make_service, problem
 from fastapi.testclient import TestClient
 from tiny_index import SENTENCES, draw_signer, write_long_video, write_video
 
-from cico_platform.index.inside import Range
+from cico_platform.index.inside import Inside
 from cico_platform.index.queries import TextQuery, encode_texts
 from cico_platform.index.search import Searcher
 from cico_platform.serving.http import build_app
@@ -50,6 +50,7 @@ def test_a_sentence_is_found_at_the_time_at_which_it_is_signed(
         body = answer.json()
         assert body["request_id"] == answer.headers["x-request-id"]
         assert body["text"] == SENTENCES[number]
+        assert body["read_seconds"] == pytest.approx(max(end for _, end in when.values()), abs=0.1)
         ranges = body["ranges"]
         assert 1 <= len(ranges) <= 3
         assert [one["score"] for one in ranges] == sorted((one["score"] for one in ranges), reverse=True)
@@ -98,7 +99,7 @@ def test_one_long_video_at_a_time_is_read_few_wait_and_none_for_ever(
     service = make_service(searcher, encoders, settings)
     reading, most = 0, 0
 
-    async def endless(data: bytes, query: TextQuery, limit: int) -> list[Range] | str:
+    async def endless(data: bytes, query: TextQuery, limit: int) -> Inside | str:
         nonlocal reading, most
         reading += 1
         most = max(most, reading)
@@ -151,10 +152,10 @@ def test_a_short_video_does_not_wait_for_all_of_a_long_one(
         await asyncio.sleep(0.2)
         return await note("short", encoder.encode(short, searcher.info)), await looked
 
-    video, ranges = asyncio.run(both())
+    video, found = asyncio.run(both())
     assert ended == ["short", "long"]
     assert len(video.tokens) > 0
-    assert len(ranges) == 3
+    assert len(found.ranges) == 3
     refused = asyncio.run(encoder.look_inside(longer, query, 3, 30.0, searcher.info))
     assert isinstance(refused, str)
     assert "longer than the 0.5 minutes" in refused

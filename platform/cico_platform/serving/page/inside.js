@@ -7,6 +7,7 @@ const form = at("inside-form"), file = at("inside-file"), text = at("inside-text
 const found = at("inside-found"), video = at("inside-video"), list = at("ranges");
 let running = new AbortController();
 let until = Infinity;
+let readable = Infinity;
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -16,6 +17,9 @@ at("inside").addEventListener("toggle", () => {
   if (!text.value) text.value = at("query").value;
 });
 video.addEventListener("play", () => requestAnimationFrame(stopInTime));
+video.addEventListener("loadedmetadata", () => {
+  if (video.duration > readable + 1) say(`${said.textContent}; the file can be read until ${clock(readable)} only`);
+});
 video.addEventListener("error", () => {
   if (video.src) say("Your browser can't play this file; the times hold all the same.", true);
 });
@@ -28,7 +32,8 @@ async function look(chosen, sentence) {
   say("Reading the video… a long one takes its time.");
   form.setAttribute("aria-busy", "true");
   try {
-    const { ranges } = await searchInside(chosen, sentence, signal);
+    const { ranges, read_seconds } = await searchInside(chosen, sentence, signal);
+    readable = read_seconds;
     show(chosen, sentence, ranges);
   } catch (error) {
     if (signal.aborted) return;

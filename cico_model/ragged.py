@@ -1,6 +1,7 @@
 """The score of one text with many videos that lie behind each other, without padding: what a search needs."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cico_model.similarity import LEAST_TEMPERATURE, TEMPERATURE
@@ -57,9 +58,10 @@ def ragged_scores(
     text = unit_rows(text_tokens)
     firsts = np.cumsum(lengths) - lengths
     # Lengths of the video's tokens are divided out of the products, which are fewer.
-    videos = video_tokens.astype(np.float32)
+    videos = single_precision(video_tokens)
     norms = np.sqrt(np.einsum("nd,nd->n", videos, videos))
-    products = videos @ text.T
+    # By torch, as the conversion is: NumPy's own threads beside torch's would wait for each other's cores.
+    products: Float = (torch.from_numpy(videos) @ torch.from_numpy(text).T).numpy()
     products /= np.maximum(norms, 1e-12)[:, None]
     # A product is at most 1: subtracting that keeps the exponentials from overflowing.
     weights = np.exp((products - 1) * np.float32(1 / temperature))
@@ -69,7 +71,15 @@ def ragged_scores(
     return np.asarray(weight * to_text + (1 - weight) * to_video.mean(axis=1), dtype=np.float32)
 
 
+def single_precision(rows: NDArray[np.floating]) -> Float:
+    """The same numbers in float32; of half precision ten times as fast as NumPy makes them."""
+    if rows.dtype != np.float16:
+        return np.asarray(rows, dtype=np.float32)
+    whole: Float = torch.from_numpy(np.require(rows, requirements=["C", "W"])).float().numpy()
+    return whole
+
+
 def unit_rows(rows: NDArray[np.floating]) -> Float:
     """Rows of length 1, float32; a row of zeros stays."""
-    rows = rows.astype(np.float32)
+    rows = single_precision(rows)
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12), np.float32)

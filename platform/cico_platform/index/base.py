@@ -60,6 +60,11 @@ class VectorIndex(ABC):
             returned. Without it, the `limit` nearest by encoding alone.
         with_tokens
             Whether the hits bring theirs.
+
+        Returns
+        -------
+        list[Hit]
+            Those of two stages may read their payloads when these are first looked at.
         """
 
     @abstractmethod

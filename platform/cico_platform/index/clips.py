@@ -1,7 +1,7 @@
 """What an index holds and answers: clips with their sign tokens, hits, and the filters people search by."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -42,14 +42,39 @@ class IndexedClip:
     payload: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A clip that answered, its score (0 where nothing was scored), its tokens [T, D] if asked for."""
+Payload = dict[str, Any]
 
-    video_id: str
-    score: float
-    payload: dict[str, Any]
-    tokens: Tokens | None = None
+
+class Hit:
+    """A clip that answered.
+
+    Parameters
+    ----------
+    score
+        0 where nothing was scored.
+    payload
+        Of its point, or what reads it: that is asked once, when the payload is first looked at.
+    tokens
+        [T, D], if asked for.
+    """
+
+    def __init__(
+        self, score: float, payload: Payload | Callable[[], Payload], tokens: Tokens | None = None
+    ) -> None:
+        self.score, self.tokens = score, tokens
+        self._payload = payload
+
+    @property
+    def payload(self) -> Payload:
+        """What its point holds beside vectors."""
+        if callable(self._payload):
+            self._payload = self._payload()
+        return self._payload
+
+    @property
+    def video_id(self) -> str:
+        """The clip."""
+        return str(self.payload["video_id"])
 
 
 def _listed(value: object) -> object:

@@ -4,33 +4,39 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id
+from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Payload, Tokens, point_id
 from cico_platform.index.engine import engine_config, engine_filter, nearest, nearest_of
 from cico_platform.index.locking import take_lock
 from cico_platform.index.set_encoding import point_vector
 from cico_platform.index.token_file import TokenFile
+from cico_platform.index.token_places import TokenPlaces
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 
 ALIASES_FILE, COLLECTIONS, COLLECTION_FILE = "aliases.json", "collections", "collection.json"
-TOKENS_FILE, ENGINE = "tokens.f16", "engine"
-# Where a clip's tokens lie in the token file; never shown to people.
-PLACE = "_tokens"
+TOKENS_FILE, PLACES_FILE, ENGINE = "tokens.f16", "tokens.places", "engine"
 PAGE = 512
 
 
 class _Opened(NamedTuple):
     shard: Any
     tokens: TokenFile
+    places: TokenPlaces
     lock: TextIOWrapper
+
+    def read(self, point: UUID) -> Tokens:
+        """A point's tokens."""
+        return self.tokens.read(self.places[point])
 
 
 class EmbeddedIndex(VectorIndex):
@@ -79,24 +85,25 @@ class EmbeddedIndex(VectorIndex):
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         shard.update(qdrant.UpdateOperation.create_field_index("duration", qdrant.PayloadSchemaType.Float))
         write_json(described, {"dim": dim})
-        self._open[collection] = _Opened(shard, TokenFile(folder / TOKENS_FILE, dim), lock)
+        self._open[collection] = _opened(folder, shard, dim, lock)
 
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
         self._own()
-        shard, file, _ = self._collection(collection)
-        places = file.append([clip.tokens for clip in clips])
+        opened = self._collection(collection)
+        ids = [UUID(point_id(clip.video_id)) for clip in clips]
+        opened.places.add(ids, opened.tokens.append([clip.tokens for clip in clips]))
         points = [
             qdrant.Point(
-                point_id(clip.video_id),
+                point,
                 {
                     "pooled": point_vector(clip.tokens).tolist(),
                     "tokens": clip.tokens.astype("float32").tolist(),
                 },
-                {**clip.payload, "video_id": clip.video_id, PLACE: list(place)},
+                {**clip.payload, "video_id": clip.video_id},
             )
-            for clip, place in zip(clips, places, strict=True)
+            for point, clip in zip(ids, clips, strict=True)
         ]
-        shard.update(qdrant.UpdateOperation.upsert_points(points))
+        opened.shard.update(qdrant.UpdateOperation.upsert_points(points))
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
         shard = self._collection(collection).shard
@@ -112,14 +119,19 @@ class EmbeddedIndex(VectorIndex):
         filters: Filters | None = None,
         with_tokens: bool = False,
     ) -> list[Hit]:
-        shard, file, _ = self._collection(collection)
+        opened = self._collection(collection)
         only = engine_filter(filters)
         if candidates is None:
             request = nearest(tokens, limit, only)
         else:
             request = nearest_of(tokens, limit, max(candidates, limit), only)
         return [
-            _hit(point.payload, point.score, file if with_tokens else None) for point in shard.query(request)
+            Hit(
+                point.score,
+                point.payload or partial(_payload, opened.shard, point.id),
+                opened.read(point.id) if with_tokens else None,
+            )
+            for point in opened.shard.query(request)
         ]
 
     def fetch(
@@ -130,9 +142,9 @@ class EmbeddedIndex(VectorIndex):
         filters: Filters | None = None,
         tokens: bool = False,
     ) -> Iterator[Hit]:
-        shard, file, _ = self._collection(collection)
-        for record in self._records(shard, video_ids, filters):
-            yield _hit(record.payload, 0.0, file if tokens else None)
+        opened = self._collection(collection)
+        for record in self._records(opened.shard, video_ids, filters):
+            yield Hit(0.0, record.payload, opened.read(record.id) if tokens else None)
 
     def _records(self, shard: Any, video_ids: Sequence[str] | None, filters: Filters | None) -> Iterator[Any]:
         if video_ids is not None:
@@ -201,10 +213,10 @@ class EmbeddedIndex(VectorIndex):
         return dict(json.loads(file.read_text())) if file.is_file() else {}
 
     def _let_go(self, collection: str) -> None:
-        shard, _, lock = self._open.pop(collection)
-        shard.flush()
-        shard.close()
-        lock.close()
+        opened = self._open.pop(collection)
+        opened.shard.flush()
+        opened.shard.close()
+        opened.lock.close()
 
     def _delete_collection(self, collection: str) -> None:
         """Remove it whole: no one sees half of it, and who is reading it is waited for a while."""
@@ -235,12 +247,18 @@ class EmbeddedIndex(VectorIndex):
                     if isinstance(error, FileNotFoundError):  # it was removed while we waited
                         raise InputError(f"the index '{self.path}' has no collection '{name}'") from None
                     raise
-                self._open[name] = _Opened(shard, TokenFile(folder / TOKENS_FILE, dim), lock)
+                self._open[name] = _opened(folder, shard, dim, lock)
             return self._open[name]
 
 
-def _hit(payload: dict[str, Any], score: float, file: TokenFile | None) -> Hit:
-    place = payload[PLACE]
-    tokens = None if file is None else file.read((place[0], place[1]))
-    shown = {name: value for name, value in payload.items() if name != PLACE}
-    return Hit(str(payload["video_id"]), float(score), shown, tokens)
+def _opened(folder: Path, shard: Any, dim: int, lock: TextIOWrapper) -> _Opened:
+    return _Opened(shard, TokenFile(folder / TOKENS_FILE, dim), TokenPlaces(folder / PLACES_FILE), lock)
+
+
+def _payload(shard: Any, point: UUID) -> Payload:
+    """What a point holds, asked of the engine when someone wants to see it."""
+    found = shard.retrieve([point], with_payload=True, with_vector=False)
+    if not found:
+        raise CicoError("a clip was deleted while it was being searched for")
+    payload: Payload = found[0].payload
+    return payload

@@ -71,7 +71,7 @@ def nearest_of(tokens: Tokens, limit: int, candidates: int, only: Any) -> Any:
     score = qdrant.Expression
     encoding = score.Mult([score.Constant(encoding_weight(tokens)), score.Variable("$score[0]")])
     both = qdrant.Formula(score.Sum([encoding, score.Variable("$score[1]")]))
-    return qdrant.QueryRequest(limit=limit, prefetches=[first, second], query=both, with_payload=True)
+    return qdrant.QueryRequest(limit=limit, prefetches=[first, second], query=both)
 
 
 def _by_encoding(tokens: Tokens) -> Any:

@@ -74,7 +74,9 @@ class Ranking:
             return []
         scores = score([tokens_of(hit) for hit in hits], [query.tokens], self.config)[:, 0]
         order = np.lexsort((-scores, np.arange(len(hits)) // block))[offset : offset + limit]
-        return [Ranked(hits[i], float(scores[i]), spans(hits[i], query)) for i in order]
+        best = [hits[i] for i in order]
+        words = spans(best, query)
+        return [Ranked(*found) for found in zip(best, scores[order].tolist(), words, strict=True)]
 
     def by_video(
         self, query: VideoQuery, bank: TextBank, limit: int, filters: Filters | None = None, offset: int = 0
@@ -100,7 +102,7 @@ class Ranking:
             if hits:
                 best = max(hits, key=lambda hit: float(point_vector(tokens_of(hit)) @ vector))
                 said = TextQuery(bank.tokens(candidates[i]), entry.words)
-                results.append(Ranked(best, float(scores[i]), spans(best, said)))
+                results.append(Ranked(best, float(scores[i]), spans([best], said)[0]))
         return results
 
     def _candidate_texts(
@@ -160,16 +162,23 @@ def pad(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
     return batch, valid
 
 
-def spans(hit: Hit, query: TextQuery) -> list[WordSpan]:
-    """When each word of a text is signed in a clip, in seconds within the clip."""
-    video, video_valid = pad([tokens_of(hit)])
-    text, text_valid = pad([query.tokens])
-    weights = align(video, text, video_valid, text_valid)[0]
+def spans(hits: Sequence[Hit], query: TextQuery) -> list[list[WordSpan]]:
+    """When each word of a text is signed in each clip, in seconds within the clip."""
+    if not hits:
+        return []
+    video, video_valid = pad([tokens_of(hit) for hit in hits])
+    text, text_valid = pad([query.tokens] * len(hits))
+    weights = align(video, text, video_valid, text_valid)
+    return [_spans(hit, query.words, rows) for hit, rows in zip(hits, weights, strict=True)]
+
+
+def _spans(hit: Hit, words: Sequence[tuple[str, list[int]]], weights: Tensor) -> list[WordSpan]:
+    """One clip's, from the weights of its windows [L, N]; N may be more windows than it has."""
     times, limit = hit_windows(hit), float(hit.payload.get("duration") or 0) or np.inf
     # A clip shorter than a window is filled up with its last frame: nothing is signed after its end.
     return [
         WordSpan(span.word, min(span.start, limit), min(span.end, limit), span.weight)
-        for span in word_spans(weights, query.words, times)
+        for span in word_spans(weights[:, : len(times)], words, times)
     ]
 
 

@@ -256,7 +256,7 @@ def _hit(point: models.ScoredPoint | models.Record, score: float) -> Hit:
     payload = dict(point.payload or {})
     held = point.vector.get("tokens") if isinstance(point.vector, dict) else None
     tokens = None if held is None else np.asarray(held, dtype=np.float32)
-    return Hit(str(payload["video_id"]), float(score), payload, tokens)
+    return Hit(float(score), payload, tokens)
 
 
 def _first_line(error: BaseException) -> str:

@@ -46,5 +46,6 @@ class TokenFile:
         """The tokens at a place, [T, D]: a view of the file."""
         first, count = place
         if self._rows is None or first + count > len(self._rows):
-            self._rows = np.memmap(self.path, np.float16, "r").reshape(-1, self.dim)
+            # A view of it as a plain array: parts of that are taken ten times as fast.
+            self._rows = np.memmap(self.path, np.float16, "r").view(np.ndarray).reshape(-1, self.dim)
         return self._rows[first : first + count]

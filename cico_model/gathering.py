@@ -8,12 +8,24 @@ from torch import Tensor
 from torch.nn import functional
 
 
+class Rows(NamedTuple):
+    """How many rows each worker has, how long they are padded, and the index of this worker's first row."""
+
+    counts: list[int]
+    lengths: list[int]
+    first: int
+
+    def gather(self, own: Tensor) -> Tensor:
+        """All workers' [b, ...] as [B, ...], with gradients."""
+        everyone: Tensor = GatherRows.apply(own, self.counts)  # type: ignore[no-untyped-call]
+        return everyone
+
+
 class Gathered(NamedTuple):
-    """Rows of all workers: tokens [B, N, D], valid [B, N], and the index of this worker's first row."""
+    """Rows of all workers: tokens [B, N, D] and valid [B, N]."""
 
     tokens: Tensor
     valid: Tensor
-    first: int
 
 
 def is_distributed() -> bool:
@@ -41,27 +53,31 @@ class GatherRows(torch.autograd.Function):
         return total[first : first + ctx.counts[dist.get_rank()]], None
 
 
-def gather_rows(tokens: Tensor, valid: Tensor, may_pad: bool = True) -> Gathered:
-    """Gather tokens [b, N, D] and their masks [b, N]; b may differ from worker to worker, and N if `may_pad`.
+def all_rows(valid: Tensor, may_pad: bool = True) -> Rows:
+    """The rows of all workers, from each one's mask [b, N]; b may differ, and N if `may_pad`.
 
     Raises
     ------
     ValueError
         On every worker, if N differs and may not.
     """
-    shape = torch.tensor(tokens.shape[:2], device=tokens.device)
+    shape = torch.tensor(valid.shape, device=valid.device)
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
     dist.all_gather(shapes, shape)
     counts = [int(s[0]) for s in shapes]
     lengths = [int(s[1]) for s in shapes]
     if len(set(lengths)) > 1 and not may_pad:
         raise ValueError(f"without masking, padding counts: all workers must pad alike, not to {lengths}")
-    missing = max(lengths) - tokens.shape[1]
+    return Rows(counts, lengths, sum(counts[: dist.get_rank()]))
+
+
+def gather_rows(tokens: Tensor, valid: Tensor, may_pad: bool = True) -> Gathered:
+    """Gather tokens [b, N, D] and their masks [b, N], as `all_rows` allows."""
+    rows = all_rows(valid, may_pad)
+    missing = max(rows.lengths) - tokens.shape[1]
     tokens = functional.pad(tokens, (0, 0, 0, missing))
     mask = functional.pad(valid.to(torch.uint8), (0, missing))
-    everyone: Tensor = GatherRows.apply(tokens, counts)  # type: ignore[no-untyped-call]
-    masks: Tensor = GatherRows.apply(mask, counts)  # type: ignore[no-untyped-call]
-    return Gathered(everyone, masks.bool(), sum(counts[: dist.get_rank()]))
+    return Gathered(rows.gather(tokens), rows.gather(mask).bool())
 
 
 def global_loss(share: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cico_model.gathering import Gathered, gather_rows, global_loss, is_distributed
+from cico_model.gathering import all_rows, gather_rows, global_loss, is_distributed
 from cico_model.similarity import BOTH, TEMPERATURE, check_pair, directed_similarity, pooled
 
 DESIGNS = ("balance", "depart")
@@ -128,10 +128,11 @@ def distributed_retrieval_loss(
     """`retrieval_loss` of the batch that all workers hold together, each giving its rows and columns.
 
     Every worker calls it with its own pairs, of which there may be more or fewer than elsewhere. Each
-    computes its videos against all texts and its texts against all videos. The returned value is the whole
-    batch's loss, on every worker; its gradients, averaged over the workers (as DistributedDataParallel does),
-    are those of a single worker with the whole batch, `logit_scale` included. Without other workers it is
-    `retrieval_loss`. With `mask_padding=False` all workers must pad to the same lengths.
+    compares its videos with all texts, and gets the others' similarities [B, B]: no product is computed twice.
+    The returned value is the whole batch's loss, on every worker; its gradients, averaged over the workers
+    (as DistributedDataParallel does), are those of a single worker with the whole batch, `logit_scale`
+    included. Without other workers it is `retrieval_loss`. With `mask_padding=False` all workers must pad to
+    the same lengths.
     """
     if not is_distributed():
         return retrieval_loss(
@@ -150,13 +151,14 @@ def distributed_retrieval_loss(
     weights = coefficients(design, weight)
     check_pairs(video_tokens, text_tokens, text_tokens_augmented, text_valid_augmented)
     settings = (temperature, mask_padding)
-    videos = gather_rows(video_tokens, video_valid, may_pad=mask_padding)
+    videos = all_rows(video_valid, may_pad=mask_padding)
     own: list[tuple[Tensor, Tensor]] = [(text_tokens, text_valid)]
     if text_tokens_augmented is not None and text_valid_augmented is not None:
         own.append((text_tokens_augmented, text_valid_augmented))
-    texts: list[Gathered] = [gather_rows(*t, may_pad=mask_padding) for t in own]
-    rows = directions(video_tokens, video_valid, [(t.tokens, t.valid) for t in texts], settings)
-    columns = directions(videos.tokens, videos.valid, own, settings)
+    texts = [gather_rows(*t, may_pad=mask_padding) for t in own]
+    rows = directions(video_tokens, video_valid, texts, settings)
+    mine = slice(videos.first, videos.first + len(video_tokens))
+    columns = [videos.gather(similarities)[:, mine] for similarities in rows]
     scale = scale_of(logit_scale, rows[0])
     targets = videos.first + torch.arange(len(video_tokens), device=video_tokens.device)
     share = sum(
@@ -169,7 +171,7 @@ def distributed_retrieval_loss(
         )
     )
     assert isinstance(share, Tensor)
-    return global_loss(share / len(videos.tokens))
+    return global_loss(share / sum(videos.counts))
 
 
 def directions(

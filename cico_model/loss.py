@@ -128,7 +128,7 @@ def distributed_retrieval_loss(
     """`retrieval_loss` of the batch that all workers hold together, each giving its rows and columns.
 
     Every worker calls it with its own pairs, of which there may be more or fewer than elsewhere. Each
-    compares its videos with all texts, and gets the others' similarities [B, B]: no product is computed twice.
+    compares its videos with all texts and gets the others' similarities [B, B]: no product is made twice.
     The returned value is the whole batch's loss, on every worker; its gradients, averaged over the workers
     (as DistributedDataParallel does), are those of a single worker with the whole batch, `logit_scale`
     included. Without other workers it is `retrieval_loss`. With `mask_padding=False` all workers must pad to

@@ -122,6 +122,22 @@ def test_a_sentence_inside_a_long_video_plays_from_the_file_where_it_is_signed(
     picture(page, "inside")
 
 
+def test_a_file_that_breaks_off_is_looked_into_and_how_far_is_said(
+    page: Page, drawn: DrawnIndex, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.mp4"
+    torn.write_bytes(drawn.long.read_bytes()[: drawn.long.stat().st_size // 2])
+    with page.expect_response("**/v1/search/inside") as answered:
+        look_inside(page, drawn.sentences[7], torn)
+    read = answered.value.json()["read_seconds"]
+    said = page.locator("#inside-said")
+    expect(said).to_contain_text("the file can be read until 0:", timeout=PATIENCE_MS)
+    match = re.search(r"until 0:(\d\d\.\d) only$", said.inner_text())
+    assert match, said.inner_text()
+    assert float(match[1]) == pytest.approx(read, abs=0.06)
+    assert 1 < read < page.locator("#inside-video").evaluate("v => v.duration") - 1
+
+
 def test_what_can_not_be_looked_into_is_said_in_a_sentence(page: Page, tmp_path: Path) -> None:
     letter, large = tmp_path / "letter.mp4", tmp_path / "large.mp4"
     letter.write_text("dear sir")

@@ -13,7 +13,7 @@ from cico_model.checkpoint import import_sign_encoder, load_sign_encoder, save_s
 from cico_model.clips import window_starts, windows
 from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
 from cico_model.engines import supports_bfloat16
-from cico_model.inference import fold_batch_norm, optimize_for_inference
+from cico_model.inference import InferenceEncoder, fold_batch_norm, optimize_for_inference
 from cico_model.sign_encoder import SignEncoder, max_pool_same, pad_same
 
 MICRO = SignEncoderConfig("micro", 0.125, 32)
@@ -118,13 +118,19 @@ def test_float32_inference_is_exact_and_batches_of_any_size_agree(trained_encode
     assert torch.equal(fast(clips[34:]).embedding, output.embedding[34:])
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
-def test_windows_of_videos_share_layers_and_come_out_as_each_by_itself(
-    trained_encoder: SignEncoder, engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if engine == "torch":
+@pytest.fixture(params=["openvino", "torch"])
+def fast(
+    trained_encoder: SignEncoder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> InferenceEncoder:
+    """The encoder on each engine."""
+    if request.param == "torch":
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    fast = optimize_for_inference(trained_encoder, "float32", threads=1)
+    return optimize_for_inference(trained_encoder, "float32", threads=1)
+
+
+def test_windows_of_videos_share_layers_and_come_out_as_each_by_itself(
+    trained_encoder: SignEncoder, fast: InferenceEncoder
+) -> None:
     rng = np.random.default_rng(0)
     lengths = (57, 16, 40, 3, 90, 20)
     videos = [rng.integers(0, 256, (n, MICRO.resize, MICRO.resize, 3), dtype=np.uint8) for n in lengths]
@@ -146,13 +152,7 @@ def test_windows_of_videos_share_layers_and_come_out_as_each_by_itself(
     assert torch.equal(fast.encode(videos[4:5], starts[4:5])[0].logits, found[4].logits)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
-def test_threads_may_share_an_encoder(
-    trained_encoder: SignEncoder, engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if engine == "torch":
-        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    fast = optimize_for_inference(trained_encoder, "float32", threads=1)
+def test_threads_may_share_an_encoder(fast: InferenceEncoder) -> None:
     rng = np.random.default_rng(0)
     videos = [rng.integers(0, 256, (48, MICRO.resize, MICRO.resize, 3), dtype=np.uint8) for _ in range(12)]
     starts = window_starts(48)

@@ -11,7 +11,9 @@ from cico_platform.benchmarks.settings import BenchSettings, Task
 from cico_platform.benchmarks.training_sides import PAIRS
 
 SIDES = "cico_platform.benchmarks.training_sides"
-EPOCHS, QUICK_EPOCHS = 40, 4
+# By the size of the towers: a step of the small ones takes seven times as long.
+EPOCHS = {"tiny": 12, "small": 2}
+QUICK_EPOCHS = {"tiny": 4}
 BATCH = 64
 REPEATS = 3
 
@@ -22,10 +24,10 @@ def bench_training(settings: BenchSettings, say: Say) -> dict[str, Any]:
     Returns
     -------
     dict
-        `rows`: `plain-loop` (the same loop in one process without Ray, without checkpoints) and `two-workers`
-        (one worker of one thread on one core; two on two), with the `difference` of the losses; `machine`.
+        `rows`: by size of the towers, `plain-loop` (the same loop in one process without Ray, without
+        checkpoints) and `two-workers` (one worker of one thread on one core; two on two), with the
+        `difference` of the losses; `machine`.
     """
-    epochs = QUICK_EPOCHS if settings.quick else EPOCHS
     one: dict[str, Any] = {"workers": 1, "threads": 1, "cores": 1}
     two: dict[str, Any] = {"workers": 2, "threads": 1, "cores": 2}
     alone = {"threads": settings.threads}
@@ -35,15 +37,17 @@ def bench_training(settings: BenchSettings, say: Say) -> dict[str, Any]:
     }
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
-        for row, sides in comparisons.items():
-            say(f"{row}: {epochs} epochs of {PAIRS} pairs in batches of {BATCH}")
-            rows.append(_row(row, sides, epochs, Path(name), settings, say))
+        for size, epochs in (QUICK_EPOCHS if settings.quick else EPOCHS).items():
+            for row, sides in comparisons.items():
+                say(f"{row}-{size}: {epochs} epochs of {PAIRS} pairs in batches of {BATCH}")
+                rows.append(_row(f"{row}-{size}", sides, size, epochs, Path(name), settings, say))
     return {"rows": rows, "machine": describe_machine(settings.threads), "quick": settings.quick}
 
 
 def _row(
     name: str,
     sides: tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]],
+    size: str,
     epochs: int,
     folder: Path,
     settings: BenchSettings,
@@ -51,7 +55,7 @@ def _row(
 ) -> Row:
     tasks = []
     for side, (function, values) in zip(("plain", "ours"), sides, strict=True):
-        given = {**values, "epochs": epochs, "batch": BATCH}
+        given = {**values, "size": size, "epochs": epochs, "batch": BATCH}
         task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=given)
         tasks.append(Side(f"{name}-{side}", f"{SIDES}:{function}", task))
     found = interleave(tasks, settings.count(REPEATS), say)
@@ -61,7 +65,7 @@ def _row(
     pair = [(plain.outputs.get("loss"), ours.outputs.get("loss"))]
     return make_row(
         name,
-        f"{epochs} epochs of {PAIRS} pairs, batch {BATCH}",
+        f"{epochs} epochs of {PAIRS} pairs, batch {BATCH}, {size} towers",
         plain,
         ours,
         unit="pairs/s",

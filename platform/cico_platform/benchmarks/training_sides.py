@@ -69,7 +69,13 @@ def ray_train(task: Task, begin: Begin) -> Work:
 def _config(task: Task) -> dict[str, Any]:
     run = {"workers": task.values.get("workers", 1), "threads": task.values["threads"]}
     settings = RetrievalSettings.model_validate(
-        {"epochs": task.values["epochs"], "batch_size": task.values["batch"], "seed": task.seed, "run": run}
+        {
+            "size": task.values["size"],
+            "epochs": task.values["epochs"],
+            "batch_size": task.values["batch"],
+            "seed": task.seed,
+            "run": run,
+        }
     )
     pairs = drawn_pairs(task.seed)
     model = fresh_model(pairs, DIM, settings)

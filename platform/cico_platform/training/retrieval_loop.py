@@ -16,6 +16,7 @@ from cico_platform.pipelines.stored_features import pad_features
 from cico_platform.training.checkpoints import State
 from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
 from cico_platform.training.session import Session, Worker, fetched, takes_bfloat16, wrap
+from cico_platform.training.text_tokens import TextTokens
 
 MAX_GRAD_NORM = 1.0
 SMALLEST_SHARE = 4
@@ -39,6 +40,7 @@ class Training:
         )
         self.model = RetrievalModel(config["config"], config["tokenizer"])
         self.model.load_state_dict(weights)
+        self.tokens = TextTokens(self.model)
         self.model.to(self.place.device)
         # Two passes average the workers' gradients themselves.
         self.wrapped = self.model if self.settings.piece else wrap(self.model, self.place)
@@ -88,7 +90,7 @@ class Training:
             began = time.perf_counter()
             self.wrapped.train()
             lr = self.current_lr()
-            inputs = _inputs(self.model, self.train, batches[number], settings, epoch, self.place)
+            inputs = _inputs(self.tokens, self.train, batches[number], settings, epoch, self.place)
             self.losses.append(self.step(inputs))
             samples, seconds = samples + len(batches[number]), seconds + time.perf_counter() - began
             row = {
@@ -194,7 +196,7 @@ def _optimizer(model: RetrievalModel, settings: Any, steps: int) -> tuple[torch.
 
 
 def _inputs(
-    model: RetrievalModel, train: Pairs, batch: list[int], settings: Any, epoch: int, place: Worker
+    tokens: TextTokens, train: Pairs, batch: list[int], settings: Any, epoch: int, place: Worker
 ) -> tuple[Tensor, ...]:
     """This worker's part of a batch, augmented alike whatever the number of workers."""
     share = place.share(batch)
@@ -210,13 +212,11 @@ def _inputs(
             noise = torch.from_numpy(rng.standard_normal(own.shape, dtype=np.float32))
             features[row, :count] += settings.noise * own.std() * noise
     texts = [train.texts[train.owners[video]] for video in share]
-    tokens = model.tokenise(texts)
-    inputs = [features, valid, tokens.ids, tokens.valid]
+    inputs = [features, valid, *tokens.batch(texts)]
     if settings.augment:
         changed = [
             augment_text(text, rng, settings.augment_kind, settings.augment)
             for text, rng in zip(texts, rngs, strict=True)
         ]
-        augmented = model.tokenise(changed)
-        inputs += [augmented.ids, augmented.valid]
+        inputs += tokens.batch(changed)
     return tuple(tensor.to(place.device) for tensor in inputs)

@@ -17,6 +17,7 @@ from cico_platform.benchmarks.machine import describe_machine
 from cico_platform.benchmarks.rows import Row, make_row
 from cico_platform.benchmarks.services import RunningService, our_service, plain_service
 from cico_platform.benchmarks.settings import BenchSettings
+from cico_platform.benchmarks.soak import soak
 from cico_platform.errors import InputError
 from cico_platform.index.search import Searcher
 
@@ -67,6 +68,7 @@ def bench_serve(
     index: Path | None = None,
     seconds: float = 0.0,
     video_share: float = 0.0,
+    soak_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Put `cico serve` and a plain service on the same index under the same kinds of load, in turn.
 
@@ -81,12 +83,14 @@ def bench_serve(
         Of each load.
     video_share
         Share of the requests of the loads that search by a video.
+    soak_seconds
+        Then leave `cico serve` at 80% for so long, looking at its memory; 0 does not.
 
     Returns
     -------
     dict
         `rows`: `text` and `video` (capacity, searches/s), `overload` (p99 of what was accepted at 200%, in
-        seconds); each side's `loads`, with what was refused and lost; `machine`.
+        seconds); each side's `loads`, with what was refused and lost; `soak`, if asked for; `machine`.
 
     Raises
     ------
@@ -120,8 +124,13 @@ def bench_serve(
                 asyncio.run(_repeat(service, searches, seconds, sides[name], say))
         for name, service in services.items():
             sides[name].memory.append(service.memory_mib())
+        soaked = None
+        if soak_seconds:
+            rate = LOADS["80%"] * median(sides["ours"].text_rates)
+            soaked = asyncio.run(soak(services["ours"], searches.mixed, rate, soak_seconds, say))
     return {
         "rows": _rows(sides, size, seconds, video_share),
+        **({"soak": soaked} if soaked else {}),
         "machine": describe_machine(settings.threads),
         "quick": settings.quick,
     }

@@ -164,6 +164,9 @@ def serve(
     video_share: Annotated[
         float, typer.Option("--video-share", min=0, max=1, help="Share of the load that searches by video.")
     ] = 0.0,
+    soak: Annotated[
+        float, typer.Option(min=0, help="Seconds at 80% after all else, looking at the memory; 0: none.")
+    ] = 0.0,
     quick: Quick = False,
     repeats: Repeats = 0,
     threads: Threads = 0,
@@ -178,7 +181,7 @@ def serve(
     if index is None and not quick and demo.is_dir():
         index = demo
     settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
-    _finish("bench serve", bench_serve(settings, say, index, seconds, video_share), json)
+    _finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak), json)
 
 
 def _videos(videos: Path | None) -> Path | None:

@@ -11,7 +11,8 @@ from cico_platform.cli.bench import app
 
 @pytest.mark.slow
 def test_a_quick_run_gives_every_row_and_loses_nothing() -> None:
-    done = CliRunner().invoke(app, ["serve", "--quick", "--repeats", "1", "--video-share", "0.1", "--json"])
+    given = ["--repeats", "1", "--video-share", "0.1", "--soak", "5"]
+    done = CliRunner().invoke(app, ["serve", "--quick", *given, "--json"])
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     rows = {row["name"]: row for row in report["rows"]}
@@ -27,6 +28,8 @@ def test_a_quick_run_gives_every_row_and_loses_nothing() -> None:
             assert found["lost"] == found["failed"] == 0
             assert found["sent"] == found["accepted"] + found["refused"] > 0
     assert all(found["without_id"] == 0 for found in rows["overload"]["loads"]["ours"]["200%"])
+    assert len(report["soak"]["mib"]) == 1 + len(report["soak"]["loads"]) > 10
+    assert all(load["accepted"] > 0 == load["lost"] for load in report["soak"]["loads"])
 
 
 def test_an_index_that_is_not_there_is_told() -> None:

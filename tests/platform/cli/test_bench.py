@@ -145,3 +145,17 @@ def test_a_quick_run_of_the_pipeline_gives_every_row() -> None:
         assert "skipped" not in row
         assert row["ratio"] > 0
         assert row["difference"]["cosine"] >= 0.999
+
+
+@pytest.mark.slow
+def test_a_quick_run_of_training_gives_every_row_and_the_losses_of_the_plain_loop() -> None:
+    done = CliRunner().invoke(app, ["training", "--quick", "--repeats", "1", "--json"])
+    assert done.exit_code == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    rows = {row["name"]: row for row in report["rows"]}
+    assert list(rows) == ["plain-loop-tiny", "two-workers-tiny"]
+    for row in rows.values():
+        assert "skipped" not in row
+        assert row["ratio"] > 0
+    assert rows["plain-loop-tiny"]["difference"]["max_abs"] <= 1e-5
+    assert rows["two-workers-tiny"]["difference"]["cosine"] >= 0.999  # each worker draws its own dropout

@@ -1,47 +1,59 @@
 """What runs a network fast in one shape: torch, compiled on CUDA, or OpenVINO on a CPU."""
 
 import contextlib
+import copy
 import io
 import logging
-import platform
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from cico_model.sign_encoder import Classifier
 
 Network = Callable[[Tensor], tuple[Tensor, ...]]
 # Makes a network fast for inputs of one shape.
 Compile = Callable[[nn.Module, tuple[int, ...]], Network]
 
 
-def supports_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (avx512_bf16 or AMX)."""
-    if platform.machine() in {"x86_64", "AMD64"} and Path("/proc/cpuinfo").is_file():
-        flags = set(Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split())
-        return bool(flags & {"avx512_bf16", "amx_bf16"})
-    return False
-
-
 def torch_engine(device: torch.device, *, bfloat16: bool, compiled: bool) -> Compile:
-    """Networks in channels-last layout, under autocast for bfloat16."""
+    """Networks in channels-last layout; in bfloat16 but for the classifier, whose scores decide."""
 
     def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+        if bfloat16:
+            network = _in_bfloat16(network)
         run = torch.compile(network) if compiled else network
 
         @torch.inference_mode()
         def infer(rows: Tensor) -> tuple[Tensor, ...]:
-            rows = rows.to(device, memory_format=torch.channels_last_3d, non_blocking=True)
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            rows = rows.to(device, dtype, memory_format=torch.channels_last_3d, non_blocking=True)
+            with _exact(device, not bfloat16):
                 found = run(rows)
             return (found,) if isinstance(found, Tensor) else tuple(found)
 
         return infer
 
     return compile_network
+
+
+def _in_bfloat16(network: nn.Module) -> nn.Module:
+    """A copy: the parts of an encoder share its layers."""
+    network = copy.deepcopy(network).bfloat16()
+    for part in network.modules():
+        if isinstance(part, Classifier):
+            part.float()
+    return network
+
+
+def _exact(device: torch.device, wanted: bool) -> contextlib.AbstractContextManager[object]:
+    """Where float32 is meant: PyTorch lets convolutions on CUDA round their inputs to TF32 (10 bits)."""
+    if device.type != "cuda" or not wanted:
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def openvino_engine(*, bfloat16: bool, threads: int | None, calibration: Tensor | None) -> Compile:

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cico_model.clips import pad_frames, planes, windows
 from cico_model.config import WINDOW_FRAMES
-from cico_model.engines import Compile, Network, openvino_engine, supports_bfloat16, torch_engine
+from cico_model.engines import Compile, Network, openvino_engine, torch_engine
+from cico_model.packed_stem import Whole
+from cico_model.precision import supports_bfloat16
 from cico_model.shared_stem import SHARED_FRAMES, SHARED_WINDOWS, Body, SharedStem
 from cico_model.sign_encoder import SignEncoder, SignOutput, Unit
 
@@ -53,8 +56,8 @@ def optimize_for_inference(
     -------
     InferenceEncoder
         Called with clips [B, 3, 16, S, S], it gives what the network gives in evaluation mode; its `encode`
-        takes whole videos. On CUDA: bfloat16, channels-last, compiled. On a CPU: OpenVINO where it is
-        installed, else the folded network.
+        takes whole videos. On CUDA: bfloat16, channels-last, compiled, its first convolution on packed pixels
+        (see `cico_model.packed_stem`). On a CPU: OpenVINO where it is installed, else the folded network.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def optimize_for_inference(
             raise ValueError("int8 runs on a CPU with openvino and nncf installed; use bfloat16 here")
     if device.type == "cuda":
         compiled = torch_engine(device, bfloat16=precision != "float32", compiled=True)
-        return InferenceEncoder(folded, compiled, 64 if small else 16)
+        return InferenceEncoder(folded, compiled, 64 if small else 32, packed=True, device=device)
     if has_engine:
         # Small frames need company to keep the cores busy; large ones do alone, and waste no padding.
         ranges = calibration if precision == "int8" else None
@@ -107,13 +110,25 @@ class InferenceEncoder:
         Windows that are run together; a smaller batch is filled up with zeros.
     share
         Whether `encode` may compute the first layers of overlapping windows together.
+    packed
+        Whether windows that share nothing go through the first convolution on packed pixels.
+    device
+        Where videos are cut into windows.
     """
 
     def __init__(
-        self, encoder: SignEncoder, compile_network: Compile, batch_size: int, *, share: bool = True
+        self,
+        encoder: SignEncoder,
+        compile_network: Compile,
+        batch_size: int,
+        *,
+        share: bool = True,
+        packed: bool = False,
+        device: torch.device | None = None,
     ) -> None:
-        self.config, self.batch_size = encoder.config, batch_size
-        self.share = share and encoder.config.frame_size % 2 == 0
+        even = encoder.config.frame_size % 2 == 0
+        self.config, self.batch_size, self.device = encoder.config, batch_size, device
+        self.share, self.packed = share and even, packed and even
         self._encoder, self._compile = encoder, compile_network
         self._turn = threading.Lock()
 
@@ -168,7 +183,8 @@ class InferenceEncoder:
     @cached_property
     def _whole(self) -> Network:
         size = self.config.frame_size
-        return self._compile(self._encoder, (self.batch_size, 3, WINDOW_FRAMES, size, size))
+        network = Whole(self._encoder) if self.packed else self._encoder
+        return self._compile(network, (self.batch_size, 3, WINDOW_FRAMES, size, size))
 
     @cached_property
     def _stem(self) -> Network:
@@ -188,20 +204,16 @@ class InferenceEncoder:
             rows = [start - first for start in starts if first <= start < first + SHARED_WINDOWS]
             if not rows:
                 continue
-            values = planes(frames[first : first + SHARED_FRAMES], self.config)
+            values = planes(frames[first : first + SHARED_FRAMES], self.config, self.device)
             missing = SHARED_FRAMES - values.shape[1]
-            if missing:
-                values = np.concatenate(
-                    [values, np.zeros_like(values[:, :1]).repeat(missing, axis=1)], axis=1
-                )
-            (shared,) = self._stem(torch.from_numpy(values)[None])
+            (shared,) = self._stem(functional.pad(values, (0, 0, 0, 0, 0, missing))[None])
             yield shared if len(rows) == SHARED_WINDOWS else shared[rows]
 
     def _cuts(self, frames: NDArray[np.uint8], starts: Sequence[int]) -> Iterator[Tensor]:
         """The windows at these starts, a few at a time."""
         size = max(CUT_AT_ONCE, self.batch_size)
         for first in range(0, len(starts), size):
-            yield windows(frames, starts[first : first + size], self.config)
+            yield windows(frames, starts[first : first + size], self.config, self.device)
 
     def _in_order(self, output: SignOutput, wanted: list[int], chosen: Sequence[int]) -> SignOutput:
         if wanted == list(chosen):

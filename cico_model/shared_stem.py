@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cico_model.config import WINDOW_FRAMES
-from cico_model.sign_encoder import SignEncoder, SignOutput, max_pool_same
+from cico_model.packed_stem import FirstConvolution, pack_pixels
+from cico_model.sign_encoder import SignEncoder, SignOutput
 
 # Windows, starting on consecutive frames, that are computed together, and the frames that they see.
 SHARED_WINDOWS = 16
@@ -25,38 +26,16 @@ FRONT = (2, 7, 0)
 BEHIND = ((0, 6, 10), (0, 4, 12))
 
 
-class SharedStem(nn.Module):
-    """Frames [1, 3, 31, S, S] to what `SignEncoder.stem` gives for the 16 windows in them, [16, C, 8, h, w].
-
-    Parameters
-    ----------
-    encoder
-        In evaluation mode, its batch normalisation folded into the convolutions.
-    """
-
-    def __init__(self, encoder: SignEncoder) -> None:
-        super().__init__()
-        first = encoder.Conv3d_1a_7x7.conv3d
-        assert first.bias is not None, "batch normalisation must be folded"
-        # Every 2 x 2 pixels as channels: 7 x 7 taps of stride 2 on 3 channels are 4 x 4 of stride 1 on 12,
-        # which vector units multiply better.
-        taps = functional.pad(first.weight.detach(), (0, 1, 0, 1))
-        outputs, channels, depth = taps.shape[:3]
-        taps = taps.view(outputs, channels, depth, 4, 2, 4, 2).permute(0, 1, 4, 6, 2, 3, 5)
-        self.taps = nn.Parameter(taps.reshape(outputs, 4 * channels, depth, 4, 4).contiguous(), False)
-        self.bias = nn.Parameter(first.bias.detach().clone(), False)
-        self.after = encoder.Conv3d_2b_1x1
+class SharedStem(FirstConvolution):
+    """Frames [1, 3, 31, S, S] to what `SignEncoder.stem` gives for their 16 windows, [16, C, 8, h, w]."""
 
     def forward(self, frames: Tensor) -> Tensor:
         """The 16 windows' inputs of `SignEncoder.body`."""
-        _, channels, count, height, width = frames.shape
-        x = frames.view(1, channels, count, height // 2, 2, width // 2, 2).permute(0, 1, 4, 6, 2, 3, 5)
-        x = x.reshape(1, 4 * channels, count, height // 2, width // 2)
-        x = functional.pad(x, (1, 2, 1, 2))
+        x = pack_pixels(frames)
         shared = SHARED_WINDOWS + 2 * (FULL_TO - FULL_FROM - 1)
         parts = [self._convolve(x, (0, 7, 0), shared)]
         parts += [self._convolve(x, end, SHARED_WINDOWS) for end in (FRONT, *BEHIND)]
-        y = self.after(max_pool_same(functional.relu(torch.cat(parts, dim=2)), (1, 3, 3), (1, 2, 2)))
+        y = self.finish(torch.cat(parts, dim=2))
         full, front, *behind = torch.split(y, [part.shape[2] for part in parts], dim=2)
         inner = [full[:, :, 2 * t : 2 * t + SHARED_WINDOWS] for t in range(FULL_TO - FULL_FROM)]
         return torch.stack([front, *inner, *behind], dim=3)[0].transpose(0, 1)

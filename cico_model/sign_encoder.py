@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
+from cico_model.precision import full_precision
 
 # Output channels of the branches of each Inception block: 1x1x1; reduce, 3x3x3; reduce, 3x3x3; pool, 1x1x1.
 BLOCKS: dict[str, tuple[int, int, int, int, int, int]] = {
@@ -68,11 +69,15 @@ class Unit(nn.Module):
         super().__init__()
         self.kernel: Size3 = (size, size, size)
         self.stride: Size3 = (stride, stride, stride)
-        self.conv3d = nn.Conv3d(inputs, outputs, self.kernel, stride=self.stride, bias=False)
+        # At stride 1 as much is padded before as behind: the convolution does that itself, without a copy.
+        self.even = stride == 1
+        padding = size // 2 if self.even else 0
+        self.conv3d = nn.Conv3d(inputs, outputs, self.kernel, self.stride, padding, bias=False)
         self.bn = nn.BatchNorm3d(outputs, eps=1e-3, momentum=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.bn(self.conv3d(pad_same(x, self.kernel, self.stride))), inplace=True)
+        padded = x if self.even else pad_same(x, self.kernel, self.stride)
+        return functional.relu(self.bn(self.conv3d(padded)), inplace=True)
 
 
 class Inception(nn.Module):
@@ -157,13 +162,14 @@ class SignEncoder(nn.Module):
             elif name == "Mixed_5b":
                 x = max_pool_same(x, (2, 2, 2), (2, 2, 2))
             x = self.get_submodule(name)(x)
-        # avg_pool3d has no bfloat16 kernel on the CPU; the mean is the same number.
-        pooled: Tensor = x.mean(dim=(2, 3, 4), keepdim=True)
+        # avg_pool3d has no bfloat16 kernel on the CPU; the mean is the same number, and not rounded to it.
+        pooled: Tensor = full_precision(x).mean(dim=(2, 3, 4), keepdim=True)
         return pooled
 
     def head(self, pooled: Tensor) -> SignOutput:
         """Pooled features to class scores and features, float32."""
-        return SignOutput(self.logits(self.dropout(pooled)).float(), pooled.flatten(1).float())
+        scores = self.logits(self.dropout(pooled).to(self.logits.conv3d.weight.dtype))
+        return SignOutput(scores.float(), pooled.flatten(1).float())
 
     def forward(self, clips: Tensor) -> SignOutput:
         """Score windows.

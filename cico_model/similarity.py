@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cico_model.checks import check_tokens
+from cico_model.precision import full_precision
 from cico_model.tiles import TILE_TOKENS, TiledSimilarity, make_groups
 
 TEMPERATURE = 0.07
@@ -152,11 +153,6 @@ def check_pair(video_tokens: Tensor, text_tokens: Tensor, video_valid: Tensor, t
     if video_tokens.shape[2] != text_tokens.shape[2]:
         widths = f"{video_tokens.shape[2]} and {text_tokens.shape[2]}"
         raise ValueError(f"video and text tokens must be equally wide, not {widths}")
-
-
-def full_precision(tokens: Tensor) -> Tensor:
-    """float64 stays, anything else becomes float32."""
-    return tokens if tokens.dtype == torch.float64 else tokens.float()
 
 
 def unit_tokens(tokens: Tensor, valid: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from settled_encoder import settled_encoder
 
 from cico_model.checkpoint import save_sign_encoder
+from cico_model.clips import windows
 from cico_model.config import SignEncoderConfig
-from cico_model.sign_encoder import SignEncoder
 from cico_platform.corpus.manifest import Clip, Split, write_manifest
 
 SIZE, FPS, SIGN_FRAMES = 64, 25, 18
@@ -83,8 +84,9 @@ def write_corpus(folder: Path, train: int = 12, damaged: bool = True) -> Path:
 
 def write_encoder(folder: Path, seed: int = 0, favourite: str | None = None) -> Path:
     """An untrained sign encoder; it can be made to see one sign everywhere."""
-    torch.manual_seed(seed)
-    encoder = SignEncoder(len(LABELS), MICRO)
+    films = [film(LABELS, number)[:, ::2, ::2] for number in range(4)]
+    seen = torch.cat([windows(frames, range(0, 50, 8), MICRO) for frames in films])
+    encoder = settled_encoder(len(LABELS), MICRO, seen, seed)
     if favourite is not None:
         with torch.no_grad():
             encoder.logits.conv3d.weight.zero_()

@@ -49,6 +49,14 @@ def connect(address: str | None = None, **options: Any) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
+def given_device() -> str:
+    """ "cuda" in an actor that Ray gave a GPU, else "cpu"."""
+    import ray
+    import torch
+
+    return "cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu"
+
+
 def node_cores() -> list[int]:
     """Cores of each node that takes work; a head that was given no CPUs takes none.
 

@@ -13,7 +13,7 @@ from cico_model.checkpoint import read_config
 from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
-from cico_platform.cluster import connect
+from cico_platform.cluster import connect, given_device
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_books
@@ -186,7 +186,7 @@ class VideoEmbedder:
 
     def __init__(self, model: str, mix: Mix, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.device = "cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu"
+        self.device = given_device()
         self.model = load_retrieval_model(on_this_machine(model)).to(self.device)
         self.mix = mix
 

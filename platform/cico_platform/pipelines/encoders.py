@@ -16,7 +16,7 @@ from cico_model.clips import select_windows, window_starts, windows
 from cico_model.config import SignEncoderConfig
 from cico_model.inference import optimize_for_inference
 from cico_model.sign_encoder import SignOutput
-from cico_platform.cluster import node_cores, threads_each
+from cico_platform.cluster import given_device, node_cores, threads_each
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows
@@ -84,6 +84,8 @@ class SignEncoders:
         Encode at most so many windows of a clip, spread evenly; all of them if None.
     calibration
         For int8.
+    device
+        Where the networks run; by default on the GPU that Ray gives the actor, if it does.
     """
 
     def __init__(
@@ -94,16 +96,17 @@ class SignEncoders:
         schema: pa.Schema,
         limit: int | None = None,
         calibration: torch.Tensor | None = None,
+        device: str | None = None,
     ) -> None:
         torch.set_num_threads(settings.threads)
-        self.cuda = torch.cuda.is_available() and bool(ray.get_gpu_ids())
+        device = device or given_device()
         self.settings, self.limit = settings, limit
         self.describe, self.schema = describe, schema
         loaded = [load_sign_encoder(on_this_machine(folder))[0] for folder in folders]
         self.config = loaded[0].config
         self.encoders = [
             optimize_for_inference(
-                encoder.cuda() if self.cuda else encoder,
+                encoder.to(device),
                 settings.precision,
                 calibration,
                 threads=settings.threads,

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from cico_model.engines import supports_bfloat16
+from cico_model.precision import supports_bfloat16
 from cico_platform.errors import CicoError
 from cico_platform.training.checkpoints import CheckpointStore, State
 

@@ -9,7 +9,7 @@ from tiny_corpus import write_encoder
 
 from cico_model import CorpusTokenizer, RetrievalModel, load_sign_encoder, save_retrieval_model
 from cico_model.config import TOWERS
-from cico_model.engines import supports_bfloat16
+from cico_model.precision import supports_bfloat16
 from cico_platform.benchmarks.precision import PRECISIONS, bench_precision
 from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.corpus.manifest import Corpus
@@ -42,7 +42,7 @@ def test_each_precision_is_compared_with_float32(finished_demo: Path) -> None:
     assert exact["difference"]["max_abs"] == 0
     assert exact["labels"]["agreement"] in (100.0, None)
     assert exact["retrieval"]["change"] == {"t2v_R@1": 0.0, "v2t_R@1": 0.0}
-    assert 0.9 < lower["difference"]["cosine"] < 1
+    assert 0.5 < lower["difference"]["cosine"] < 1  # drawn weights blow int8's steps up, trained ones do not
     half = rows["bfloat16"]["difference"]["max_abs"]
     assert lower["difference"]["max_abs"] > half
     assert (half > 0) == supports_bfloat16()  # a processor without it computes in float32 instead

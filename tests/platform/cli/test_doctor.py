@@ -43,7 +43,7 @@ def test_versions_are_those_that_are_installed() -> None:
 
 
 def test_precision_agrees_with_the_encoder() -> None:
-    from cico_model.engines import supports_bfloat16
+    from cico_model.precision import supports_bfloat16
 
     assert (processor().details["auto_precision"] == "bfloat16") == supports_bfloat16()
 

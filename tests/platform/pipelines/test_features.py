@@ -71,7 +71,8 @@ def test_the_features_are_those_of_the_selected_windows_of_each_encoder(
         assert found.window_starts[0].tolist() == starts
         with torch.inference_mode():
             wanted = load_sign_encoder(encoder)[0](windows(frames, starts, MICRO)).embedding
-        np.testing.assert_allclose(found.values[0].astype(np.float32), wanted.numpy(), rtol=2e-3, atol=1e-5)
+        bound = 1e-4 * float(wanted.abs().max())  # float32's rounding; the rest is that of half precision
+        np.testing.assert_allclose(found.values[0].astype(np.float32), wanted.numpy(), rtol=2e-3, atol=bound)
 
 
 def test_alpha_is_the_first_encoders_share(extracted: tuple[Path, Summary]) -> None:

@@ -111,8 +111,10 @@ class PlainI3D(nn.Module):
 @torch.no_grad()
 def encode(network: PlainI3D, clips: Tensor) -> tuple[Tensor, Tensor]:
     """Windows [W, 3, 16, S, S] to class scores [W, C] and features [W, F], a few at a time."""
-    outputs = [network(batch) for batch in clips.split(BATCH)]
-    return torch.cat([scores for scores, _ in outputs]), torch.cat([features for _, features in outputs])
+    device = network.Conv3d_1a_7x7.conv3d.weight.device
+    outputs = [network(batch.to(device)) for batch in clips.split(BATCH)]
+    scores, features = (torch.cat(values).cpu() for values in zip(*outputs, strict=True))
+    return scores, features
 
 
 def read_video(path: str, size: int) -> Tensor:

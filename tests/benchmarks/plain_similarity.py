@@ -46,7 +46,7 @@ def retrieval_loss(
     """The `balance` loss of a batch whose i-th video says its i-th text."""
     v2t, t2v = similarity(video_tokens, text_tokens, video_valid, text_valid)
     v2t, t2v = v2t * logit_scale.exp(), t2v * logit_scale.exp()
-    targets = torch.arange(len(v2t))
+    targets = torch.arange(len(v2t), device=v2t.device)
     video_side = weight * functional.cross_entropy(v2t, targets)
     video_side = video_side + (1 - weight) * functional.cross_entropy(v2t.T, targets)
     text_side = weight * functional.cross_entropy(t2v.T, targets)

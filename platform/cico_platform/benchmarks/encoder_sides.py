@@ -39,16 +39,47 @@ def our_windows(task: Task, begin: Begin) -> Work:
     precision = task.values["precision"]
     if precision == "int8":
         import nncf  # noqa: F401  (a library, not this side's memory)
-    import openvino  # noqa: F401
-
+    _load_engine(task)
     clips = _clips(task, "clips")
     calibration = _clips(task, "calibration") if precision == "int8" else None
     begin()
     encoder, _ = load_sign_encoder(task.folder / "encoder")
-    fast = optimize_for_inference(encoder, precision, calibration, threads=task.threads)
+    fast = optimize_for_inference(encoder.to(task.device), precision, calibration, threads=task.threads)
 
     def run() -> Outputs:
         output = fast(clips)
+        return {"logits": output.logits.numpy(), "embedding": output.embedding.numpy()}
+
+    return Work(run, run)
+
+
+def plain_frames(task: Task, begin: Begin) -> Work:
+    """Every window of a video that is decoded already, the plain way."""
+    module = load_plain("plain_sign_encoder")
+    video = module.read_video(str(task.folder / "video.mp4"), task.values["resize"])
+    begin()
+    network, size = _plain_network(module, task), task.values["frame_size"]
+
+    def run() -> Outputs:
+        scores, features = module.encode(network, module.every_window(video, size))
+        return {"logits": scores.numpy(), "embedding": features.numpy()}
+
+    return Work(run, run)
+
+
+def our_frames(task: Task, begin: Begin) -> Work:
+    """Every window of a video that is decoded already, by `InferenceEncoder.encode`."""
+    from cico_model.clips import window_starts
+    from cico_platform.corpus.video import decode_clip
+
+    _load_engine(task)
+    frames = decode_clip(task.folder / "video.mp4", size=task.values["resize"]).frames
+    begin()
+    encoder, _ = load_sign_encoder(task.folder / "encoder")
+    fast = optimize_for_inference(encoder.to(task.device), "bfloat16", threads=task.threads)
+
+    def run() -> Outputs:
+        (output,) = fast.encode([frames], [window_starts(len(frames))])
         return {"logits": output.logits.numpy(), "embedding": output.embedding.numpy()}
 
     return Work(run, run)
@@ -83,7 +114,7 @@ def our_features(task: Task, begin: Begin) -> Work:
         pq.write_table(table, task.folder / "features.parquet")
         return {"starts": np.asarray(starts), "embedding": values.astype(np.float32)}
 
-    return Work(run, lambda: encoders.encoders[0](_clips(task, "clips")[:1]))
+    return Work(run, lambda: _warm_up(encoders, sparse=True))
 
 
 def our_mining(task: Task, begin: Begin) -> Work:
@@ -107,7 +138,7 @@ def our_mining(task: Task, begin: Begin) -> Work:
             "embedding": output.embedding.numpy(),
         }
 
-    return Work(run, lambda: encoders.encoders[0](_clips(task, "clips")[:1]))
+    return Work(run, lambda: _warm_up(encoders, sparse=False))
 
 
 def _clips(task: Task, name: str) -> Tensor:
@@ -119,20 +150,39 @@ def _plain_network(module: Any, task: Task) -> Any:
     classes = len(state["logits.conv3d.bias"])
     network = module.PlainI3D(classes, task.values["width"], task.values["frame_size"])
     network.load_state_dict(state)
-    return network.eval()
+    return network.eval().to(task.device)
 
 
 def _actor(task: Task, begin: Begin, limit: int | None) -> Any:
     """The pipelines' encoder, without Ray around it."""
-    import openvino  # noqa: F401
+    _load_engine(task)
 
     from cico_platform.pipelines.encoders import EncodingSettings, SignEncoders
 
     begin()
     settings = EncodingSettings(precision="bfloat16", threads=task.threads)
     return SignEncoders(
-        [str(task.folder / "encoder")], settings, lambda row, _: row, pa.schema([]), limit=limit
+        [str(task.folder / "encoder")],
+        settings,
+        lambda row, _: row,
+        pa.schema([]),
+        limit=limit,
+        device=task.device,
     )
+
+
+def _warm_up(encoders: Any, sparse: bool) -> None:
+    """Windows that lie apart, or close together, are encoded each in its own way: compile it."""
+    frames = np.zeros((48, encoders.config.resize, encoders.config.resize, 3), np.uint8)
+    encoders.encode([frames], [[0] if sparse else list(range(32))])
+
+
+def _load_engine(task: Task) -> None:
+    """What is a library, not this side's memory."""
+    if task.device == "cpu":
+        import openvino  # noqa: F401
+    else:
+        torch.zeros(1, device=task.device)
 
 
 def _encode(encoders: Any, video: Path) -> tuple[list[int], Any]:

@@ -54,7 +54,7 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, "OMP_NUM_THREADS": str(side.task.threads)},
+                env={**os.environ, "OMP_NUM_THREADS": str(side.task.threads), **_hidden(side.task.device)},
             )
 
     def close(self) -> None:
@@ -138,6 +138,11 @@ def interleave(sides: Sequence[Side], repeats: int, say: Say) -> dict[str, Measu
             if process.result.failure:
                 say(f"  {process.side.name}: {process.result.failure}")
         return {process.side.name: process.result for process in running}
+
+
+def _hidden(device: str) -> dict[str, str]:
+    """A side on the CPU sees no GPU: Ray would give its workers one."""
+    return {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
 
 
 def clear_outputs(folder: Path) -> None:

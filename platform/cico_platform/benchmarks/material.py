@@ -69,7 +69,8 @@ def prepare_material(folder: Path, settings: BenchSettings) -> Material:
     frames = np.pad(frames, ((0, 0), (0, odd), (0, odd), (0, 0)), "edge")
     write_video(folder / "video.mp4", frames, FPS, crf=16)
     clips = {"clips": measured, "calibration": calibrating}
-    cut = {name: torch.cat([_inner_windows(v, config) for v in chosen]) for name, chosen in clips.items()}
+    each = 16 if settings.device == "cuda" else 4 if config.frame_size <= SMALL_FRAME else 1
+    cut = {n: torch.cat([_inner_windows(v, each, config) for v in chosen]) for n, chosen in clips.items()}
     for name, values in cut.items():
         np.save(folder / f"{name}.npy", values.numpy())
     save_sign_encoder(folder / "encoder", encoder, labels)
@@ -157,8 +158,7 @@ def _encoder(settings: BenchSettings) -> tuple[SignEncoder, list[str]]:
         raise InputError(f"{error}; a sign encoder comes from 'cico train sign-encoder'") from error
 
 
-def _inner_windows(frames: Frames, config: SignEncoderConfig) -> torch.Tensor:
-    """The middle window; of small frames four, spread over the video, for a small network wants more work."""
+def _inner_windows(frames: Frames, count: int, config: SignEncoderConfig) -> torch.Tensor:
+    """The middle window, or several, spread over the video: a small network, or a GPU, wants more work."""
     starts = window_starts(len(frames))
-    count = 4 if config.frame_size <= SMALL_FRAME else 1
     return windows(frames, [starts[len(starts) * (2 * i + 1) // (2 * count)] for i in range(count)], config)

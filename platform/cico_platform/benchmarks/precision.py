@@ -104,7 +104,7 @@ def _encoders(
     folders: Sequence[str], encoding: EncodingSettings, calibration: torch.Tensor | None
 ) -> SignEncoders:
     """The pipelines' encoder, without Ray around it."""
-    return SignEncoders(folders, encoding, lambda row, _: row, pa.schema([]), MAX_WINDOWS, calibration)
+    return SignEncoders(folders, encoding, lambda row, _: row, pa.schema([]), MAX_WINDOWS, calibration, "cpu")
 
 
 def _encode(

@@ -21,7 +21,7 @@ from cico_platform.benchmarks.search_material import (
     write_queries,
 )
 from cico_platform.benchmarks.search_sides import INDEX, build_index, disk_bytes
-from cico_platform.benchmarks.settings import BenchSettings, Task
+from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.benchmarks.token_storages import compare_storages
 from cico_platform.index.ranking import Stages
 
@@ -113,7 +113,7 @@ def _row(
     material = read_material(folder, demo.model.config.embed_dim)
     seconds = build_index(material, folder, say)
     values = {"config": asdict(demo.model.config), "stages": asdict(stages)}
-    task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=values)
+    task = settings.task(folder, **values)
     sides = [
         Side(f"search-{size}-{way}", f"{SIDES}:{function}", task)
         for way, function in (("plain", "exhaustive"), ("ours", "staged"))

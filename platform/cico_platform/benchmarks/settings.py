@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from cico_platform.settings import Settings
+
+Device = Literal["cpu", "cuda"]
 
 
 def usable_cores() -> int:
@@ -37,6 +39,8 @@ class BenchSettings(Settings):
         Folder of real sign videos to cut clips from; drawn ones without it.
     encoder
         Checkpoint of the sign encoder to measure; one of the paper's size with drawn weights without it.
+    device
+        Where both sides compute: "cpu" or "cuda".
     """
 
     quick: bool = False
@@ -45,6 +49,11 @@ class BenchSettings(Settings):
     seed: int = 0
     videos: Path | None = None
     encoder: Path | None = None
+    device: Device = "cpu"
+
+    def task(self, folder: Path, **values: Any) -> "Task":
+        """What a side of this run is given."""
+        return Task(folder=folder, threads=self.threads, seed=self.seed, device=self.device, values=values)
 
     def count(self, usual: int) -> int:
         """Repeats of a side that is usually repeated so often."""
@@ -62,6 +71,8 @@ class Task(Settings):
         CPU threads.
     seed
         Of drawn inputs.
+    device
+        Where it computes.
     values
         What this side must know besides.
     """
@@ -69,4 +80,5 @@ class Task(Settings):
     folder: Path
     threads: int
     seed: int
+    device: Device = "cpu"
     values: dict[str, Any] = Field(default_factory=dict)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from cico_platform.benchmarks.settings import Task
 
-Outputs = Mapping[str, NDArray[Any]]
+Outputs = Mapping[str, NDArray[Any] | torch.Tensor]
 MIB = 1 << 20
 
 
@@ -31,7 +31,8 @@ MIB = 1 << 20
 class Work:
     """What is measured: `run` is one repeat; `warm_up`, before the first, may be shorter.
 
-    A repeat takes as long as `run` does, or what its output `seconds` says.
+    A repeat takes as long as `run` does, or what its output `seconds` says. Tensors that it returns are
+    fetched from their device afterwards.
     """
 
     run: Callable[[], Outputs]
@@ -43,21 +44,32 @@ Prepare = Callable[[Task, Callable[[], None]], Work]
 
 
 class Memory:
-    """Resident memory of this process: what there was when the work began, and the peak since."""
+    """Memory of this process: what there was when the work began, and the peak since.
 
-    def __init__(self) -> None:
-        self.began = 0
+    On a CPU it is the resident memory, on a GPU what PyTorch has taken there.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.began, self.cuda = 0, device == "cuda"
 
     def begin(self) -> None:
         """From here on memory counts as the side's own."""
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+            self.began = torch.cuda.memory_allocated()
+            return
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
         self.began = _status("VmRSS") or _peak()
 
     def report(self) -> dict[str, float]:
         """MiB: `extra` beyond libraries and inputs, and `peak` in all."""
-        peak = _status("VmHWM") or _peak()
+        peak = torch.cuda.max_memory_allocated() if self.cuda else _status("VmHWM") or _peak()
         return {"extra": round(max(0, peak - self.began) / MIB, 1), "peak": round(peak / MIB, 1)}
+
+
+def _fetched(values: NDArray[Any] | torch.Tensor) -> NDArray[Any]:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
 
 
 def _status(name: str) -> int:
@@ -88,7 +100,7 @@ def main(target: str, outputs_file: str) -> None:
     torch.set_num_threads(task.threads)
     module, _, function = target.partition(":")
     prepare: Prepare = getattr(importlib.import_module(module), function)
-    memory = Memory()
+    memory = Memory(task.device)
     try:
         work = prepare(task, memory.begin)
         work.warm_up()
@@ -99,10 +111,12 @@ def main(target: str, outputs_file: str) -> None:
                 break
             began = time.perf_counter()
             outputs = work.run()
+            if task.device == "cuda":
+                torch.cuda.synchronize()
             seconds = time.perf_counter() - began
             answer(seconds=float(outputs["seconds"]) if "seconds" in outputs else seconds)
         answer(memory=memory.report())
-        arrays: dict[str, Any] = dict(outputs)
+        arrays: dict[str, Any] = {name: _fetched(values) for name, values in outputs.items()}
         np.savez(outputs_file, **arrays)
         answer(written=True)
     except Exception as error:  # the parent tells it as the row's reason

@@ -12,7 +12,7 @@ from cico_platform.benchmarks.plain import checkout
 from cico_platform.benchmarks.rows import Row, compare, make_row
 from cico_platform.benchmarks.settings import BenchSettings, Task
 
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = {"cpu": ("float32", "bfloat16", "int8"), "cuda": ("float32", "bfloat16")}
 WINDOW_REPEATS = 7
 VIDEO_REPEATS = 3
 SIDES = "cico_platform.benchmarks.encoder_sides"
@@ -24,8 +24,8 @@ def bench_sign_encoder(settings: BenchSettings, say: Say) -> dict[str, Any]:
     Returns
     -------
     dict
-        `rows`: `float32`, `bfloat16`, `int8` (windows/s), `features-175`, `mining-175` (seconds a video, from
-        file to result); `machine`; `input`.
+        `rows`: `float32`, `bfloat16`, on a CPU `int8` and on a GPU `frames-175` (windows/s); `features-175`,
+        `mining-175` (seconds a video, from file to result); `machine`; `input`.
 
     Raises
     ------
@@ -37,10 +37,13 @@ def bench_sign_encoder(settings: BenchSettings, say: Say) -> dict[str, Any]:
         folder = Path(name)
         say("making the network, the windows and the video ...")
         material = prepare_material(folder, settings)
-        rows = [*_windows(folder, material, settings, say), *_video(folder, material, settings, say)]
+        rows = _windows(folder, material, settings, say)
+        if settings.device == "cuda":
+            rows.append(_frames(folder, material, settings, say))
+        rows += _video(folder, material, settings, say)
     return {
         "rows": rows,
-        "machine": describe_machine(settings.threads),
+        "machine": describe_machine(settings.threads, settings.device),
         "input": material.source,
         "quick": settings.quick,
     }
@@ -49,14 +52,14 @@ def bench_sign_encoder(settings: BenchSettings, say: Say) -> dict[str, Any]:
 def _task(folder: Path, material: Material, settings: BenchSettings, **values: Any) -> Task:
     config = material.config
     known = {"width": config.width, "frame_size": config.frame_size, "resize": config.resize}
-    return Task(folder=folder, threads=settings.threads, seed=settings.seed, values={**known, **values})
+    return settings.task(folder, **known, **values)
 
 
 def _windows(folder: Path, material: Material, settings: BenchSettings, say: Say) -> list[Row]:
-    count = material.windows
-    say(f"windows: plain and {', '.join(PRECISIONS)}, {count} windows a repeat")
+    count, precisions = material.windows, PRECISIONS[settings.device]
+    say(f"windows: plain and {', '.join(precisions)}, {count} windows a repeat")
     sides = [Side("plain", f"{SIDES}:plain_windows", _task(folder, material, settings))]
-    for precision in PRECISIONS:
+    for precision in precisions:
         task = _task(folder, material, settings, precision=precision)
         sides.append(Side(precision, f"{SIDES}:our_windows", task))
     found = interleave(sides, settings.count(WINDOW_REPEATS), say)
@@ -71,8 +74,30 @@ def _windows(folder: Path, material: Material, settings: BenchSettings, say: Say
             amounts=(count, count),
             difference=partial(_difference, found["plain"], found[name]),
         )
-        for name in PRECISIONS
+        for name in precisions
     ]
+
+
+def _frames(folder: Path, material: Material, settings: BenchSettings, say: Say) -> Row:
+    """Where a GPU computes, decoding takes longer: what it does with frames that are there."""
+    say(f"all windows of {VIDEO_FRAMES} decoded frames: plain, ours")
+    task = _task(folder, material, settings)
+    sides = [
+        Side("plain-frames", f"{SIDES}:plain_frames", task),
+        Side("frames-175", f"{SIDES}:our_frames", task),
+    ]
+    found = interleave(sides, settings.count(WINDOW_REPEATS), say)
+    plain, ours = found["plain-frames"], found["frames-175"]
+    count = _count(plain)
+    return make_row(
+        "frames-175",
+        f"all {count} windows of {VIDEO_FRAMES} decoded frames, bfloat16",
+        plain,
+        ours,
+        unit="windows/s",
+        amounts=(count, count),
+        difference=partial(_difference, plain, ours),
+    )
 
 
 def _video(folder: Path, material: Material, settings: BenchSettings, say: Say) -> list[Row]:

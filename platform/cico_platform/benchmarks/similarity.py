@@ -49,7 +49,7 @@ def bench_similarity(settings: BenchSettings, say: Say) -> dict[str, Any]:
         step = _two_passes(sizes, folder, settings, say)
     return {
         "rows": [small, large, scoring, step],
-        "machine": describe_machine(settings.threads),
+        "machine": describe_machine(settings.threads, settings.device),
         "quick": settings.quick,
     }
 
@@ -65,9 +65,9 @@ def _training(
 ) -> Row:
     say(f"{name}: forward and backward of {batch} pairs")
     values = {"batch": batch, "width": sizes["width"]}
-    task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=values)
+    task = settings.task(folder, **values)
     sides = [Side("plain", f"{SIDES}:plain_training", task), Side("ours", f"{SIDES}:our_training", task)]
-    free = free_bytes() / GIB
+    free = free_bytes(settings.device) / GIB
     unable = ""
     if plain_needs > MOST_OF_MEMORY * free:
         unable = f"would need about {plain_needs:.1f} GiB, {free:.1f} GiB are free"
@@ -84,7 +84,7 @@ def _scoring(sizes: dict[str, int], folder: Path, settings: BenchSettings, say: 
     videos, texts, part = sizes["videos"], sizes["texts"], sizes["part"]
     say(f"scoring: {texts} texts with {videos} videos (the plain way, and the bare products: {part} videos)")
     values = {"videos": videos, "texts": texts, "part": part, "width": sizes["width"]}
-    task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=values)
+    task = settings.task(folder, **values)
     names = {"plain": "plain_scoring", "products": "bare_products", "ours": "our_scoring"}
     sides = [Side(name, f"{SIDES}:{function}", task) for name, function in names.items()]
     found = interleave(sides, settings.count(SCORING_REPEATS), say)
@@ -108,7 +108,7 @@ def _two_passes(sizes: dict[str, int], folder: Path, settings: BenchSettings, sa
     batch, piece, towers = sizes["large"], sizes["piece"], "tiny" if settings.quick else "small"
     say(f"two-pass-512: gradients of the towers for {batch} pairs, ours {piece} pairs at a time")
     values = {"batch": batch, "piece": piece, "towers": towers}
-    task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=values)
+    task = settings.task(folder, **values)
     sides = [Side("plain", f"{STEP_SIDES}:plain_step", task), Side("ours", f"{STEP_SIDES}:our_step", task)]
     found = interleave(sides, settings.count(LARGE_REPEATS), say)
     plain, ours = found["plain"], found["ours"]

@@ -1,7 +1,6 @@
 """The sides of `cico bench similarity`; each runs in a process of its own."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,37 +32,39 @@ def our_training(task: Task, begin: Begin) -> Work:
 
 def plain_scoring(task: Task, begin: Begin) -> Work:
     """Scores of the first `part` videos with all texts, in blocks, the plain way."""
-    module, tokens = load_plain("plain_similarity"), _part(draw_test_set(task), task.values["part"])
+    module = load_plain("plain_similarity")
+    tokens = _there(_part(draw_test_set(task), task.values["part"]), task)
     begin()
     return Work(
-        lambda: {"scores": module.score(*tokens).numpy()},
+        lambda: {"scores": module.score(*tokens)},
         lambda: module.score(*_part(tokens, WARM_UP)),
     )
 
 
 def our_scoring(task: Task, begin: Begin) -> Work:
     """Scores of the whole test set by `cico_model.score_matrix`."""
-    tokens = draw_test_set(task)
+    tokens = _there(draw_test_set(task), task)
     begin()
     return Work(
-        lambda: {"scores": score_matrix(*tokens).numpy()},
+        lambda: {"scores": score_matrix(*tokens)},
         lambda: score_matrix(*_part(tokens, WARM_UP)),
     )
 
 
 def bare_products(task: Task, begin: Begin) -> Work:
     """Only the matrix multiplication of all padded tokens, of the first `part` videos with all texts."""
-    module, tokens = load_plain("plain_similarity"), _part(draw_test_set(task), task.values["part"])
+    module = load_plain("plain_similarity")
+    tokens = _there(_part(draw_test_set(task), task.values["part"]), task)
     begin()
     return Work(
-        lambda: {"products": module.bare_products(tokens[0], tokens[1])[:1].numpy()},
+        lambda: {"products": module.bare_products(tokens[0], tokens[1])[:1]},
         lambda: module.bare_products(tokens[0][:WARM_UP], tokens[1]),
     )
 
 
 def _training(task: Task, begin: Begin, loss: Callable[[Tokens, Tensor], Tensor]) -> Work:
-    videos, texts, video_valid, text_valid = draw_batch(task)
-    scale = torch.tensor(LOGIT_SCALE, requires_grad=True)
+    videos, texts, video_valid, text_valid = _there(draw_batch(task), task)
+    scale = torch.tensor(LOGIT_SCALE, device=task.device, requires_grad=True)
     leaves = (videos.requires_grad_(), texts.requires_grad_(), scale)
     begin()
 
@@ -79,10 +80,10 @@ def _training(task: Task, begin: Begin, loss: Callable[[Tokens, Tensor], Tensor]
         value = step()
         grads = [leaf.grad for leaf in leaves]
         names = ("grad_videos", "grad_texts", "grad_scale")
-        found: dict[str, Any] = {n: g.numpy() for n, g in zip(names, grads, strict=True) if g is not None}
-        return {"loss": value.detach().numpy(), **found}
+        return {"loss": value, **{n: g for n, g in zip(names, grads, strict=True) if g is not None}}
 
-    return Work(run, lambda: step(WARM_UP))
+    # On a GPU the first pass at a size takes its memory and chooses its kernels.
+    return Work(run, lambda: step(WARM_UP if task.device == "cpu" else None))
 
 
 def draw_batch(task: Task) -> Tokens:
@@ -117,6 +118,11 @@ def _tokens(seed: int, videos: int, texts: int, width: int) -> tuple[Tensor, Ten
     for count, length in ((videos, VIDEO_TOKENS), (texts, TEXT_TOKENS)):
         sides.append(torch.randn(count, length, width, generator=generator).add_(shared[:count]))
     return sides[0], sides[1]
+
+
+def _there(tokens: Tokens, task: Task) -> Tokens:
+    videos, texts, video_valid, text_valid = (t.to(task.device) for t in tokens)
+    return videos, texts, video_valid, text_valid
 
 
 def _part(tokens: Tokens, videos: int) -> Tokens:

@@ -1,7 +1,6 @@
 """The sides of `two-pass-512` in `cico bench similarity`: what a training step computes, towers included."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,24 +38,23 @@ def our_step(task: Task, begin: Begin) -> Work:
 def _step(task: Task, begin: Begin, backward: Backward) -> Work:
     torch.manual_seed(task.seed)
     config = TOWERS[task.values["towers"]]
-    batch = _draw(config, task.values["batch"])
+    batch = PairBatch(*(t.to(task.device) for t in _draw(config, task.values["batch"]) if t is not None))
     # Token ids are drawn too: the tokenizer is there because a model has one.
     towers = VideoTower(config), TextTower(config)
-    model = RetrievalModel(config, CorpusTokenizer.train(["a text"]), towers)
+    model = RetrievalModel(config, CorpusTokenizer.train(["a text"]), towers).to(task.device)
     begin()
 
     def run() -> Outputs:
         model.zero_grad()
         loss = backward(model, batch)
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-        found: dict[str, Any] = {"loss": loss.numpy(), "gradient": gradient.numpy()}
-        return found
+        return {"loss": loss, "gradient": gradient}
 
     def warm_up() -> object:
         part = (t[:WARM_UP] for t in batch if t is not None)
         return backward(model, PairBatch(*part))
 
-    return Work(run, warm_up)
+    return Work(run, warm_up if task.device == "cpu" else run)
 
 
 def _draw(config: TowerConfig, pairs: int) -> PairBatch:

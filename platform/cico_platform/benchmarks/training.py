@@ -4,15 +4,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cico_platform.benchmarks.interleave import Say, Side, interleave
 from cico_platform.benchmarks.machine import describe_machine
 from cico_platform.benchmarks.rows import Row, compare, make_row
-from cico_platform.benchmarks.settings import BenchSettings, Task
+from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.benchmarks.training_sides import PAIRS
 
 SIDES = "cico_platform.benchmarks.training_sides"
-# By the size of the towers: a step of the small ones takes seven times as long.
-EPOCHS = {"tiny": 12, "small": 2}
+# By the size of the towers: on a CPU a step of the small ones takes seven times as long as one of the tiny.
+EPOCHS = {"cpu": {"tiny": 12, "small": 2}, "cuda": {"small": 6, "paper": 6}}
 QUICK_EPOCHS = {"tiny": 2}
 BATCH = 64
 REPEATS = 3
@@ -25,23 +27,25 @@ def bench_training(settings: BenchSettings, say: Say) -> dict[str, Any]:
     -------
     dict
         `rows`: by size of the towers, `plain-loop` (the same loop in one process without Ray, without
-        checkpoints) and `two-workers` (one worker of one thread on one core; two on two), with the
-        `difference` of the losses; `machine`.
+        checkpoints) and `two-workers` (one worker of one thread on one core; two on two; on GPUs, where there
+        are two, a GPU each), with the `difference` of the losses; `machine`.
     """
     one: dict[str, Any] = {"workers": 1, "threads": 1, "cores": 1}
     two: dict[str, Any] = {"workers": 2, "threads": 1, "cores": 2}
     alone = {"threads": settings.threads}
-    comparisons = {
-        "plain-loop": (("plain_loop", alone), ("ray_train", alone)),
-        "two-workers": (("ray_train", one), ("ray_train", two)),
-    }
+    comparisons = {"plain-loop": (("plain_loop", alone), ("ray_train", alone))}
+    if settings.device == "cpu":
+        comparisons["two-workers"] = (("ray_train", one), ("ray_train", two))
+    elif torch.cuda.device_count() > 1:
+        comparisons["two-workers"] = (("ray_train", alone), ("ray_train", {**alone, "workers": 2}))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
-        for size, epochs in (QUICK_EPOCHS if settings.quick else EPOCHS).items():
+        for size, epochs in (QUICK_EPOCHS if settings.quick else EPOCHS[settings.device]).items():
             for row, sides in comparisons.items():
                 say(f"{row}-{size}: {epochs} epochs of {PAIRS} pairs in batches of {BATCH}")
                 rows.append(_row(f"{row}-{size}", sides, size, epochs, Path(name), settings, say))
-    return {"rows": rows, "machine": describe_machine(settings.threads), "quick": settings.quick}
+    machine = describe_machine(settings.threads, settings.device)
+    return {"rows": rows, "machine": machine, "quick": settings.quick}
 
 
 def _row(
@@ -56,7 +60,7 @@ def _row(
     tasks = []
     for side, (function, values) in zip(("plain", "ours"), sides, strict=True):
         given = {**values, "size": size, "epochs": epochs, "batch": BATCH}
-        task = Task(folder=folder, threads=settings.threads, seed=settings.seed, values=given)
+        task = settings.task(folder, **given)
         tasks.append(Side(f"{name}-{side}", f"{SIDES}:{function}", task))
     found = interleave(tasks, settings.count(REPEATS), say)
     plain, ours = (found[task.name] for task in tasks)

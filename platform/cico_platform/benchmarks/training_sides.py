@@ -41,7 +41,7 @@ def plain_loop(task: Task, begin: Begin) -> Work:
 
     def run() -> Outputs:
         torch.set_num_threads(task.values["threads"])
-        session = Session(Worker(0, 1, torch.device("cpu")))
+        session = Session(Worker(0, 1, torch.device(task.device)))
         train_loop(config, session)
         return _measured(session.rows)
 

@@ -15,6 +15,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Quick = Annotated[bool, typer.Option("--quick", help="Small sizes, two repeats: shows that it runs.")]
 Repeats = Annotated[int, typer.Option(min=0, help="Repeats of each side; 0 takes each row's own number.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
+Device = Annotated[
+    str,
+    typer.Option("--device", help="Where both sides compute: cpu, cuda, or auto: a GPU if there is one."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn at random.")]
 # Real sign videos that may lie beside a checkout.
 BESIDE = Path("shared") / "corpus" / "isl_avatar"
@@ -31,6 +35,7 @@ def sign_encoder(
         typer.Option("--encoder", help="A sign encoder's checkpoint; else the paper's size, weights drawn."),
     ] = None,
     quick: Quick = False,
+    device: Device = "auto",
     repeats: Repeats = 0,
     threads: Threads = 0,
     seed: Seed = 0,
@@ -40,22 +45,34 @@ def sign_encoder(
     from cico_platform.benchmarks.sign_encoder import bench_sign_encoder
     from cico_platform.cli.output import say
 
-    videos = _videos(videos)
+    videos, device = _videos(videos), _device(device)
     settings = _settings(
-        quick=quick, repeats=repeats, threads=threads, seed=seed, videos=videos, encoder=encoder
+        quick=quick,
+        device=device,
+        repeats=repeats,
+        threads=threads,
+        seed=seed,
+        videos=videos,
+        encoder=encoder,
     )
     _finish("bench sign-encoder", bench_sign_encoder(settings, say), json)
 
 
 @app.command("similarity")
 def similarity(
-    quick: Quick = False, repeats: Repeats = 0, threads: Threads = 0, seed: Seed = 0, json: Json = False
+    quick: Quick = False,
+    device: Device = "auto",
+    repeats: Repeats = 0,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
 ) -> None:
     """Similarity and loss: forward and backward at two batch sizes, and scoring a whole test set."""
     from cico_platform.benchmarks.similarity import bench_similarity
     from cico_platform.cli.output import say
 
-    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    device = _device(device)
+    settings = _settings(quick=quick, device=device, repeats=repeats, threads=threads, seed=seed)
     _finish("bench similarity", bench_similarity(settings, say), json)
 
 
@@ -88,13 +105,19 @@ def pipeline(
 
 @app.command("training")
 def training(
-    quick: Quick = False, repeats: Repeats = 0, threads: Threads = 0, seed: Seed = 0, json: Json = False
+    quick: Quick = False,
+    device: Device = "auto",
+    repeats: Repeats = 0,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
 ) -> None:
     """The retrieval model's steps: Ray Train beside the loop without Ray, two workers beside one."""
     from cico_platform.benchmarks.training import bench_training
     from cico_platform.cli.output import say
 
-    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    device = _device(device)
+    settings = _settings(quick=quick, device=device, repeats=repeats, threads=threads, seed=seed)
     _finish("bench training", bench_training(settings, say), json)
 
 
@@ -197,6 +220,22 @@ def _videos(videos: Path | None) -> Path | None:
     return videos
 
 
+def _device(wanted: str) -> str:
+    """The device that is wanted, if it is there."""
+    import torch
+
+    from cico_platform.errors import InputError
+
+    there = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if there else "cpu"
+    if wanted not in ("cpu", "cuda"):
+        raise InputError(f"--device is cpu, cuda or auto, not '{wanted}'")
+    if wanted == "cuda" and not there:
+        raise InputError("there is no CUDA device here")
+    return wanted
+
+
 def _settings(threads: int, **values: Any) -> Any:
     from cico_platform.benchmarks.settings import BenchSettings
 
@@ -210,7 +249,7 @@ def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
     from cico_platform.cli.output import console, emit, say
 
     machine = report["machine"]
-    title = f"{title}: {machine['processor']}, {machine['threads']} threads"
+    title = f"{title}: {machine.get('gpu') or machine['processor']}, {machine['threads']} threads"
     table = Table(title=title, box=None, padding=(0, 1))
     for heading in ("", "unit"):
         table.add_column(heading, no_wrap=True)

@@ -72,6 +72,18 @@ def align(
         return logits.softmax(dim=-1).mul_(text_valid.bool()[:, :, None])
 
 
+def attention(products: NDArray[np.float32], temperature: float = TEMPERATURE) -> NDArray[np.float32]:
+    """`align` of one text with one video, from the dot products [L, T] of their tokens, of length 1.
+
+    Examples
+    --------
+    >>> attention(np.array([[1.0, 1.0]], np.float32)).tolist()
+    [[0.5, 0.5]]
+    """
+    weights = np.exp((products - products.max(axis=1, keepdims=True)) * np.float32(1 / temperature))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
 class WordMap(NamedTuple):
     """Both ways between the W words of a text and the T windows of a video.
 
@@ -175,7 +187,7 @@ def word_spans(
             continue
         if max(positions) >= len(table):
             raise ValueError(f"word '{word}' has a token at {max(positions)}, weights end at {len(table)}")
-        row = table[list(positions)].mean(axis=0)
+        row = table[positions[0]] if len(positions) == 1 else table[list(positions)].mean(axis=0)
         first, last = peak_run(row)
         start, end = span_of(window_times[first], window_times[last])
         spans.append(WordSpan(word, start, end, float(row[first : last + 1].sum())))

@@ -3,10 +3,13 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from cico_model.similarity import LEAST_TEMPERATURE, TEMPERATURE
 
 Float = NDArray[np.float32]
+# Rows that are made single precision at once.
+BLOCK = 4096
 
 
 def ragged_scores(
@@ -55,20 +58,55 @@ def ragged_scores(
         raise ValueError(
             f"{video_tokens.shape} are not {int(lengths.sum())} tokens as wide as {text_tokens.shape}"
         )
-    text = unit_rows(text_tokens)
+    products = unit_products(video_tokens, text_tokens)
+    return product_scores(products, lengths, weight=weight, temperature=temperature)
+
+
+def unit_products(
+    rows: NDArray[np.floating], text_tokens: NDArray[np.floating], picked: NDArray[np.integer] | None = None
+) -> Float:
+    """Dot products of a text's tokens [L, D] with rows [M, D], or with some of them, all of them of length 1.
+
+    Parameters
+    ----------
+    rows
+        Of any length, in half precision or more; they may be mapped from a file.
+    picked
+        Integers [N]: which rows; all of them by default.
+
+    Returns
+    -------
+    NDArray
+        float32 [L, N]. Beside it, `BLOCK` rows in single precision are in memory.
+    """
+    # By torch, all of it: NumPy's threads beside torch's would wait for each other's cores.
+    text = torch.from_numpy(unit_rows(text_tokens))
+    held = torch.from_numpy(np.require(rows, requirements=["C", "W"]))  # a copy of what can't be written to
+    chosen = None if picked is None else torch.from_numpy(picked)
+    count = len(held) if chosen is None else len(chosen)
+    # Matrix multiplication wants columns by the eight.
+    columns = functional.pad(text, (0, 0, 0, -len(text) % 8)).T.contiguous()
+    products = torch.empty(count, len(text))
+    for first in range(0, count, BLOCK):
+        part = slice(first, first + BLOCK)
+        block = (held[part] if chosen is None else held.index_select(0, chosen[part])).float()
+        lengths = torch.linalg.vector_norm(block, dim=1, keepdim=True).clamp_min_(1e-12)
+        products[part] = (block @ columns)[:, : len(text)] / lengths
+    whole: Float = products.T.contiguous().numpy()
+    return whole
+
+
+def product_scores(
+    products: Float, lengths: NDArray[np.integer], *, weight: float = 0.5, temperature: float = TEMPERATURE
+) -> Float:
+    """`ragged_scores` from the `unit_products` [L, N] of a text with videos of these lengths."""
     firsts = np.cumsum(lengths) - lengths
-    # Lengths of the video's tokens are divided out of the products, which are fewer.
-    videos = single_precision(video_tokens)
-    norms = np.sqrt(np.einsum("nd,nd->n", videos, videos))
-    # By torch, as the conversion is: NumPy's own threads beside torch's would wait for each other's cores.
-    products: Float = (torch.from_numpy(videos) @ torch.from_numpy(text).T).numpy()
-    products /= np.maximum(norms, 1e-12)[:, None]
     # A product is at most 1: subtracting that keeps the exponentials from overflowing.
-    weights = np.exp((products - 1) * np.float32(1 / temperature))
+    weights = torch.from_numpy(products).sub(1).mul_(1 / temperature).exp_().numpy()
     weighted = weights * products
-    to_text = np.add.reduceat(weighted.sum(axis=1) / weights.sum(axis=1), firsts) / lengths
-    to_video = np.add.reduceat(weighted, firsts) / np.add.reduceat(weights, firsts)
-    return np.asarray(weight * to_text + (1 - weight) * to_video.mean(axis=1), dtype=np.float32)
+    to_text = np.add.reduceat(weighted.sum(axis=0) / weights.sum(axis=0), firsts) / lengths
+    to_video = np.add.reduceat(weighted, firsts, axis=1) / np.add.reduceat(weights, firsts, axis=1)
+    return np.asarray(weight * to_text + (1 - weight) * to_video.mean(axis=0), dtype=np.float32)
 
 
 def single_precision(rows: NDArray[np.floating]) -> Float:

@@ -21,6 +21,9 @@ class VectorIndex(ABC):
     """
 
     location: str
+    # How many clips leave the first two stages of a search (`ranking.Stages`), unless it is told otherwise.
+    candidates: int = 1500
+    rerank: int = 700
 
     @abstractmethod
     def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:

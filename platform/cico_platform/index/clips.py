@@ -55,14 +55,21 @@ class Hit:
     payload
         Of its point, or what reads it: that is asked once, when the payload is first looked at.
     tokens
-        [T, D], if asked for.
+        [T, D], or what reads them, if asked for.
+    products
+        float32 [Q, T]: the dot products of the query's tokens with the clip's, all of length 1, where the
+        index has computed them.
     """
 
     def __init__(
-        self, score: float, payload: Payload | Callable[[], Payload], tokens: Tokens | None = None
+        self,
+        score: float,
+        payload: Payload | Callable[[], Payload],
+        tokens: Tokens | Callable[[], Tokens] | None = None,
+        products: NDArray[np.float32] | None = None,
     ) -> None:
-        self.score, self.tokens = score, tokens
-        self._payload = payload
+        self.score, self.products = score, products
+        self._payload, self._tokens = payload, tokens
 
     @property
     def payload(self) -> Payload:
@@ -70,6 +77,13 @@ class Hit:
         if callable(self._payload):
             self._payload = self._payload()
         return self._payload
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The clip's tokens [T, D], if they were asked for."""
+        if callable(self._tokens):
+            self._tokens = self._tokens()
+        return self._tokens
 
     @property
     def video_id(self) -> str:

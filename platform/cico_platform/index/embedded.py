@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import numpy as np
 import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
@@ -17,6 +18,7 @@ from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Payload, Tokens, point_id
 from cico_platform.index.engine import engine_config, engine_filter, nearest, nearest_of
 from cico_platform.index.locking import take_lock
+from cico_platform.index.mapped_tokens import compare, second_scores
 from cico_platform.index.set_encoding import point_vector
 from cico_platform.index.token_file import TokenFile
 from cico_platform.index.token_places import TokenPlaces
@@ -33,6 +35,7 @@ class _Opened(NamedTuple):
     tokens: TokenFile
     places: TokenPlaces
     lock: TextIOWrapper
+    quantised: bool
 
     def read(self, point: UUID) -> Tokens:
         """A point's tokens."""
@@ -57,6 +60,9 @@ class EmbeddedIndex(VectorIndex):
     InputError
         If `must_exist` and there is none.
     """
+
+    # Tokens are at hand: to rank a candidate exactly costs little more than its MaxSim.
+    candidates, rerank = 1100, 1100
 
     def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
         self.path = Path(path).absolute()
@@ -84,8 +90,8 @@ class EmbeddedIndex(VectorIndex):
         for field in (*FILTER_FIELDS, "text_id", "video_id"):
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         shard.update(qdrant.UpdateOperation.create_field_index("duration", qdrant.PayloadSchemaType.Float))
-        write_json(described, {"dim": dim})
-        self._open[collection] = _opened(folder, shard, dim, lock)
+        write_json(described, {"dim": dim, "quantization": quantization})
+        self._open[collection] = _opened(folder, shard, lock)
 
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
         self._own()
@@ -93,14 +99,7 @@ class EmbeddedIndex(VectorIndex):
         ids = [UUID(point_id(clip.video_id)) for clip in clips]
         opened.places.add(ids, opened.tokens.append([clip.tokens for clip in clips]))
         points = [
-            qdrant.Point(
-                point,
-                {
-                    "pooled": point_vector(clip.tokens).tolist(),
-                    "tokens": clip.tokens.astype("float32").tolist(),
-                },
-                {**clip.payload, "video_id": clip.video_id},
-            )
+            qdrant.Point(point, _vectors(clip, opened.quantised), {**clip.payload, "video_id": clip.video_id})
             for point, clip in zip(ids, clips, strict=True)
         ]
         opened.shard.update(qdrant.UpdateOperation.upsert_points(points))
@@ -121,8 +120,10 @@ class EmbeddedIndex(VectorIndex):
     ) -> list[Hit]:
         opened = self._collection(collection)
         only = engine_filter(filters)
+        if candidates is not None and not opened.quantised:
+            return _two_stages(opened, tokens, limit, max(candidates, limit), only, with_tokens)
         if candidates is None:
-            request = nearest(tokens, limit, only)
+            request = nearest(tokens, limit, only, with_payload=True)
         else:
             request = nearest_of(tokens, limit, max(candidates, limit), only)
         return [
@@ -240,19 +241,51 @@ class EmbeddedIndex(VectorIndex):
                     raise InputError(f"the index '{self.path}' has no collection '{name}'")
                 lock = take_lock(folder, self._named(name))
                 try:
-                    dim = json.loads(described.read_text())["dim"]
                     shard = qdrant.EdgeShard.load(str(folder / ENGINE))
                 except BaseException as error:
                     lock.close()
                     if isinstance(error, FileNotFoundError):  # it was removed while we waited
                         raise InputError(f"the index '{self.path}' has no collection '{name}'") from None
                     raise
-                self._open[name] = _opened(folder, shard, dim, lock)
+                self._open[name] = _opened(folder, shard, lock)
             return self._open[name]
 
 
-def _opened(folder: Path, shard: Any, dim: int, lock: TextIOWrapper) -> _Opened:
-    return _Opened(shard, TokenFile(folder / TOKENS_FILE, dim), TokenPlaces(folder / PLACES_FILE), lock)
+def _opened(folder: Path, shard: Any, lock: TextIOWrapper) -> _Opened:
+    described = json.loads((folder / COLLECTION_FILE).read_text())
+    tokens = TokenFile(folder / TOKENS_FILE, described["dim"])
+    quantised = described["quantization"] != "none"
+    return _Opened(shard, tokens, TokenPlaces(folder / PLACES_FILE), lock, quantised)
+
+
+def _vectors(clip: IndexedClip, quantised: bool) -> dict[str, Any]:
+    vectors: dict[str, Any] = {"pooled": point_vector(clip.tokens).tolist()}
+    if quantised:
+        vectors["tokens"] = clip.tokens.astype("float32").tolist()
+    return vectors
+
+
+def _two_stages(
+    opened: _Opened, tokens: Tokens, limit: int, candidates: int, only: Any, with_tokens: bool
+) -> list[Hit]:
+    """HNSW by the engine, MaxSim on the mapped tokens; the hits have their products with the query's."""
+    points = opened.shard.query(nearest(tokens, candidates, only, with_payload=False))
+    if not points:
+        return []
+    ids = [point.id for point in points]
+    places = [opened.places[one] for one in ids]
+    rows = opened.tokens.rows(max(first + count for first, count in places))
+    compared = compare(rows, places, tokens)
+    scores = second_scores(compared, tokens, np.array([point.score for point in points], np.float32))
+    return [
+        Hit(
+            float(scores[i]),
+            partial(_payload, opened.shard, ids[i]),
+            partial(opened.tokens.read, places[i]) if with_tokens else None,
+            compared.of(i),
+        )
+        for i in np.argsort(-scores, kind="stable")[:limit].tolist()
+    ]
 
 
 def _payload(shard: Any, point: UUID) -> Payload:

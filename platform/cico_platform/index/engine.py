@@ -19,25 +19,23 @@ def _quantization(name: Quantization) -> Any:
 
 
 def engine_config(dim: int, quantization: Quantization = "none") -> Any:
-    """`pooled` under HNSW; `tokens` on disk, compared by MaxSim, without a graph; both in half precision."""
-    return qdrant.EdgeConfig(
-        vectors={
-            "pooled": qdrant.EdgeVectorParams(
-                set_encoder(dim).size,
-                qdrant.Distance.Cosine,
-                datatype=qdrant.VectorStorageDatatype.Float16,
-            ),
-            "tokens": qdrant.EdgeVectorParams(
-                dim,
-                qdrant.Distance.Cosine,
-                multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
-                datatype=qdrant.VectorStorageDatatype.Float16,
-                memory=qdrant.Memory.Cold,
-                hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10),
-                quantization_config=_quantization(quantization),
-            ),
-        }
-    )
+    """`pooled` under HNSW, in half precision; `tokens`, compared by MaxSim, only where they are quantised."""
+    vectors = {
+        "pooled": qdrant.EdgeVectorParams(
+            set_encoder(dim).size, qdrant.Distance.Cosine, datatype=qdrant.VectorStorageDatatype.Float16
+        )
+    }
+    if quantization != "none":
+        vectors["tokens"] = qdrant.EdgeVectorParams(
+            dim,
+            qdrant.Distance.Cosine,
+            multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
+            datatype=qdrant.VectorStorageDatatype.Float16,
+            memory=qdrant.Memory.Cold,
+            hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=10),
+            quantization_config=_quantization(quantization),
+        )
+    return qdrant.EdgeConfig(vectors=vectors)
 
 
 def engine_filter(filters: Filters | None) -> Any:
@@ -53,13 +51,18 @@ def engine_filter(filters: Filters | None) -> Any:
     return qdrant.Filter(must=must)
 
 
-def nearest(tokens: Tokens, limit: int, only: Any) -> Any:
+def nearest(tokens: Tokens, limit: int, only: Any, with_payload: bool) -> Any:
     """The first stage alone: a request for the clips whose encoding is nearest to the tokens' [Q, D]."""
-    return qdrant.QueryRequest(limit=limit, query=_by_encoding(tokens), filter=only, with_payload=True)
+    return qdrant.QueryRequest(
+        limit=limit, query=_by_encoding(tokens), filter=only, with_payload=with_payload
+    )
 
 
 def nearest_of(tokens: Tokens, limit: int, candidates: int, only: Any) -> Any:
-    """Two stages: the best by MaxSim and encoding, of the candidates whose encoding is nearest."""
+    """Two stages: the best by MaxSim and encoding, of the candidates whose encoding is nearest.
+
+    For tokens that are quantised; the engine looks for the nearest twice (see decision 0011).
+    """
     first = qdrant.Prefetch(limit=candidates, query=_by_encoding(tokens), filter=only)
     second = qdrant.Prefetch(
         limit=candidates,

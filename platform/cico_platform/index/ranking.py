@@ -1,4 +1,4 @@
-"""Three stages: HNSW finds some thousand, MaxSim keeps hundreds, the method's similarity ranks them."""
+"""Three stages: HNSW finds some thousand, MaxSim keeps the likeliest, the method's similarity ranks them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cico_model.alignment import WordSpan, align, window_times, word_spans
+from cico_model.alignment import WordSpan, align, attention, window_times, word_spans
 from cico_model.config import TowerConfig
-from cico_model.ragged import ragged_scores, unit_rows
+from cico_model.ragged import product_scores, ragged_scores, unit_rows
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit, Tokens
 from cico_platform.index.queries import TextQuery, VideoQuery
@@ -21,11 +21,18 @@ from cico_platform.index.text_bank import TextBank
 
 @dataclass(frozen=True)
 class Stages:
-    """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first."""
+    """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first.
 
-    candidates: int = 1500
-    rerank: int = 700
+    0 takes what suits the index.
+    """
+
+    candidates: int = 0
+    rerank: int = 0
     texts: int = 1000
+
+    def of(self, index: VectorIndex) -> "Stages":
+        """With every 0 replaced."""
+        return Stages(self.candidates or index.candidates, self.rerank or index.rerank, self.texts)
 
 
 class Ranked(NamedTuple):
@@ -49,7 +56,7 @@ class Ranking:
         self, index: VectorIndex, collection: str, config: TowerConfig, stages: Stages | None = None
     ) -> None:
         self.index, self.collection, self.config = index, collection, config
-        self.stages = stages or Stages()
+        self.stages = (stages or Stages()).of(index)
 
     def by_text(
         self, query: TextQuery, limit: int, filters: Filters | None = None, offset: int = 0
@@ -72,7 +79,7 @@ class Ranking:
         )
         if not hits:
             return []
-        scores = score([tokens_of(hit) for hit in hits], [query.tokens], self.config)[:, 0]
+        scores = _exact(hits, query.tokens, self.config)
         order = np.lexsort((-scores, np.arange(len(hits)) // block))[offset : offset + limit]
         best = [hits[i] for i in order]
         words = spans(best, query)
@@ -132,6 +139,17 @@ def tokens_of(hit: Hit) -> Tokens:
     return hit.tokens
 
 
+def _exact(hits: Sequence[Hit], tokens: Tokens, config: TowerConfig) -> NDArray[np.float32]:
+    """The method's similarity of each hit with a text, from the products that come with it if they do."""
+    products = [hit.products for hit in hits if hit.products is not None]
+    if config.pooling != "fine" or len(products) < len(hits):
+        return score([tokens_of(hit) for hit in hits], [tokens], config)[:, 0]
+    lengths = np.array([found.shape[1] for found in products])
+    return product_scores(
+        np.concatenate(products, axis=1), lengths, weight=config.weight, temperature=config.temperature
+    )
+
+
 def score(videos: Sequence[Tokens], texts: Sequence[Tokens], config: TowerConfig) -> NDArray[np.float32]:
     """Score of every video with every text, float32 [V, T]: exactly what the model was trained for."""
     if config.pooling == "mean":
@@ -164,15 +182,16 @@ def pad(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
 
 def spans(hits: Sequence[Hit], query: TextQuery) -> list[list[WordSpan]]:
     """When each word of a text is signed in each clip, in seconds within the clip."""
-    if not hits:
-        return []
+    products = [hit.products for hit in hits if hit.products is not None]
+    if len(products) == len(hits):
+        return [_spans(hit, query.words, attention(p)) for hit, p in zip(hits, products, strict=True)]
     video, video_valid = pad([tokens_of(hit) for hit in hits])
     text, text_valid = pad([query.tokens] * len(hits))
-    weights = align(video, text, video_valid, text_valid)
+    weights = align(video, text, video_valid, text_valid).numpy()
     return [_spans(hit, query.words, rows) for hit, rows in zip(hits, weights, strict=True)]
 
 
-def _spans(hit: Hit, words: Sequence[tuple[str, list[int]]], weights: Tensor) -> list[WordSpan]:
+def _spans(hit: Hit, words: Sequence[tuple[str, list[int]]], weights: NDArray[np.float32]) -> list[WordSpan]:
     """One clip's, from the weights of its windows [L, N]; N may be more windows than it has."""
     times, limit = hit_windows(hit), float(hit.payload.get("duration") or 0) or np.inf
     # A clip shorter than a window is filled up with its last frame: nothing is signed after its end.

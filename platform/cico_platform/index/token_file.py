@@ -45,7 +45,12 @@ class TokenFile:
     def read(self, place: Place) -> NDArray[np.float16]:
         """The tokens at a place, [T, D]: a view of the file."""
         first, count = place
-        if self._rows is None or first + count > len(self._rows):
-            # A view of it as a plain array: parts of that are taken ten times as fast.
-            self._rows = np.memmap(self.path, np.float16, "r").view(np.ndarray).reshape(-1, self.dim)
-        return self._rows[first : first + count]
+        return self.rows(first + count)[first : first + count]
+
+    def rows(self, least: int) -> NDArray[np.float16]:
+        """All rows [M, D], at least so many: a view of the file."""
+        if self._rows is None or least > len(self._rows):
+            # A view of it as a plain array: parts of that are taken ten times as fast. Copy on write, though
+            # no one writes: torch takes no array that it could not write to.
+            self._rows = np.memmap(self.path, np.float16, "c").view(np.ndarray).reshape(-1, self.dim)
+        return self._rows

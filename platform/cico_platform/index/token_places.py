@@ -25,15 +25,16 @@ class TokenPlaces:
         if whole != path.stat().st_size:  # a process died while it appended
             os.truncate(path, whole)
         known = np.fromfile(path, RECORD)
-        self._places: dict[UUID, Place] = {
-            UUID(bytes=point): (first, count)
+        # By the ids' numbers: to look a UUID up takes four times as long.
+        self._places: dict[int, Place] = {
+            int.from_bytes(point): (first, count)
             for point, first, count in zip(
                 known["point"].tolist(), known["first"].tolist(), known["count"].tolist(), strict=True
             )
         }
 
     def __getitem__(self, point: UUID) -> Place:
-        return self._places[point]
+        return self._places[point.int]
 
     def add(self, points: Sequence[UUID], places: Sequence[Place]) -> None:
         """Write where these points' tokens lie; returns once that is on disk. The last word counts."""
@@ -42,4 +43,4 @@ class TokenPlaces:
             file.write(np.array(rows, RECORD).tobytes())
             file.flush()
             os.fsync(file.fileno())
-        self._places.update(zip(points, places, strict=True))
+        self._places.update(zip((point.int for point in points), places, strict=True))

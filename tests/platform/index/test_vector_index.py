@@ -15,6 +15,7 @@ from cico_model.ragged import unit_rows
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import Filters, IndexedClip
+from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.set_encoding import point_vector, query_vector
 from cico_platform.index.token_storage import Quantization, TokenStorage, merge_tokens
 
@@ -87,6 +88,13 @@ def test_candidates_are_ranked_by_each_tokens_best_match_and_encoding(index: Vec
     best = sorted(expected, key=lambda v: -expected[v])[:5]
     assert [h.video_id for h in hits] == best
     assert hits[0].score == pytest.approx(expected[best[0]], abs=3e-2)
+    for hit in hits:
+        tokens = {c.video_id: c.tokens for c in made}[hit.video_id]
+        assert hit.tokens is not None
+        assert hit.tokens.shape == tokens.shape
+        if hit.products is not None:
+            np.testing.assert_allclose(hit.products, unit(query) @ unit(tokens).T, atol=2e-3)
+    assert (hits[0].products is not None) == isinstance(index, EmbeddedIndex)
     index.delete(name)
 
 

@@ -1,0 +1,49 @@
+"""The second stage on tokens that are mapped from disk: MaxSim, and the products that the third needs too."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cico_model.ragged import unit_products
+from cico_platform.index.clips import Tokens
+from cico_platform.index.set_encoding import encoding_weight
+from cico_platform.index.token_file import Place
+
+Float = NDArray[np.float32]
+
+
+class Compared(NamedTuple):
+    """What a query's tokens [Q, D] and those of some clips have in common.
+
+    Attributes
+    ----------
+    products
+        float32 [Q, N], the clips' tokens behind each other.
+    firsts, counts
+        Integers [V]: where each clip's begin, and how many they are.
+    """
+
+    products: Float
+    firsts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def of(self, clip: int) -> Float:
+        """A clip's products, [Q, T]: a view."""
+        first = self.firsts[clip]
+        return self.products[:, first : first + self.counts[clip]]
+
+
+def compare(rows: Tokens, places: Sequence[Place], tokens: Tokens) -> Compared:
+    """The products of a query's tokens [Q, D] with those of the clips at these places of the rows [M, D]."""
+    starts, counts = np.array(places, dtype=np.int64).T
+    firsts = np.cumsum(counts) - counts
+    picked = np.arange(int(counts.sum())) + np.repeat(starts - firsts, counts)
+    return Compared(unit_products(rows, tokens, picked), firsts, counts)
+
+
+def second_scores(compared: Compared, tokens: Tokens, encoding: Float) -> Float:
+    """MaxSim of each clip, the encodings' cosines [V] added: what the second stage ranks by."""
+    best = np.maximum.reduceat(compared.products, compared.firsts, axis=1)
+    return np.asarray(best.sum(axis=0) + np.float32(encoding_weight(tokens)) * encoding, dtype=np.float32)

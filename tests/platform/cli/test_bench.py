@@ -122,7 +122,7 @@ def test_two_passes_take_a_quarter_of_the_plain_steps_memory_and_have_its_gradie
     ],
 )
 def test_a_quick_run_gives_every_row(verb: str, names: list[str]) -> None:
-    done = CliRunner().invoke(app, [verb, "--quick", "--json", "--threads", "1"])
+    done = CliRunner().invoke(app, [verb, "--quick", "--json", "--threads", "1", "--device", "cpu"])
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert [row["name"] for row in report["rows"]] == names
@@ -149,7 +149,7 @@ def test_a_quick_run_of_the_pipeline_gives_every_row() -> None:
 
 @pytest.mark.slow
 def test_a_quick_run_of_training_gives_every_row_and_the_losses_of_the_plain_loop() -> None:
-    done = CliRunner().invoke(app, ["training", "--quick", "--repeats", "1", "--json"])
+    done = CliRunner().invoke(app, ["training", "--quick", "--device", "cpu", "--repeats", "1", "--json"])
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     rows = {row["name"]: row for row in report["rows"]}

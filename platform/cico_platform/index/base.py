@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from cico_platform.errors import InputError
-from cico_platform.index.clips import Filters, Hit, IndexedClip, Tokens
+from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
 from cico_platform.index.token_storage import Quantization
 
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
@@ -50,7 +50,7 @@ class VectorIndex(ABC):
         candidates: int | None = None,
         filters: Filters | None = None,
         with_tokens: bool = False,
-    ) -> list[Hit]:
+    ) -> Hits:
         """The nearest clips, best first.
 
         Parameters
@@ -66,8 +66,8 @@ class VectorIndex(ABC):
 
         Returns
         -------
-        list[Hit]
-            Those of two stages may read their payloads when these are first looked at.
+        Hits
+            Each is made, and may read its payload and tokens, when it is looked at.
         """
 
     @abstractmethod

@@ -1,9 +1,9 @@
 """What an index holds and answers: clips with their sign tokens, hits, and the filters people search by."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,49 @@ class Hit:
     def video_id(self) -> str:
         """The clip."""
         return str(self.payload["video_id"])
+
+
+class Hits(Sequence[Hit]):
+    """Clips that answered, best first; each is made when it is looked at.
+
+    A search ranks a thousand for the ten that it shows: as many objects would keep Python's collector of
+    cycles busy, a fifth of a second now and then.
+
+    Parameters
+    ----------
+    count
+        How many.
+    make
+        Gives the i-th.
+    products
+        float32 [Q, N]: the dot products of the query's tokens with those of all hits, hit after hit,
+        all of length 1, where the index has computed them.
+    lengths
+        Integers [count]: how many tokens each hit has; with `products`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        make: Callable[[int], Hit],
+        products: NDArray[np.float32] | None = None,
+        lengths: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._count, self._make = count, make
+        self.products, self.lengths = products, lengths
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Hit]: ...
+
+    def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
+        chosen = range(self._count)[index]
+        return self._make(chosen) if isinstance(chosen, int) else [self._make(i) for i in chosen]
+
+    def __len__(self) -> int:
+        return self._count
 
 
 def _listed(value: object) -> object:

@@ -15,7 +15,16 @@ import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Payload, Tokens, point_id
+from cico_platform.index.clips import (
+    FILTER_FIELDS,
+    Filters,
+    Hit,
+    Hits,
+    IndexedClip,
+    Payload,
+    Tokens,
+    point_id,
+)
 from cico_platform.index.engine import engine_config, engine_filter, nearest, nearest_of
 from cico_platform.index.locking import take_lock
 from cico_platform.index.mapped_tokens import compare, second_scores
@@ -117,7 +126,7 @@ class EmbeddedIndex(VectorIndex):
         candidates: int | None = None,
         filters: Filters | None = None,
         with_tokens: bool = False,
-    ) -> list[Hit]:
+    ) -> Hits:
         opened = self._collection(collection)
         only = engine_filter(filters)
         if candidates is not None and not opened.quantised:
@@ -126,14 +135,13 @@ class EmbeddedIndex(VectorIndex):
             request = nearest(tokens, limit, only, with_payload=True)
         else:
             request = nearest_of(tokens, limit, max(candidates, limit), only)
-        return [
-            Hit(
-                point.score,
-                point.payload or partial(_payload, opened.shard, point.id),
-                opened.read(point.id) if with_tokens else None,
-            )
-            for point in opened.shard.query(request)
-        ]
+        points = opened.shard.query(request)
+
+        def hit(i: int) -> Hit:
+            payload = points[i].payload or partial(_payload, opened.shard, points[i].id)
+            return Hit(points[i].score, payload, opened.read(points[i].id) if with_tokens else None)
+
+        return Hits(len(points), hit)
 
     def fetch(
         self,
@@ -267,25 +275,25 @@ def _vectors(clip: IndexedClip, quantised: bool) -> dict[str, Any]:
 
 def _two_stages(
     opened: _Opened, tokens: Tokens, limit: int, candidates: int, only: Any, with_tokens: bool
-) -> list[Hit]:
+) -> Hits:
     """HNSW by the engine, MaxSim on the mapped tokens; the hits have their products with the query's."""
     points = opened.shard.query(nearest(tokens, candidates, only, with_payload=False))
     if not points:
-        return []
-    ids = [point.id for point in points]
-    places = [opened.places[one] for one in ids]
+        return Hits(0, lambda i: points[i])
+    places = [opened.places[point.id] for point in points]
     rows = opened.tokens.rows(max(first + count for first, count in places))
     compared = compare(rows, places, tokens)
     scores = second_scores(compared, tokens, np.array([point.score for point in points], np.float32))
-    return [
-        Hit(
-            float(scores[i]),
-            partial(_payload, opened.shard, ids[i]),
-            partial(opened.tokens.read, places[i]) if with_tokens else None,
-            compared.of(i),
-        )
-        for i in np.argsort(-scores, kind="stable")[:limit].tolist()
-    ]
+    order = np.argsort(-scores, kind="stable")[:limit]
+    kept = compared.ordered(order)
+
+    def hit(i: int) -> Hit:
+        """Reads what it is asked for when it is asked."""
+        point, place = points[order[i]], places[order[i]]
+        read = partial(opened.tokens.read, place) if with_tokens else None
+        return Hit(float(scores[order[i]]), partial(_payload, opened.shard, point.id), read, kept.of(i))
+
+    return Hits(len(order), hit, kept.products, kept.counts)
 
 
 def _payload(shard: Any, point: UUID) -> Payload:

@@ -34,13 +34,29 @@ class Compared(NamedTuple):
         first = self.firsts[clip]
         return self.products[:, first : first + self.counts[clip]]
 
+    def ordered(self, order: NDArray[np.int64]) -> "Compared":
+        """Of these clips alone, in this order."""
+        counts = self.counts[order]
+        firsts = np.cumsum(counts) - counts
+        return Compared(self.products[:, rows_of(self.firsts[order], counts)], firsts, counts)
+
+
+def rows_of(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices of the rows of runs that start here and are so long, run after run.
+
+    >>> rows_of(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    firsts = np.cumsum(counts) - counts
+    rows: NDArray[np.int64] = np.arange(int(counts.sum())) + np.repeat(starts - firsts, counts)
+    return rows
+
 
 def compare(rows: Tokens, places: Sequence[Place], tokens: Tokens) -> Compared:
     """The products of a query's tokens [Q, D] with those of the clips at these places of the rows [M, D]."""
     starts, counts = np.array(places, dtype=np.int64).T
-    firsts = np.cumsum(counts) - counts
-    picked = np.arange(int(counts.sum())) + np.repeat(starts - firsts, counts)
-    return Compared(unit_products(rows, tokens, picked), firsts, counts)
+    products = unit_products(rows, tokens, rows_of(starts, counts))
+    return Compared(products, np.cumsum(counts) - counts, counts)
 
 
 def second_scores(compared: Compared, tokens: Tokens, encoding: Float) -> Float:

@@ -13,7 +13,7 @@ from cico_model.alignment import WordSpan, align, attention, window_times, word_
 from cico_model.config import TowerConfig
 from cico_model.ragged import product_scores, ragged_scores, unit_rows
 from cico_platform.index.base import VectorIndex
-from cico_platform.index.clips import Filters, Hit, Tokens
+from cico_platform.index.clips import Filters, Hit, Hits, Tokens
 from cico_platform.index.queries import TextQuery, VideoQuery
 from cico_platform.index.set_encoding import point_vector, query_vector
 from cico_platform.index.text_bank import TextBank
@@ -139,15 +139,11 @@ def tokens_of(hit: Hit) -> Tokens:
     return hit.tokens
 
 
-def _exact(hits: Sequence[Hit], tokens: Tokens, config: TowerConfig) -> NDArray[np.float32]:
-    """The method's similarity of each hit with a text, from the products that come with it if they do."""
-    products = [hit.products for hit in hits if hit.products is not None]
-    if config.pooling != "fine" or len(products) < len(hits):
+def _exact(hits: Hits, tokens: Tokens, config: TowerConfig) -> NDArray[np.float32]:
+    """The method's similarity of each hit with a text, from the products that come with them if they do."""
+    if config.pooling != "fine" or hits.products is None or hits.lengths is None:
         return score([tokens_of(hit) for hit in hits], [tokens], config)[:, 0]
-    lengths = np.array([found.shape[1] for found in products])
-    return product_scores(
-        np.concatenate(products, axis=1), lengths, weight=config.weight, temperature=config.temperature
-    )
+    return product_scores(hits.products, hits.lengths, weight=config.weight, temperature=config.temperature)
 
 
 def score(videos: Sequence[Tokens], texts: Sequence[Tokens], config: TowerConfig) -> NDArray[np.float32]:

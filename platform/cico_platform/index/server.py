@@ -11,7 +11,7 @@ from qdrant_client.http.exceptions import ApiException
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, IndexedClip, Tokens, point_id
+from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, Hits, IndexedClip, Tokens, point_id
 from cico_platform.index.set_encoding import encoding_weight, point_vector, query_vector, set_encoder
 from cico_platform.index.token_storage import Quantization
 
@@ -88,7 +88,7 @@ class ServerIndex(VectorIndex):
         candidates: int | None = None,
         filters: Filters | None = None,
         with_tokens: bool = False,
-    ) -> list[Hit]:
+    ) -> Hits:
         self._check(collection)
         encoding, only = query_vector(tokens).tolist(), _filter(filters)
         vectors: bool | list[str] = ["tokens"] if with_tokens else False
@@ -118,7 +118,8 @@ class ServerIndex(VectorIndex):
                 limit=limit,
                 with_vectors=vectors,
             )
-        return [_hit(point, point.score) for point in found.points]
+        points = found.points
+        return Hits(len(points), lambda i: _hit(points[i], points[i].score))
 
     def fetch(
         self,

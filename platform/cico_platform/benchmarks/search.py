@@ -23,6 +23,7 @@ from cico_platform.benchmarks.search_material import (
 from cico_platform.benchmarks.search_sides import INDEX, build_index, disk_bytes
 from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.benchmarks.token_storages import compare_storages
+from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.ranking import Stages
 
 SIDES = "cico_platform.benchmarks.search_sides"
@@ -97,7 +98,7 @@ def bench_search(
         "rows": rows,
         "first_stages": first_stages,
         "storages": kept,
-        "stages": asdict(stages or Stages()),
+        "stages": asdict((stages or Stages()).of(EmbeddedIndex)),
         "machine": describe_machine(settings.threads),
         "quick": settings.quick,
     }

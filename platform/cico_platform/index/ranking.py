@@ -30,7 +30,7 @@ class Stages:
     rerank: int = 0
     texts: int = 1000
 
-    def of(self, index: VectorIndex) -> "Stages":
+    def of(self, index: VectorIndex | type[VectorIndex]) -> "Stages":
         """With every 0 replaced."""
         return Stages(self.candidates or index.candidates, self.rerank or index.rerank, self.texts)
 

@@ -42,11 +42,11 @@ def torch_engine(device: torch.device, *, bfloat16: bool, compiled: bool) -> Com
 
 def _in_bfloat16(network: nn.Module) -> nn.Module:
     """A copy: the parts of an encoder share its layers."""
-    network = copy.deepcopy(network).bfloat16()
-    for part in network.modules():
-        if isinstance(part, Classifier):
-            part.float()
-    return network
+    rounded = copy.deepcopy(network).bfloat16()
+    for part, exact in zip(rounded.modules(), network.modules(), strict=True):
+        if isinstance(exact, Classifier):
+            part.float().load_state_dict(exact.state_dict())
+    return rounded
 
 
 def _exact(device: torch.device, wanted: bool) -> contextlib.AbstractContextManager[object]:

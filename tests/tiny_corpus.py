@@ -5,8 +5,8 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from drawn_encoders import settled_encoder
 from numpy.typing import NDArray
-from settled_encoder import settled_encoder
 
 from cico_model.checkpoint import save_sign_encoder
 from cico_model.clips import windows

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_encoders import settled_encoder, steady_encoder
 
 from cico_model.accumulation import two_pass_backward
 from cico_model.clips import window_starts, windows
 from cico_model.config import TOWERS, SignEncoderConfig
-from cico_model.inference import optimize_for_inference
+from cico_model.inference import Precision, optimize_for_inference
 from cico_model.loss import retrieval_loss
 from cico_model.model import PairBatch, RetrievalModel
-from cico_model.sign_encoder import SignEncoder
 from cico_model.similarity import score_matrix
 from cico_model.text import CorpusTokenizer
 
@@ -23,40 +23,34 @@ MICRO = SignEncoderConfig("micro", 0.25, 64)
 TEXTS = ["the cat sleeps", "a dog eats", "birds fly south", "we swim at night", "rain", "they all sing it"]
 
 
-@pytest.fixture(scope="module")
-def encoder() -> SignEncoder:
-    """On the CPU, its batch normalisation has seen data."""
-    torch.manual_seed(0)
-    network = SignEncoder(7, MICRO).train()
-    with torch.no_grad():
-        for _ in range(3):
-            network(torch.rand(4, 3, 16, 64, 64) - 0.5)
-    return network.eval()
-
-
-@pytest.mark.parametrize(("precision", "apart"), [("float32", 1e-4), ("bfloat16", 3e-2)])
-def test_windows_of_videos_are_encoded_as_on_a_cpu(
-    encoder: SignEncoder, precision: str, apart: float
-) -> None:
+@pytest.mark.parametrize(
+    ("kind", "precision", "cosine"),
+    [
+        ("steady", "float32", 0.999999),
+        ("steady", "bfloat16", 0.9999),
+        # Its features tell windows apart, and blow rounding up.
+        ("settled", "float32", 0.9999),
+        ("settled", "bfloat16", 0.8),
+    ],
+)
+def test_windows_of_videos_are_encoded_as_on_a_cpu(kind: str, precision: Precision, cosine: float) -> None:
+    clips = torch.rand(12, 3, 16, 64, 64, generator=torch.Generator().manual_seed(1)) - 0.5
+    network = steady_encoder(7, MICRO) if kind == "steady" else settled_encoder(7, MICRO, clips)
     rng = np.random.default_rng(0)
     lengths = (57, 16, 40, 3)
     videos = [rng.integers(0, 256, (n, MICRO.resize, MICRO.resize, 3), dtype=np.uint8) for n in lengths]
     starts = [window_starts(n) for n in lengths]
     starts[2] = [24, 3, 3, 0]
-    fast = optimize_for_inference(copy.deepcopy(encoder).cuda(), precision)  # type: ignore[arg-type]
+    fast = optimize_for_inference(copy.deepcopy(network).cuda(), precision)
     found = fast.encode(videos, starts)
     for video, chosen, output in zip(videos, starts, found, strict=True):
         clips = torch.cat([windows(video, [start], MICRO) for start in chosen])
         with torch.inference_mode():
-            expected = encoder(clips)
-        assert output.embedding.device.type == "cpu"
-        assert output.embedding.dtype == torch.float32
-        largest = float(expected.embedding.abs().max())
-        assert float((output.embedding - expected.embedding).abs().max()) <= apart * largest
-        cosine = torch.nn.functional.cosine_similarity(output.embedding, expected.embedding)
-        assert float(cosine.min()) >= 0.9999
-        again = fast(clips)
-        assert float((again.embedding - output.embedding).abs().max()) <= apart * largest
+            expected = network(clips)
+        for values in (output.embedding, fast(clips).embedding):
+            assert values.device.type == "cpu"
+            assert values.dtype == torch.float32
+            assert float(torch.cosine_similarity(values, expected.embedding).min()) >= cosine
 
 
 @pytest.mark.parametrize("masked", [True, False])

@@ -4,13 +4,11 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import numpy as np
 import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
@@ -21,34 +19,17 @@ from cico_platform.index.clips import (
     Hit,
     Hits,
     IndexedClip,
-    Payload,
     Tokens,
     point_id,
 )
-from cico_platform.index.engine import engine_config, engine_filter, nearest, nearest_of
+from cico_platform.index.engine import engine_config, engine_filter
 from cico_platform.index.locking import take_lock
-from cico_platform.index.mapped_tokens import compare, second_scores
-from cico_platform.index.set_encoding import point_vector
-from cico_platform.index.token_file import TokenFile
-from cico_platform.index.token_places import TokenPlaces
+from cico_platform.index.open_collection import COLLECTION_FILE, OpenCollection, open_collection
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 
-ALIASES_FILE, COLLECTIONS, COLLECTION_FILE = "aliases.json", "collections", "collection.json"
-TOKENS_FILE, PLACES_FILE, ENGINE = "tokens.f16", "tokens.places", "engine"
+ALIASES_FILE, COLLECTIONS, ENGINE = "aliases.json", "collections", "engine"
 PAGE = 512
-
-
-class _Opened(NamedTuple):
-    shard: Any
-    tokens: TokenFile
-    places: TokenPlaces
-    lock: TextIOWrapper
-    quantised: bool
-
-    def read(self, point: UUID) -> Tokens:
-        """A point's tokens."""
-        return self.tokens.read(self.places[point])
 
 
 class EmbeddedIndex(VectorIndex):
@@ -80,7 +61,7 @@ class EmbeddedIndex(VectorIndex):
             raise InputError(f"'{path}' holds no index; make one with 'cico index' or 'cico demo'")
         (self.path / COLLECTIONS).mkdir(parents=True, exist_ok=True)
         self._writing: TextIOWrapper | None = None
-        self._open: dict[str, _Opened] = {}
+        self._open: dict[str, OpenCollection] = {}
         self._opening = threading.Lock()
 
     def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
@@ -100,7 +81,7 @@ class EmbeddedIndex(VectorIndex):
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         shard.update(qdrant.UpdateOperation.create_field_index("duration", qdrant.PayloadSchemaType.Float))
         write_json(described, {"dim": dim, "quantization": quantization})
-        self._open[collection] = _opened(folder, shard, lock)
+        self._open[collection] = open_collection(folder, shard, lock)
 
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
         self._own()
@@ -108,7 +89,7 @@ class EmbeddedIndex(VectorIndex):
         ids = [UUID(point_id(clip.video_id)) for clip in clips]
         opened.places.add(ids, opened.tokens.append([clip.tokens for clip in clips]))
         points = [
-            qdrant.Point(point, _vectors(clip, opened.quantised), {**clip.payload, "video_id": clip.video_id})
+            qdrant.Point(point, opened.vectors(clip), {**clip.payload, "video_id": clip.video_id})
             for point, clip in zip(ids, clips, strict=True)
         ]
         opened.shard.update(qdrant.UpdateOperation.upsert_points(points))
@@ -129,19 +110,9 @@ class EmbeddedIndex(VectorIndex):
     ) -> Hits:
         opened = self._collection(collection)
         only = engine_filter(filters)
-        if candidates is not None and not opened.quantised:
-            return _two_stages(opened, tokens, limit, max(candidates, limit), only, with_tokens)
         if candidates is None:
-            request = nearest(tokens, limit, only, with_payload=True)
-        else:
-            request = nearest_of(tokens, limit, max(candidates, limit), only)
-        points = opened.shard.query(request)
-
-        def hit(i: int) -> Hit:
-            payload = points[i].payload or partial(_payload, opened.shard, points[i].id)
-            return Hit(points[i].score, payload, opened.read(points[i].id) if with_tokens else None)
-
-        return Hits(len(points), hit)
+            return opened.nearest(tokens, limit, only, with_tokens)
+        return opened.likeliest(tokens, limit, max(candidates, limit), only, with_tokens)
 
     def fetch(
         self,
@@ -240,7 +211,7 @@ class EmbeddedIndex(VectorIndex):
                 (folder / COLLECTION_FILE).unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _collection(self, name: str) -> _Opened:
+    def _collection(self, name: str) -> OpenCollection:
         with self._opening:
             if name not in self._open:
                 folder = self.path / COLLECTIONS / check_name(name)
@@ -255,51 +226,5 @@ class EmbeddedIndex(VectorIndex):
                     if isinstance(error, FileNotFoundError):  # it was removed while we waited
                         raise InputError(f"the index '{self.path}' has no collection '{name}'") from None
                     raise
-                self._open[name] = _opened(folder, shard, lock)
+                self._open[name] = open_collection(folder, shard, lock)
             return self._open[name]
-
-
-def _opened(folder: Path, shard: Any, lock: TextIOWrapper) -> _Opened:
-    described = json.loads((folder / COLLECTION_FILE).read_text())
-    tokens = TokenFile(folder / TOKENS_FILE, described["dim"])
-    quantised = described["quantization"] != "none"
-    return _Opened(shard, tokens, TokenPlaces(folder / PLACES_FILE), lock, quantised)
-
-
-def _vectors(clip: IndexedClip, quantised: bool) -> dict[str, Any]:
-    vectors: dict[str, Any] = {"pooled": point_vector(clip.tokens).tolist()}
-    if quantised:
-        vectors["tokens"] = clip.tokens.astype("float32").tolist()
-    return vectors
-
-
-def _two_stages(
-    opened: _Opened, tokens: Tokens, limit: int, candidates: int, only: Any, with_tokens: bool
-) -> Hits:
-    """HNSW by the engine, MaxSim on the mapped tokens; the hits have their products with the query's."""
-    points = opened.shard.query(nearest(tokens, candidates, only, with_payload=False))
-    if not points:
-        return Hits(0, lambda i: points[i])
-    places = [opened.places[point.id] for point in points]
-    rows = opened.tokens.rows(max(first + count for first, count in places))
-    compared = compare(rows, places, tokens)
-    scores = second_scores(compared, tokens, np.array([point.score for point in points], np.float32))
-    order = np.argsort(-scores, kind="stable")[:limit]
-    kept = compared.ordered(order)
-
-    def hit(i: int) -> Hit:
-        """Reads what it is asked for when it is asked."""
-        point, place = points[order[i]], places[order[i]]
-        read = partial(opened.tokens.read, place) if with_tokens else None
-        return Hit(float(scores[order[i]]), partial(_payload, opened.shard, point.id), read, kept.of(i))
-
-    return Hits(len(order), hit, kept.products, kept.counts)
-
-
-def _payload(shard: Any, point: UUID) -> Payload:
-    """What a point holds, asked of the engine when someone wants to see it."""
-    found = shard.retrieve([point], with_payload=True, with_vector=False)
-    if not found:
-        raise CicoError("a clip was deleted while it was being searched for")
-    payload: Payload = found[0].payload
-    return payload

@@ -1,11 +1,12 @@
 """`cico bench`: our way beside the plain way, in one run on this machine."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from cico_platform.cli.bench_table import finish
 
 app = typer.Typer(
     help="Measure our way beside the plain way, in turns, on this machine.", no_args_is_help=True
@@ -55,7 +56,7 @@ def sign_encoder(
         videos=videos,
         encoder=encoder,
     )
-    _finish("bench sign-encoder", bench_sign_encoder(settings, say), json)
+    finish("bench sign-encoder", bench_sign_encoder(settings, say), json)
 
 
 @app.command("similarity")
@@ -73,7 +74,7 @@ def similarity(
 
     device = _device(device)
     settings = _settings(quick=quick, device=device, repeats=repeats, threads=threads, seed=seed)
-    _finish("bench similarity", bench_similarity(settings, say), json)
+    finish("bench similarity", bench_similarity(settings, say), json)
 
 
 @app.command("pipeline")
@@ -100,7 +101,7 @@ def pipeline(
     settings = _settings(
         quick=quick, repeats=repeats, threads=threads, seed=seed, videos=videos, encoder=encoder
     )
-    _finish("bench pipeline", bench_pipeline(settings, say), json)
+    finish("bench pipeline", bench_pipeline(settings, say), json)
 
 
 @app.command("training")
@@ -118,7 +119,7 @@ def training(
 
     device = _device(device)
     settings = _settings(quick=quick, device=device, repeats=repeats, threads=threads, seed=seed)
-    _finish("bench training", bench_training(settings, say), json)
+    finish("bench training", bench_training(settings, say), json)
 
 
 @app.command("precision")
@@ -135,7 +136,7 @@ def precision(
     from cico_platform.cli.output import say
 
     settings = _settings(quick=quick, threads=threads)
-    _finish("bench precision", bench_precision(work_dir, settings, say), json)
+    finish("bench precision", bench_precision(work_dir, settings, say), json)
 
 
 @app.command("search")
@@ -173,7 +174,7 @@ def search(
     settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
     given = {name: n for name, n in (("candidates", candidates), ("rerank", rerank)) if n}
     report = bench_search(work_dir, settings, say, Stages(**given), tuple(sizes or ()), storages=storages)
-    _finish("bench search", report, json)
+    finish("bench search", report, json)
     if plot is not None:
         plot_search(report, plot)
 
@@ -204,7 +205,7 @@ def serve(
     if index is None and not quick and demo.is_dir():
         index = demo
     settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
-    _finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak), json)
+    finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak), json)
 
 
 def _videos(videos: Path | None) -> Path | None:
@@ -240,65 +241,3 @@ def _settings(threads: int, **values: Any) -> Any:
     from cico_platform.benchmarks.settings import BenchSettings
 
     return BenchSettings(**values, **({"threads": threads} if threads else {}))
-
-
-def _finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
-    """The table for people, then the JSON object."""
-    from rich.table import Table
-
-    from cico_platform.cli.output import console, emit, say
-
-    machine = report["machine"]
-    title = f"{title}: {machine.get('gpu') or machine['processor']}, {machine['threads']} threads"
-    table = Table(title=title, box=None, padding=(0, 1))
-    for heading in ("", "unit"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("plain", "ours", "ratio", "extra MiB", "apart", "cosine"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in report["rows"]:
-        memory, apart = row.get("memory_mib", {}), row.get("difference", {})
-        table.add_row(
-            row["name"],
-            row.get("ours", row.get("plain", {})).get("unit", ""),
-            *(f"{row[side]['median']:.4g}" if side in row else "-" for side in ("plain", "ours")),
-            f"{row['ratio']:.2f}" if "ratio" in row else "-",
-            "/".join(f"{memory[side]:.0f}" if side in memory else "-" for side in ("plain", "ours")),
-            f"{apart['max_abs']:.1g}" if apart else "-",
-            f"{apart['cosine']:.6f}" if apart else "-",
-        )
-    console.print(table)
-    for row in report["rows"]:
-        for side, reason in row.get("skipped", {}).items():
-            say(f"  {row['name']}, {side}: {reason}")
-        if "retrieval" in row:
-            labels, found = row["labels"], row["retrieval"]
-            say(
-                f"  {row['name']}: the same best class in {labels['agreement']}% of the {labels['kept']} "
-                f"windows above the mining threshold; R@1 {found['t2v_R@1']} / {found['v2t_R@1']} "
-                f"({found['change']['t2v_R@1']:+} / {found['change']['v2t_R@1']:+})"
-            )
-        if "search" in row:
-            found = row["search"]
-            say(
-                f"  {row['name']}: recall@10 {found['recall@10']:.3f}, p50 {found['ours_p50_ms']} ms, "
-                f"p99 {found['ours_p99_ms']} ms (exhaustive: {found['plain_p50_ms']} and "
-                f"{found['plain_p99_ms']}); {found['disk_mib']} MiB on disk, built in "
-                f"{found['build_seconds']} s"
-            )
-        if "roofline" in row:
-            line = row["roofline"]
-            say(
-                f"  {row['name']}: {line['ours']['median']:.3g} s, {line['times_bare_products']:.2f} times "
-                f"the bare products of all padded tokens ({line['machine_gflops']:.0f} GFLOP/s here)"
-            )
-    for way in report.get("first_stages", ()):
-        shares = ", ".join(f"{share:.3f} in {count}" for count, share in way["kept"].items())
-        say(f"  candidates by {way['name']} ({way['width']} numbers a clip): {shares}")
-    for kept in report.get("storages", ()):
-        say(
-            f"  tokens kept as {kept['name']}: R@1 {kept['R@1']:.3f}, recall@10 {kept['recall@10']:.3f}, "
-            f"p50 {kept['p50_ms']} ms, {kept['disk_mib']} MiB"
-        )
-    if report["quick"]:
-        say("  a quick run: the sizes are small, the ratios mean little")
-    emit(as_json, dict(report))

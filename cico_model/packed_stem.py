@@ -1,7 +1,7 @@
 """The first convolution on packed pixels: every 2 x 2 pixels become channels.
 
 Its 7 x 7 taps of stride 2 on 3 channels are 4 x 4 taps of stride 1 on 12, the last row and column of them
-zero: the same sums, which vector units and tensor cores multiply better than they do three channels.
+zero: the same sums, which a GPU's tensor cores multiply far better than they do three channels.
 """
 
 from torch import Tensor, nn

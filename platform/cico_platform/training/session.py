@@ -16,6 +16,7 @@ from torch import nn
 from cico_model.precision import supports_bfloat16
 from cico_platform.errors import CicoError
 from cico_platform.training.checkpoints import CheckpointStore, State
+from cico_platform.training.freed_memory import keep_freed_memory
 
 Row = dict[str, Any]
 SECONDS_BETWEEN_ROWS = 0.5
@@ -39,8 +40,9 @@ class Worker:
 
 
 def this_worker(threads: int) -> Worker:
-    """This process as a worker of Ray Train; sets its CPU threads."""
+    """This process as a worker of Ray Train; sets its CPU threads, and keeps what it frees."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     context = ray.train.get_context()
     return Worker(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
 

@@ -183,6 +183,18 @@ class Figures:
         """For `--json`; what there was none of is absent."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
+    def in_words(self) -> str:
+        """For people; failed and lost ones only where there are any.
+
+        >>> ask = Ask.text("a boy reads")
+        >>> figures([Answer(200, 0.1, "a", ask), Answer(503, 0.2, "b", ask)], 2.0).in_words()
+        '2 sent, 1 accepted: p50 0.100 s, p99 0.100 s, 1 refused (p99 0.200 s)'
+        """
+        accepted = f"p50 {self.p50:.3f} s, p99 {self.p99:.3f} s" if self.p99 is not None else "none accepted"
+        refused = f", {self.refused} refused (p99 {self.refused_p99:.3f} s)" if self.refused else ""
+        bad = f", {self.failed} failed, {self.lost} lost" if self.failed or self.lost else ""
+        return f"{self.sent} sent, {self.accepted} accepted: {accepted}{refused}{bad}"
+
 
 def figures(answers: list[Answer], seconds: float) -> Figures:
     """The figures of a load that took so long.

@@ -157,18 +157,11 @@ async def _repeat(service: RunningService, searches: Searches, seconds: float, s
             rate = factor * able
             load = figures(await clients.steady(searches.mixed, rate, seconds), seconds)
             side.loads[name].append(load)
-            say(f"  {service.name} at {name}: {_told(load)}")
+            say(f"  {service.name} at {name}: {load.in_words()}")
 
 
 def _always(ask: Ask) -> Choose:
     return lambda _: ask
-
-
-def _told(load: Figures) -> str:
-    accepted = f"p50 {load.p50:.3f} s, p99 {load.p99:.3f} s" if load.p99 is not None else "none accepted"
-    refused = f", {load.refused} refused (p99 {load.refused_p99:.3f} s)" if load.refused else ""
-    bad = f", {load.failed} failed, {load.lost} lost" if load.failed or load.lost else ""
-    return f"{load.sent} sent, {load.accepted} accepted: {accepted}{refused}{bad}"
 
 
 def _rows(sides: dict[str, Side], size: str, seconds: float, video_share: float) -> list[Row]:

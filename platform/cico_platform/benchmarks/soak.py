@@ -34,7 +34,7 @@ async def soak(
             load = figures(await clients.steady(choose, rate, seconds / PARTS), seconds / PARTS)
         loads.append(load.as_json())
         held.append(_total(service))
-        say(f"  {service.name}, part {part + 1} of {PARTS}: {held[-1]:.0f} MiB, {load.accepted} accepted")
+        say(f"  {service.name}, part {part + 1} of {PARTS}: {held[-1]:.0f} MiB, {load.in_words()}")
     return {"seconds": seconds, "rate": round(rate, 2), "mib": held, "loads": loads}
 
 

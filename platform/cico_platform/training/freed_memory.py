@@ -3,9 +3,11 @@
 import ctypes
 
 # Parameters of glibc's mallopt(3).
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 LARGEST_KEPT_BLOCK = 32 << 20  # the most that glibc takes
 MOST_KEPT = 1 << 30
+# A thread's memory comes in heaps of so much; one that is empty goes unless it is to stay as padding.
+HEAP = 64 << 20
 
 
 def keep_freed_memory() -> bool:
@@ -21,5 +23,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    # Both, as one alone leaves the other to a rule that follows the sizes of blocks.
-    return bool(mallopt(_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK) and mallopt(_TRIM_THRESHOLD, MOST_KEPT))
+    wanted = {_MMAP_THRESHOLD: LARGEST_KEPT_BLOCK, _TRIM_THRESHOLD: MOST_KEPT, _TOP_PAD: HEAP}
+    return all(mallopt(name, value) for name, value in wanted.items())

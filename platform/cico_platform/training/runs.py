@@ -24,7 +24,7 @@ RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 0.5
 WORKER_CPUS = 0.5
 # How often Ray Train's controller looks after its workers; its own 2 s delay the end of short trainings.
-CONTROLLER_SECONDS = "0.25"
+CONTROLLER_SECONDS = "0.5"
 # What the board does not end (see there) may be repeated.
 MOST_FAILURES = 1000
 PAIRS_OF_A_WORKER = 4

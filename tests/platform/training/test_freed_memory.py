@@ -44,5 +44,5 @@ def faults_of_a_step(how: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_a_step_finds_the_memory_of_the_one_before() -> None:
     freed, kept = faults_of_a_step("free"), faults_of_a_step("keep")
-    assert freed > 1000  # some MiB, in pages of 4 KiB: given back and asked for again
-    assert kept < freed / 10
+    assert freed > 1000  # 20 MiB, in pages of 4 KiB: given back and asked for again
+    assert kept < freed / 100

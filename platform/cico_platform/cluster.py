@@ -11,8 +11,21 @@ from typing import Any
 # Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
 MINIMUM_LOGICAL_CPUS = 6
 LOCAL_OBJECT_STORE_BYTES = 1 << 30
-# Idle worker processes that Ray keeps, some 100 MB each; its own choice is one for every logical CPU.
-IDLE_WORKERS = "2"
+# Settings of a Ray that is started here. Where a computation takes all cores, each operation waits for what
+# Ray's own processes take of one of them, so those that serve nobody here are still.
+OF_A_LOCAL_RAY = {
+    # Idle worker processes that are kept, some 100 MB each; Ray's own choice is one for every logical CPU.
+    "RAY_num_workers_soft_limit": "2",
+    # Metrics at a port that nobody knows, and a record of tasks for a dashboard that isn't there.
+    "RAY_enable_metrics_collection": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    # Logs stay files. Above so many of them, new ones are looked for now and then, not ten times a second.
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "60",
+    # Nobody takes this machine's only node away with notice.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
 
 
 def connect(address: str | None = None, **options: Any) -> None:
@@ -32,9 +45,8 @@ def connect(address: str | None = None, **options: Any) -> None:
     if address:
         common["address"] = address
     else:
-        os.environ.setdefault("RAY_num_workers_soft_limit", IDLE_WORKERS)
-        # Ray's own metrics, at a port that nobody knows: a tenth of what its processes take of a core.
-        os.environ.setdefault("RAY_enable_metrics_collection", "0")
+        for name, value in OF_A_LOCAL_RAY.items():
+            os.environ.setdefault(name, value)
         common |= {
             "address": "local",  # even where another Ray is running; that one has an address, too
             "num_cpus": max(os.cpu_count() or 1, MINIMUM_LOGICAL_CPUS),

@@ -15,6 +15,7 @@ from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts
 from cico_model.config import MAX_WINDOWS
 from cico_model.inference import optimize_for_inference
+from cico_platform.benchmarks.own_ray import own_ray
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
 from cico_platform.cluster import connect
@@ -52,16 +53,22 @@ def plain_loop(task: Task, begin: Begin) -> Work:
 
 
 def ray_data(task: Task, begin: Begin) -> Work:
-    """The same by `cico features`, with the workers that the task names, on so many cores as it names."""
-    if cores := task.values.get("cores"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])  # Ray's processes inherit it
+    """The same by `cico features`, with the workers that the task names; not counting the start of Ray."""
     begin()
-    return Work(lambda: _features(task, _emptied(task)), connect)
+
+    def run() -> Outputs:
+        with own_ray():
+            began = time.perf_counter()
+            outputs = _features(task, _emptied(task))
+            return {**outputs, "seconds": np.array(time.perf_counter() - began)}
+
+    return Work(run, lambda: None)
 
 
 def throughput(task: Task, begin: Begin) -> Work:
     """The same without the start: the time of all clips at the pace from the first finished batch on."""
-    work = ray_data(task, begin)
+    _keep_to(task.values["cores"])
+    begin()
 
     def run() -> Outputs:
         reports: list[tuple[float, int]] = []
@@ -69,13 +76,14 @@ def throughput(task: Task, begin: Begin) -> Work:
         def note(done: int, total: int, /, **_: object) -> None:
             reports.append((time.perf_counter(), done))
 
-        outputs = _features(task, _emptied(task), note)
+        with own_ray():
+            outputs = _features(task, _emptied(task), note)
         reached = [report for report in reports if report[1]]
         # So few clips may all come in one batch: then the start is in it.
         (began, first), (ended, last) = reached[0] if len(reached) > 1 else reports[0], reached[-1]
         return {**outputs, "seconds": np.array((ended - began) * last / (last - first))}
 
-    return Work(run, work.warm_up)
+    return Work(run, lambda: None)
 
 
 def first_run(task: Task, begin: Begin) -> Work:
@@ -93,6 +101,11 @@ def second_run(task: Task, begin: Begin) -> Work:
         _features(task, out)
 
     return Work(lambda: _features(task, out), warm_up)
+
+
+def _keep_to(cores: int) -> None:
+    """Let this process, and those that it starts, Ray's among them, have so many cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
 def _emptied(task: Task) -> Path:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from cico_platform.benchmarks.own_ray import own_ray
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
-from cico_platform.cluster import connect
 from cico_platform.training.pairs import Pairs
 from cico_platform.training.retrieval import RetrievalSettings, fresh_model
 from cico_platform.training.retrieval_loop import train_loop
@@ -57,13 +57,13 @@ def ray_train(task: Task, begin: Begin) -> Work:
 
     def run() -> Outputs:
         rows: list[dict[str, Any]] = []
-        with tempfile.TemporaryDirectory(dir=task.folder) as folder:
+        with tempfile.TemporaryDirectory(dir=task.folder) as folder, own_ray():
             run_training(
                 train_loop, config, Path(folder), "bench", config["settings"].run, on_row=[rows.append]
             )
         return _measured(rows)
 
-    return Work(run, connect)
+    return Work(run, lambda: None)
 
 
 def _config(task: Task) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cico_platform.training.checkpoints import CheckpointStore, State
 from cico_platform.training.session import Session, run_loop
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 WORKER_CPUS = 0.5
 # How often Ray Train's controller looks after its workers; its own 2 s delay the end of short trainings.
 CONTROLLER_SECONDS = "0.5"

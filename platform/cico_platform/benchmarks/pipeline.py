@@ -38,7 +38,7 @@ class Comparison:
 def bench_pipeline(settings: BenchSettings, say: Say) -> dict[str, Any]:
     """Measure `cico features` on a corpus of many clips, with the tiny sign encoder unless one is given.
 
-    Every repeat loads the encoder anew and ends with stored features; Ray itself is running before the first.
+    Every repeat loads the encoder anew and ends with stored features; the start of Ray is not in its time.
     The time of `two-workers` begins with the first finished batch.
 
     Returns

@@ -1,5 +1,6 @@
 """A Ray for one repeat: while another side is measured, none of its processes is there to disturb it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,9 +11,14 @@ from cico_platform.cluster import connect
 LONGEST_END = 30.0
 
 
+def keep_to_cores(count: int) -> None:
+    """Let this process, and those that it starts, Ray's among them, have so many cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
 @contextmanager
 def own_ray() -> Iterator[None]:
-    """Ray, started here and ended with all of its processes; those that outlive it are killed.
+    """Ray, as `connect` starts it, ended with all processes of this one; those that outlive it are killed.
 
     An idle Ray takes 5 to 10% of a core, and a loop on all cores waits for that at each operation.
     """

@@ -1,6 +1,5 @@
 """The sides of `cico bench pipeline`: a plain loop over clips, and the pipeline on Ray Data."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts
 from cico_model.config import MAX_WINDOWS
 from cico_model.inference import optimize_for_inference
-from cico_platform.benchmarks.own_ray import own_ray
+from cico_platform.benchmarks.own_ray import keep_to_cores, own_ray
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
 from cico_platform.cluster import connect
@@ -67,7 +66,7 @@ def ray_data(task: Task, begin: Begin) -> Work:
 
 def throughput(task: Task, begin: Begin) -> Work:
     """The same without the start: the time of all clips at the pace from the first finished batch on."""
-    _keep_to(task.values["cores"])
+    keep_to_cores(task.values["cores"])
     begin()
 
     def run() -> Outputs:
@@ -101,11 +100,6 @@ def second_run(task: Task, begin: Begin) -> Work:
         _features(task, out)
 
     return Work(lambda: _features(task, out), warm_up)
-
-
-def _keep_to(cores: int) -> None:
-    """Let this process, and those that it starts, Ray's among them, have so many cores."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
 def _emptied(task: Task) -> Path:

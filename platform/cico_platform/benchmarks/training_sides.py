@@ -1,6 +1,5 @@
 """The sides of `cico bench training`: the retrieval model's loop by itself, and the same on Ray Train."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cico_platform.benchmarks.own_ray import own_ray
+from cico_platform.benchmarks.own_ray import keep_to_cores, own_ray
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
 from cico_platform.training.pairs import Pairs
@@ -51,7 +50,7 @@ def plain_loop(task: Task, begin: Begin) -> Work:
 def ray_train(task: Task, begin: Begin) -> Work:
     """The same on Ray Train, with the workers and cores that the task names, checkpoints and all."""
     if cores := task.values.get("cores"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])  # Ray's processes inherit it
+        keep_to_cores(cores)
     config = _config(task)
     begin()
 

@@ -153,7 +153,7 @@ def test_a_quick_run_of_training_gives_every_row_and_the_losses_of_the_plain_loo
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     rows = {row["name"]: row for row in report["rows"]}
-    assert list(rows) == ["plain-loop-tiny", "two-workers-tiny"]
+    assert list(rows) == ["plain-loop-tiny", "one-thread-tiny", "two-workers-tiny"]
     for row in rows.values():
         assert "skipped" not in row
         assert row["ratio"] > 0

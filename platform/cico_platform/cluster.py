@@ -14,22 +14,33 @@ LOCAL_OBJECT_STORE_BYTES = 1 << 30
 # Settings of a Ray that is started here. Where a computation takes all cores, each operation waits for what
 # Ray's own processes take of one of them, so those that serve nobody here are still.
 OF_A_LOCAL_RAY = {
-    # Idle worker processes that are kept, some 100 MB each; Ray's own choice is one for every logical CPU.
-    "RAY_num_workers_soft_limit": "2",
+    # Worker processes without work, some 100 MB each, go after a while; Ray keeps one for every logical CPU.
+    "RAY_num_workers_soft_limit": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "10000",
     # Metrics at a port that nobody knows, and a record of tasks for a dashboard that isn't there.
     "RAY_enable_metrics_collection": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_task_events_report_interval_ms": "0",
+    # What that dashboard would show of the node, looked at once a minute, not every 2 to 5 s.
+    "REPORTER_UPDATE_INTERVAL_MS": "60000",
+    "NODE_STATS_UPDATE_INTERVAL_SECONDS": "60",
+    "RAY_DASHBOARD_STATS_UPDATING_INTERVAL": "60",
+    "METRICS_RECORD_INTERVAL_S": "60",
+    "SCAN_EVENT_DIR_INTERVAL_SECONDS": "60",
+    # The nodes that an autoscaler of clusters, which starts none here, could ask for.
+    "AUTOSCALER_UPDATE_INTERVAL_S": "60",
     # Logs stay files. Above so many of them, new ones are looked for now and then, not ten times a second.
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
     "LOG_NAME_UPDATE_INTERVAL_S": "60",
     # Nobody takes this machine's only node away with notice.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
+_started_here = ""  # address of the Ray that `connect` started
 
 
 def connect(address: str | None = None, **options: Any) -> None:
     """Join the Ray cluster at `address` (or `$RAY_ADDRESS`), or start one here, unless connected already."""
+    global _started_here
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
     # A small machine that is still busy with a training needs more than the usual 5 s to start Serve.
@@ -55,12 +66,20 @@ def connect(address: str | None = None, **options: Any) -> None:
         }
     with _quiet_native_start():
         ray.init(**common, **options)
+    _started_here = "" if address else ray.get_runtime_context().gcs_address
     _hide_notices_of_the_raylet()
     from ray.data import DataContext
 
     data = DataContext.get_current()
     data.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def is_started_here() -> bool:
+    """Whether this process is connected to a Ray that it started, and that ends with it."""
+    import ray
+
+    return ray.is_initialized() and bool(ray.get_runtime_context().gcs_address == _started_here)
 
 
 def given_device() -> str:

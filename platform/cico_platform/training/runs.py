@@ -10,7 +10,6 @@ import ray
 import ray.train
 from pydantic import Field, model_validator
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 
 from cico_platform.cluster import connect, threads_each
 from cico_platform.errors import CicoError, InputError
@@ -18,13 +17,14 @@ from cico_platform.settings import OnProgress, Settings
 from cico_platform.storage import Place, absolute_place, is_remote, remove
 from cico_platform.training.board import open_board
 from cico_platform.training.checkpoints import CheckpointStore, State
+from cico_platform.training.lean_trainer import LeanTrainer
 from cico_platform.training.session import Session, run_loop
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 1.0
 WORKER_CPUS = 0.5
 # How often Ray Train's controller looks after its workers; its own 2 s delay the end of short trainings.
-CONTROLLER_SECONDS = "0.5"
+CONTROLLER_SECONDS = "1"
 # What the board does not end (see there) may be repeated.
 MOST_FAILURES = 1000
 PAIRS_OF_A_WORKER = 4
@@ -126,7 +126,7 @@ def run_training(
         remove(store.folder)
     board = open_board()
     options = {"threads": settings.own_threads(), "interval": settings.checkpoint_seconds}
-    trainer = TorchTrainer(
+    trainer = LeanTrainer(
         lambda given: run_loop(loop, given),
         train_loop_config={**config, "board": board, "store": store, "options": options},
         scaling_config=settings.scaling(),

@@ -40,11 +40,17 @@ class Worker:
 
 
 def this_worker(threads: int) -> Worker:
-    """This process as a worker of Ray Train; sets its CPU threads, and keeps what it frees."""
+    """This process as a worker of Ray Train; sets its CPU threads, and keeps what it frees.
+
+    Where it is the only one, there is no process group: its threads would wait for nobody.
+    """
     torch.set_num_threads(threads)
     keep_freed_memory()
     context = ray.train.get_context()
-    return Worker(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+    rank, count = context.get_world_rank(), context.get_world_size()
+    if count == 1 and dist.is_initialized():
+        dist.destroy_process_group()
+    return Worker(rank, count, ray.train.torch.get_device())
 
 
 class Session:

@@ -10,12 +10,14 @@ from cico_platform.training.session import Session
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_nobody_watches_whether_this_node_is_taken_away(tmp_path: Path) -> None:
+def test_no_helper_runs_that_has_nothing_to_do(tmp_path: Path) -> None:
     def loop(config: dict[str, Any], session: Session) -> None:
         import time
 
         import psutil
+        import torch.distributed as dist
 
+        assert not dist.is_initialized()
         raylet = psutil.Process().parent()
         assert raylet is not None
         seen: set[str] = set()
@@ -28,4 +30,5 @@ def test_nobody_watches_whether_this_node_is_taken_away(tmp_path: Path) -> None:
 
     state = run_training(loop, {}, tmp_path / "run", "a-key", RunSettings(threads=1))
     assert "TrainController" in state["seen"]
-    assert "PreemptionWatcher" not in state["seen"]
+    for helper in ("PreemptionWatcher", "PlacementGroupCleaner", "DatasetManager"):
+        assert helper not in state["seen"]

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -88,13 +89,23 @@ def inside(root: Place, path: str) -> Place | None:
 
 def write_whole(path: Place, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of it."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Place) -> Iterator[BinaryIO]:
+    """A file to write, which a reader sees once the block has ended; after an error all is as before."""
     if is_remote(path):  # an object appears when it is whole
-        path.write_bytes(content)
+        buffer = io.BytesIO()
+        yield buffer
+        path.write_bytes(buffer.getvalue())
         return
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(content)
-    except OSError:  # a full disk needs every byte
+        with Path(str(partial)).open("wb") as file:
+            yield file
+    except BaseException:  # a full disk needs every byte
         partial.unlink(missing_ok=True)
         raise
     Path(str(partial)).replace(str(path))

@@ -21,6 +21,7 @@ from cico_platform.storage import (
     read_table,
     relative,
     remove,
+    whole_file,
     working_copy,
     write_table,
     write_whole,
@@ -48,6 +49,19 @@ def test_files_are_written_whole_listed_in_order_and_removed(home: Place) -> Non
     remove(folder)
     assert not fresh(folder).exists()
     remove(folder)
+
+
+def test_a_file_that_could_not_be_written_to_its_end_stays_what_it_was(home: Place) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    write_whole(home / "file", b"before")
+    with pytest.raises(TypeError), whole_file(home / "file") as file:
+        file.writelines([b"half", None])  # type: ignore[list-item]
+    assert [relative(path, home) for path in files_under(fresh(home))] == ["file"]
+    assert (home / "file").read_bytes() == b"before"
+    with whole_file(home / "file") as file:
+        file.write(b"after")
+        assert (home / "file").read_bytes() == b"before"
+    assert (home / "file").read_bytes() == b"after"
 
 
 def test_a_table_comes_back(home: Place) -> None:

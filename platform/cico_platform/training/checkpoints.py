@@ -4,12 +4,12 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from cico_platform.errors import InputError
-from cico_platform.storage import Place, fresh, matching, write_whole
+from cico_platform.storage import Place, fresh, matching, whole_file, write_whole
 
 State = dict[str, Any]
 DIGITS = 10
@@ -17,6 +17,27 @@ DIGITS = 10
 
 class DamagedCheckpointError(Exception):
     """A checkpoint whose bytes are not those that were written."""
+
+
+class _HashingFile:
+    """A file that is written, its SHA-256, and its error, which PyTorch hides behind one of its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+        self.failure: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        """Write and hash."""
+        self.digest.update(content)
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Hand everything on to the file."""
+        self.file.flush()
 
 
 @dataclass(frozen=True)
@@ -45,12 +66,16 @@ class CheckpointStore:
         OSError
             If the storage is full or can't be written; the earlier checkpoints stay.
         """
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        about = {"key": self.key, "step": step, "sha256": hashlib.sha256(content).hexdigest()}
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._weights(step), content)
+        with whole_file(self._weights(step)) as file:
+            hashing = _HashingFile(file)
+            try:
+                torch.save(state, hashing)  # type: ignore[arg-type]  # write() and flush() are all it calls
+            except RuntimeError as error:
+                if hashing.failure is None:
+                    raise
+                raise hashing.failure from error
+        about = {"key": self.key, "step": step, "sha256": hashing.digest.hexdigest()}
         write_whole(self._note(step), json.dumps(about).encode())
         for old in self.steps()[: -self.keep]:
             self._note(old).unlink(missing_ok=True)

@@ -141,6 +141,19 @@ def test_checkpoints_are_pruned_whole_and_refuse_what_was_changed(tmp_path: Path
     assert len(complaints) == 1
 
 
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, size: int) -> None:
+    store = CheckpointStore(tmp_path / "checkpoints", KEY)
+    store.save(1, {"weights": torch.ones(3)})
+    partial = store.folder / ".step-0000000002.pt.partial"
+    partial.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        store.save(2, {"weights": torch.zeros(size), "more": torch.zeros(size)})
+    assert not partial.is_symlink()
+    assert store.steps() == [1]
+    assert store.last()[0] == 1
+
+
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:

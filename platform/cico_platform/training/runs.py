@@ -21,7 +21,7 @@ from cico_platform.training.lean_trainer import LeanTrainer
 from cico_platform.training.session import Session, run_loop
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 WORKER_CPUS = 0.5
 # How often Ray Train's controller looks after its workers; its own 2 s delay the end of short trainings.
 CONTROLLER_SECONDS = "1"

@@ -19,7 +19,7 @@ from cico_platform.training.checkpoints import CheckpointStore, State
 from cico_platform.training.freed_memory import keep_freed_memory
 
 Row = dict[str, Any]
-SECONDS_BETWEEN_ROWS = 1.0
+SECONDS_BETWEEN_ROWS = 2.0
 # A checkpoint may take this part of the time at most: where writing is slow, there are fewer.
 SHARE_OF_CHECKPOINTS = 0.02
 COLLATERAL = ("gloo", "nccl", "connection", "socket", "process group", "collective")

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from cico_platform.cluster import is_started_here
+
 PROGRAM = """
 import ray
 from ray.cluster_utils import Cluster
@@ -18,6 +20,14 @@ run = subprocess.run([sys.executable, "-c", ours], capture_output=True, text=Tru
 print(other.address, run.stdout.split()[-1] if run.returncode == 0 else run.stderr)
 other.shutdown()
 """
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_only_the_process_that_started_a_ray_says_so() -> None:
+    import ray
+
+    assert is_started_here()
+    assert not ray.get(ray.remote(num_cpus=0)(is_started_here).remote())
 
 
 @pytest.mark.slow
@@ -34,7 +44,7 @@ def test_another_ray_on_the_machine_is_left_alone() -> None:
 NODES = """
 import ray
 from ray.cluster_utils import Cluster
-from cico_platform.cluster import connect, node_cores, threads_each
+from cico_platform.cluster import connect, is_started_here, node_cores, threads_each
 from cico_platform.pipelines.encoders import EncodingSettings, resources
 
 head = {"num_cpus": 0, "object_store_memory": 100 << 20}
@@ -42,6 +52,7 @@ cluster = Cluster(initialize_head=True, head_node_args=head)
 for _ in range(2):
     cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
 connect(cluster.address)
+assert not is_started_here()
 cluster.wait_for_nodes()
 filled, _ = resources(EncodingSettings())
 print(node_cores(), threads_each(2), filled.actors, filled.threads, filled.decoders)

@@ -13,7 +13,7 @@ OF_LEFTOVERS = "PlacementGroupCleanerCallback"
 
 
 class LeanTrainer(TorchTrainer):  # type: ignore[misc]
-    """A `TorchTrainer` that starts two processes less.
+    """A `TorchTrainer` that starts a process less, or two where the Ray is one's own.
 
     Each helper costs the start of a process, and then 0.5 to 1% of a core for as long as the training lasts:
     a worker process of Ray looks for signals a hundred times a second. With several threads, every operation

@@ -2,29 +2,30 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cico_platform.corpus.synthesis.cast import Scene, Signer, tempo
+from cico_platform.corpus.synthesis.figure import Arm, Head
 from cico_platform.corpus.synthesis.painting import (
     SPACE,
     SPACE_CENTRE,
     SUPERSAMPLING,
     Camera,
     camera,
-    paint_arm,
     paint_body,
-    paint_head,
-    place_arm,
 )
 from cico_platform.corpus.synthesis.scenery import background
+from cico_platform.corpus.synthesis.sensor import LENS_REACH, Sensor, through_lens
 from cico_platform.corpus.synthesis.timeline import SUBSTEPS, Timeline, build
 
 FPS = 25
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -89,19 +90,84 @@ def _box(scene: Scene, see: Camera, rng: np.random.Generator) -> tuple[float, fl
     return x0, y0, x1, y1
 
 
-def _lens(scene: Scene) -> NDArray[np.uint8]:
-    """Light and contrast as a table [1, 256, 3]."""
-    values = np.arange(256, dtype=float)[:, None]
-    lit = ((values - 128) * scene.contrast + 128) * scene.gain * np.array(scene.cast)
-    table: Image = np.clip(lit, 0, 255).astype(np.uint8)[None]
-    return table
-
-
 def rehearse(take: Take) -> Rehearsal:
     """Choose everything about a take but its pixels; cheap."""
     rng = generator(take.seed, take.video_id)
     timeline = build(take.glosses, tempo(take.who, rng), take.who.style, rng)
     return Rehearsal(timeline, _box(take.who.scene, camera(take.who.scene), rng))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What stays still: background and body, supersampled, at the frame's size, and as the lens sees it."""
+
+    large: Image
+    small: Image
+    seen: Image
+
+
+@lru_cache(maxsize=16)  # the clips of a signer share it
+def _stage(who: Signer, seed: int) -> _Stage:
+    scene = who.scene
+    width, height = scene.size
+    rng = generator(seed, who.name, "background")
+    large = background(scene, SUPERSAMPLING * width, SUPERSAMPLING * height, rng)
+    paint_body(large, camera(scene), who.look)
+    small = _scaled(large)
+    return _Stage(large, small, through_lens(small, scene))
+
+
+def _scaled(image: Image) -> Image:
+    """An image, or an aligned part of one, from supersampled to the frame's size."""
+    height, width = image.shape[:2]
+    size = (width // SUPERSAMPLING, height // SUPERSAMPLING)
+    small: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small
+
+
+class _Stills:
+    """Paints the signer's moments over the stage; only the part of the picture that can change is touched."""
+
+    def __init__(self, stage: _Stage, head: Head, rear: Arm, front: Arm) -> None:
+        self.head, self.rear, self.front = head, rear, front
+        self.base, self.canvas = stage.large.copy(), stage.large.copy()
+        self.stage = stage.large
+        height, width = self.stage.shape[:2]
+        parts = np.stack([head.box, rear.box, front.box])
+        touched = np.concatenate([parts[..., :2].min(axis=0), parts[..., 2:].max(axis=0)], axis=1)
+        touched = np.clip(touched, 0, [width, height, width, height])
+        self.boxes = touched // SUPERSAMPLING
+        self.boxes[:, 2:] = -(-touched[:, 2:] // SUPERSAMPLING)
+        first, last = head.box[:, :2].min(axis=0), head.box[:, 2:].max(axis=0)
+        beside = np.concatenate([rear.box[:, :2] >= last, rear.box[:, 2:] <= first], axis=1)
+        self.beside_head = np.any(beside, axis=1).tolist()
+        self.before: int | None = None
+        self.resting: int | None = None
+
+    def part(self, at: int, box: Box) -> Image:
+        """A part of one moment, at the frame's size; it must hold what `boxes` says."""
+        whole = tuple(slice(SUPERSAMPLING * s.start, SUPERSAMPLING * s.stop) for s in box)
+        self._rest(at)
+        self.head.draw(self.canvas, at)
+        if self.resting is None:
+            self.rear.draw(self.canvas, at)
+        self.front.draw(self.canvas, at)
+        image = _scaled(self.canvas[whole])
+        self.canvas[whole] = self.base[whole]
+        self.before = at
+        return image
+
+    def _rest(self, at: int) -> None:
+        """Paint the rear arm once for as long as it keeps still; half of the time it does."""
+        if self.resting is not None and not self.rear.is_same(at, self.resting):
+            self.base[:], self.canvas[:] = self.stage, self.stage
+            self.resting = None
+        if self.resting is not None or self.before is None or not self.beside_head[at]:
+            return
+        if self.rear.is_same(at, self.before):
+            self.rear.draw(self.base, at)
+            self.rear.draw(self.canvas, at)
+            self.resting = at
 
 
 def shoot(take: Take, rehearsal: Rehearsal) -> Image:
@@ -110,36 +176,49 @@ def shoot(take: Take, rehearsal: Rehearsal) -> Image:
     scene, look = take.who.scene, take.who.look
     poses = rehearsal.timeline.poses
     see = camera(scene)
-    width, height = scene.size
-    stage = background(
-        scene,
-        SUPERSAMPLING * width,
-        SUPERSAMPLING * height,
-        generator(take.seed, take.who.name, "background"),
-    )
-    paint_body(stage, see, look)
     side = 1 if take.who.left else -1
-    arms = [place_arm(poses[:, hand], side if hand == 0 else -side, see, look) for hand in (1, 0)]
-    head = _head_moves(rehearsal.timeline, rng)
+    rear, front = (Arm.of(poses[:, hand], side if hand == 0 else -side, see, look) for hand in (1, 0))
+    head = Head.of(see, look, _head_moves(rehearsal.timeline, rng))
+    stage = _stage(take.who, take.seed)
+    stills = _Stills(stage, head, rear, front)
+    sensor = Sensor(scene, rehearsal.frames, rng)
 
-    def still(at: int) -> Image:
-        image = stage.copy()
-        paint_head(image, see, look, head[at])
-        for arm in arms:
-            paint_arm(image, see, look, arm, at)
-        small: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        return small
-
+    moments = np.arange(rehearsal.frames) * SUBSTEPS
+    later = np.minimum(moments + max(1, round(scene.shutter * SUBSTEPS)), len(poses) - 1)
+    later = np.where(_moves_fast(poses, scene.shutter * see.scale / SUPERSAMPLING), later, moments)
+    width, height = scene.size
     frames = np.empty((rehearsal.frames, height, width, 3), np.uint8)
-    blurred = _moves_fast(poses, scene.shutter * see.scale / SUPERSAMPLING)
-    exposure = max(1, round(scene.shutter * SUBSTEPS))
-    for frame in range(len(frames)):
-        image = still(frame * SUBSTEPS)
-        if blurred[frame]:
-            later = still(min(frame * SUBSTEPS + exposure, len(poses) - 1))
-            image = cv2.addWeighted(image, 0.5, later, 0.5, 0)
-        frames[frame] = image
-    return _degrade(frames, scene, rng)
+    for index, (at, until) in enumerate(zip(moments.tolist(), later.tolist(), strict=True)):
+        box, inner, outer = _parts(stills.boxes[[at, until]], scene.size)
+        image = stills.part(at, outer)
+        if until != at:
+            image = cv2.addWeighted(image, 0.5, stills.part(until, outer), 0.5, 0)
+        frame = frames[index]
+        if sensor.shakes:
+            frame[:] = stage.small
+            frame[outer] = image
+            frame[:] = through_lens(sensor.shaken(frame, index), scene)
+        else:
+            frame[:] = stage.seen
+            frame[box] = through_lens(image, scene)[inner]
+        sensor.add_noise(frame)
+    return frames
+
+
+def _parts(boxes: NDArray[np.int64], size: tuple[int, int]) -> tuple[Box, Box, Box]:
+    """What the lens changes of a frame in which `boxes` [2, 4] changed: in the frame, and inside the last.
+
+    The last is what the lens needs to see for it.
+    """
+    low, high = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+    changed, within, needed = [], [], []
+    for start, end, length in zip(low, high, size, strict=True):
+        first, last = max(0, start - LENS_REACH), min(length, end + LENS_REACH)
+        begin = max(0, first - LENS_REACH)
+        changed.append(slice(first, last))
+        within.append(slice(first - begin, last - begin))
+        needed.append(slice(begin, min(length, last + LENS_REACH)))
+    return (changed[1], changed[0]), (within[1], within[0]), (needed[1], needed[0])
 
 
 def _moves_fast(poses: Array, pixels: float) -> NDArray[np.bool_]:
@@ -148,24 +227,3 @@ def _moves_fast(poses: Array, pixels: float) -> NDArray[np.bool_]:
     step = np.linalg.norm(np.diff(places, axis=0, append=places[-1:]), axis=2).max(axis=1)
     fast: NDArray[np.bool_] = step * pixels > 1.0
     return fast
-
-
-def _degrade(frames: Image, scene: Scene, rng: np.random.Generator) -> Image:
-    """Camera shake, lens blur, light and sensor noise."""
-    height, width = frames.shape[1:3]
-    lens = _lens(scene)
-    grain = rng.normal(0, scene.noise, (8, height, width, 1)).astype(np.int16)
-    drift = np.cumsum(rng.normal(0, 0.5 * scene.shake, (len(frames), 2)), axis=0)
-    drift -= np.linspace(0, 1, len(frames))[:, None] * drift[-1]
-    for index, frame in enumerate(frames):
-        image = frame
-        if scene.shake > 0:
-            move = np.array([[1, 0, drift[index, 0]], [0, 1, drift[index, 1]]])
-            image = cv2.warpAffine(image, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        if scene.blur > 0.25:
-            image = cv2.GaussianBlur(image, (0, 0), scene.blur)
-        image = cv2.LUT(image, lens)
-        if scene.noise > 0.5:
-            image = np.clip(image.astype(np.int16) + grain[int(rng.integers(8))], 0, 255)
-        frames[index] = image
-    return frames

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cico_platform.corpus.synthesis.cast import Scene, Signer, tempo
-from cico_platform.corpus.synthesis.figure import Arm, Head
+from cico_platform.corpus.synthesis.figure import Arm, Boxes, Head
 from cico_platform.corpus.synthesis.painting import (
     SPACE,
     SPACE_CENTRE,
@@ -19,7 +19,7 @@ from cico_platform.corpus.synthesis.painting import (
     paint_body,
 )
 from cico_platform.corpus.synthesis.scenery import background
-from cico_platform.corpus.synthesis.sensor import LENS_REACH, Sensor, through_lens
+from cico_platform.corpus.synthesis.sensor import LENS_REACH, Lens, Sensor
 from cico_platform.corpus.synthesis.timeline import SUBSTEPS, Timeline, build
 
 FPS = 25
@@ -103,6 +103,7 @@ class _Stage:
 
     large: Image
     small: Image
+    lens: Lens
     seen: Image
 
 
@@ -114,7 +115,8 @@ def _stage(who: Signer, seed: int) -> _Stage:
     large = background(scene, SUPERSAMPLING * width, SUPERSAMPLING * height, rng)
     paint_body(large, camera(scene), who.look)
     small = _scaled(large)
-    return _Stage(large, small, through_lens(small, scene))
+    lens = Lens(scene)
+    return _Stage(large, small, lens, lens(small))
 
 
 def _scaled(image: Image) -> Image:
@@ -134,10 +136,9 @@ class _Stills:
         self.stage = stage.large
         height, width = self.stage.shape[:2]
         parts = np.stack([head.box, rear.box, front.box])
-        touched = np.concatenate([parts[..., :2].min(axis=0), parts[..., 2:].max(axis=0)], axis=1)
-        touched = np.clip(touched, 0, [width, height, width, height])
-        self.boxes = touched // SUPERSAMPLING
-        self.boxes[:, 2:] = -(-touched[:, 2:] // SUPERSAMPLING)
+        low = np.clip(parts[..., :2].min(axis=0), 0, [width, height])
+        high = np.clip(parts[..., 2:].max(axis=0), 0, [width, height])
+        self.boxes = np.concatenate([low // SUPERSAMPLING, -(-high // SUPERSAMPLING)], axis=1)
         first, last = head.box[:, :2].min(axis=0), head.box[:, 2:].max(axis=0)
         beside = np.concatenate([rear.box[:, :2] >= last, rear.box[:, 2:] <= first], axis=1)
         self.beside_head = np.any(beside, axis=1).tolist()
@@ -170,54 +171,64 @@ class _Stills:
             self.resting = at
 
 
+def _moments(poses: Array, scene: Scene, scale: float) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
+    """The moments that are painted, and each frame's first and last of them (as places in the former)."""
+    opened = np.arange(len(poses) // SUBSTEPS) * SUBSTEPS
+    closed = np.minimum(opened + max(1, round(scene.shutter * SUBSTEPS)), len(poses) - 1)
+    closed = np.where(_moves_fast(poses, scene.shutter * scale / SUPERSAMPLING), closed, opened)
+    moments, places = np.unique(np.stack([opened, closed], axis=1), return_inverse=True)
+    pairs = places.reshape(-1, 2).tolist()
+    return moments, [(first, last) for first, last in pairs]
+
+
 def shoot(take: Take, rehearsal: Rehearsal) -> Image:
     """Draw all frames of a take: uint8 RGB [N, H, W, 3]."""
     rng = generator(take.seed, take.video_id, "film")
     scene, look = take.who.scene, take.who.look
-    poses = rehearsal.timeline.poses
     see = camera(scene)
+    moments, exposures = _moments(rehearsal.timeline.poses, scene, see.scale)
+    poses = rehearsal.timeline.poses[moments]
     side = 1 if take.who.left else -1
     rear, front = (Arm.of(poses[:, hand], side if hand == 0 else -side, see, look) for hand in (1, 0))
-    head = Head.of(see, look, _head_moves(rehearsal.timeline, rng))
+    head = Head.of(see, look, _head_moves(rehearsal.timeline, rng)[moments])
     stage = _stage(take.who, take.seed)
     stills = _Stills(stage, head, rear, front)
     sensor = Sensor(scene, rehearsal.frames, rng)
 
-    moments = np.arange(rehearsal.frames) * SUBSTEPS
-    later = np.minimum(moments + max(1, round(scene.shutter * SUBSTEPS)), len(poses) - 1)
-    later = np.where(_moves_fast(poses, scene.shutter * see.scale / SUPERSAMPLING), later, moments)
     width, height = scene.size
     frames = np.empty((rehearsal.frames, height, width, 3), np.uint8)
-    for index, (at, until) in enumerate(zip(moments.tolist(), later.tolist(), strict=True)):
-        box, inner, outer = _parts(stills.boxes[[at, until]], scene.size)
-        image = stills.part(at, outer)
-        if until != at:
-            image = cv2.addWeighted(image, 0.5, stills.part(until, outer), 0.5, 0)
+    for index, (opened, closed) in enumerate(exposures):
+        changed, within, needed = _parts(stills.boxes[opened], stills.boxes[closed], scene.size)
+        image = stills.part(opened, needed)
+        if closed != opened:
+            image = cv2.addWeighted(image, 0.5, stills.part(closed, needed), 0.5, 0)
         frame = frames[index]
         if sensor.shakes:
             frame[:] = stage.small
-            frame[outer] = image
-            frame[:] = through_lens(sensor.shaken(frame, index), scene)
+            frame[needed] = image
+            frame[:] = stage.lens(sensor.shaken(frame, index))
         else:
             frame[:] = stage.seen
-            frame[box] = through_lens(image, scene)[inner]
+            frame[changed] = stage.lens(image)[within]
         sensor.add_noise(frame)
     return frames
 
 
-def _parts(boxes: NDArray[np.int64], size: tuple[int, int]) -> tuple[Box, Box, Box]:
-    """What the lens changes of a frame in which `boxes` [2, 4] changed: in the frame, and inside the last.
+def _parts(first: Boxes, last: Boxes, size: tuple[int, int]) -> tuple[Box, Box, Box]:
+    """Where a frame looks other than the stage, if two moments change these boxes [4].
 
-    The last is what the lens needs to see for it.
+    Returns
+    -------
+    What the lens changes, in the frame; the same inside of what it needs to see; what it needs to see.
     """
-    low, high = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+    low, high = np.minimum(first[:2], last[:2]).tolist(), np.maximum(first[2:], last[2:]).tolist()
     changed, within, needed = [], [], []
     for start, end, length in zip(low, high, size, strict=True):
-        first, last = max(0, start - LENS_REACH), min(length, end + LENS_REACH)
-        begin = max(0, first - LENS_REACH)
-        changed.append(slice(first, last))
-        within.append(slice(first - begin, last - begin))
-        needed.append(slice(begin, min(length, last + LENS_REACH)))
+        begin, stop = max(0, start - LENS_REACH), min(length, end + LENS_REACH)
+        origin = max(0, begin - LENS_REACH)
+        changed.append(slice(begin, stop))
+        within.append(slice(begin - origin, stop - origin))
+        needed.append(slice(origin, min(length, stop + LENS_REACH)))
     return (changed[1], changed[0]), (within[1], within[0]), (needed[1], needed[0])
 
 

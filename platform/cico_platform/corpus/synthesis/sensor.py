@@ -13,20 +13,21 @@ LENS_REACH = 4
 _GRAINS = 8
 
 
-def through_lens(image: Image, scene: Scene) -> Image:
-    """Blur, light and contrast of a picture, or of a part of one that has `LENS_REACH` more on each side."""
-    if scene.blur > 0.25:
-        image = cv2.GaussianBlur(image, (0, 0), scene.blur)
-    seen: Image = cv2.LUT(image, _light(scene))
-    return seen
+class Lens:
+    """Blur, light and contrast of a scene."""
 
+    def __init__(self, scene: Scene) -> None:
+        self.blur = scene.blur
+        values = np.arange(256, dtype=float)[:, None]
+        lit = ((values - 128) * scene.contrast + 128) * scene.gain * np.array(scene.cast)
+        self.table: Image = np.clip(lit, 0, 255).astype(np.uint8)[None]
 
-def _light(scene: Scene) -> Image:
-    """Light and contrast as a table [1, 256, 3]."""
-    values = np.arange(256, dtype=float)[:, None]
-    lit = ((values - 128) * scene.contrast + 128) * scene.gain * np.array(scene.cast)
-    table: Image = np.clip(lit, 0, 255).astype(np.uint8)[None]
-    return table
+    def __call__(self, image: Image) -> Image:
+        """A picture as it is seen, or a part of one that has `LENS_REACH` more on each side."""
+        if self.blur > 0.25:
+            image = cv2.GaussianBlur(image, (0, 0), self.blur)
+        seen: Image = cv2.LUT(image, self.table)
+        return seen
 
 
 class Sensor:
@@ -36,6 +37,8 @@ class Sensor:
         self.size, self.rng = scene.size, rng
         self.shakes, self.noisy = scene.shake > 0, scene.noise > 0.5
         width, height = scene.size
+        if not (self.shakes or self.noisy):
+            return
         grain = rng.normal(0, scene.noise, (_GRAINS, height, width)).astype(np.int16)
         drift = np.cumsum(rng.normal(0, 0.5 * scene.shake, (frames, 2)), axis=0)
         self.drift = drift - np.linspace(0, 1, frames)[:, None] * drift[-1]

@@ -78,12 +78,25 @@ def inspect(
 
 
 @app.command("synthesize")
-def synthesize(out: Out, seed: Seed = 0, json: Json = False) -> None:
+def synthesize(
+    out: Out,
+    dictionary_signers: Annotated[int, typer.Option(help="People of the dictionary; 0 for none.")] = 16,
+    train: Annotated[int, typer.Option(help="Training sentences.")] = 800,
+    validation: Annotated[int, typer.Option(help="Validation sentences.")] = 100,
+    test: Annotated[int, typer.Option(help="Test sentences, none of them seen in training.")] = 200,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
     """Draw a sign corpus by code: a dictionary of isolated signs, and sentences by other signers."""
+    from cico_platform.cli.progress import finish, make_settings, progress
     from cico_platform.corpus.synthesis import SynthesisSettings
     from cico_platform.corpus.synthesis import synthesize as draw
 
-    _finish("corpus synthesize", draw(out, SynthesisSettings.model_validate({"seed": seed})).as_json(), json)
+    counts = {"train": train, "validation": validation, "test": test}
+    settings = make_settings(SynthesisSettings, seed=seed, dictionary_signers=dictionary_signers, **counts)
+    with progress("corpus synthesize") as advance:
+        summary = draw(out, settings, on_progress=advance)
+    finish("corpus synthesize", summary, json)
 
 
 @app.command("compose")

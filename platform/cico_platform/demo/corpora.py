@@ -38,9 +38,9 @@ def draw(settings: DemoSettings, places: Places) -> Summary:
 
 
 def draw_dictionary(settings: DemoSettings, places: Places) -> Summary:
-    """Draw the synthetic dictionary alone (one sentence a split keeps the corpus whole)."""
-    few = {"train": 1, "validation": 1, "test": 1, "signers": 1, "held_out_signers": 1}
-    return synthesize(places.dictionary, _size(settings).model_copy(update=few))
+    """Draw the synthetic dictionary alone."""
+    alone = {"train": 0, "validation": 0, "test": 0}
+    return synthesize(places.dictionary, _size(settings).model_copy(update=alone))
 
 
 def _size(settings: DemoSettings) -> SynthesisSettings:

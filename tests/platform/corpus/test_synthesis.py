@@ -20,6 +20,7 @@ from cico_platform.corpus.synthesis.lexicon import DIRECTIONS, FACINGS, LEXICON,
 from cico_platform.corpus.synthesis.movement import POSE_SIZE, REST, Style, sign_poses, way
 from cico_platform.corpus.synthesis.screenplay import Shot, screenplay
 from cico_platform.errors import InputError
+from cico_platform.settings import validated
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +196,25 @@ def test_a_sign_in_a_sentence_is_faster_than_alone(shots: list[Shot]) -> None:
     assert 8 <= np.mean(per_sign) <= 13
 
 
+def test_a_corpus_without_a_dictionary_has_the_same_sentences_and_a_dictionary_alone_the_same_signs(
+    shots: list[Shot],
+) -> None:
+    sentences = [shot for shot in shots if shot.label is None]
+    assert screenplay(SynthesisSettings(dictionary_signers=0)) == sentences
+    alone = screenplay(SynthesisSettings(train=0, validation=0, test=0))
+    assert alone == [shot for shot in shots if shot.label]
+
+
+def test_a_single_person_of_a_dictionary_is_in_its_training_split() -> None:
+    alone = screenplay(SynthesisSettings(dictionary_signers=1, train=0, validation=0, test=0))
+    assert {shot.split for shot in alone} == {"train"}
+
+
+def test_a_corpus_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing to draw"):
+        validated(SynthesisSettings, {"dictionary_signers": 0, "train": 0, "validation": 0, "test": 0})
+
+
 # The videos
 
 
@@ -226,6 +246,35 @@ def test_the_truth_beside_the_manifest_covers_every_sentence_in_order(corpus: Pa
         starts = [start for _, start, _ in spans]
         assert starts == sorted(starts)
         assert all(0 <= start < end <= rows[name]["frames"] for _, start, end in spans)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "domain"),
+    [({"dictionary_signers": 0}, "target"), ({"train": 0, "validation": 0, "test": 0}, "dictionary")],
+)
+def test_half_a_corpus_has_the_same_files_as_the_whole(
+    corpus: Path, tmp_path: Path, ray_cluster: None, left_out: dict[str, int], domain: str
+) -> None:
+    half = tmp_path / "half"
+    seen: list[tuple[int, int]] = []
+    synthesize(
+        half,
+        SynthesisSettings.small(seed=3).model_copy(update=left_out),
+        on_progress=lambda done, total, /, **_: seen.append((done, total)),
+    )
+    whole = {row["video_id"]: row for row in read_manifest(corpus).to_pylist()}
+    rows = read_manifest(half).to_pylist()
+    assert [row["video_id"] for row in rows] == [
+        name for name, row in whole.items() if (row["label"] is None) == (domain == "target")
+    ]
+    assert all(row == whole[row["video_id"]] for row in rows)
+    assert set(_digest(half).items()) <= set(_digest(corpus).items())
+    assert {name.split("/")[0] for name in json.loads((half / "corpus.json").read_text())["clips"]} == {
+        domain
+    }
+    truth = json.loads((half / "glosses.json").read_text())
+    assert set(truth) == {row["video_id"] for row in rows if row["label"] is None}
+    assert seen == [(done, len(rows)) for done in range(len(rows) + 1)]
 
 
 def test_a_corpus_that_is_there_is_not_drawn_again(corpus: Path) -> None:

@@ -1,32 +1,34 @@
 """Production: the whole synthetic corpus, its clips drawn in parallel by Ray Data."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from cico_platform.cluster import connect
 from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.manifest import Clip, write_manifest
+from cico_platform.corpus.parallel import Row, in_parallel
 from cico_platform.corpus.synthesis.filming import FPS, rehearse, shoot
 from cico_platform.corpus.synthesis.lexicon import LEXICON
 from cico_platform.corpus.synthesis.screenplay import Shot, SynthesisSettings, screenplay
+from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, run_step, write_json
 from cico_platform.storage import Place, working_copy
 
 # Raise when the drawing changes, so that a corpus made by older code is made anew.
 EDITION = 3
 GLOSSES_FILE = "glosses.json"
-_CLIPS_PER_TASK = 32
 
 
-def synthesize(out: str | Place, settings: SynthesisSettings) -> Summary:
+def synthesize(
+    out: str | Place, settings: SynthesisSettings, on_progress: OnProgress | None = None
+) -> Summary:
     """Draw a corpus: `manifest.parquet`, `corpus.json`, `glosses.json` and `videos/*.mp4` under `out`.
 
     The manifest holds both domains. Rows with a `label` are the dictionary: isolated signs, splits train and
     validation. Rows without are the target: sentences by other signers, splits train, validation and test.
+    Either may be left out by its counts.
     `glosses.json` is the truth about the sentences' signs, `{video_id: [[gloss, first frame, end], ...]}`:
     it is there to measure with, and nothing trains on it.
 
@@ -37,6 +39,8 @@ def synthesize(out: str | Place, settings: SynthesisSettings) -> Summary:
         was cut short is completed.
     settings
         Seed and counts.
+    on_progress
+        Called as clips are ready.
 
     Raises
     ------
@@ -47,16 +51,16 @@ def synthesize(out: str | Place, settings: SynthesisSettings) -> Summary:
 
     def body(folder: Place) -> Summary:
         with working_copy(folder) as local:
-            return _produce(local, settings)
+            return _produce(local, settings, on_progress)
 
     return run_step(out, "synthesize", key, body)
 
 
-def _produce(folder: Path, settings: SynthesisSettings) -> Summary:
+def _produce(folder: Path, settings: SynthesisSettings, on_progress: OnProgress | None) -> Summary:
     shots = screenplay(settings)
     videos = folder / "videos"
     videos.mkdir(parents=True, exist_ok=True)
-    rows = _film_all(shots, videos)
+    rows = _film_all(shots, videos, on_progress)
     clips = [_clip(shot, row) for shot, row in zip(shots, rows, strict=True)]
     truth = {row["video_id"]: json.loads(row["spans"]) for row in rows if row["sentence"]}
     write_json(folder / GLOSSES_FILE, truth)
@@ -66,26 +70,18 @@ def _produce(folder: Path, settings: SynthesisSettings) -> Summary:
     return Summary(done=drawn, skipped=len(rows) - drawn)
 
 
-def _film_all(shots: list[Shot], videos: Path) -> list[dict[str, Any]]:
+def _film_all(shots: list[Shot], videos: Path, on_progress: OnProgress | None) -> list[Row]:
     """One row a shot, in the order of the shots, whichever was ready first."""
-    connect()
-    import ray
-
-    numbers = ray.data.from_items(
-        [{"number": n} for n in range(len(shots))], override_num_blocks=-(-len(shots) // _CLIPS_PER_TASK)
-    )
-    rows = numbers.map(_filmer(shots, videos.resolve()), num_cpus=0.9).take_all()
-    return sorted(rows, key=lambda row: row["number"])
+    folder = str(videos.resolve())
+    rows = [{"number": number, "shot": shot, "videos": folder} for number, shot in enumerate(shots)]
+    return sorted(in_parallel(rows, _film, on_progress), key=lambda row: int(row["number"]))
 
 
-def _filmer(shots: list[Shot], videos: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def film(row: dict[str, Any]) -> dict[str, Any]:
-        return {"number": row["number"], **film_shot(shots[row["number"]], videos)}
-
-    return film
+def _film(row: Row) -> Row:
+    return {"number": row["number"], **film_shot(row["shot"], Path(row["videos"]))}
 
 
-def film_shot(shot: Shot, videos: Path) -> dict[str, Any]:
+def film_shot(shot: Shot, videos: Path) -> Row:
     """Draw and encode one clip, unless its file is there already."""
     cv2.setNumThreads(1)
     take = shot.take
@@ -104,7 +100,7 @@ def film_shot(shot: Shot, videos: Path) -> dict[str, Any]:
     }
 
 
-def _clip(shot: Shot, row: dict[str, Any]) -> Clip:
+def _clip(shot: Shot, row: Row) -> Clip:
     return Clip(
         video_id=shot.take.video_id,
         text_id=shot.text_id,

@@ -1,9 +1,10 @@
 """The screenplay: who signs what in which split; fixed by the settings before anything is drawn."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from cico_platform.corpus.manifest import Split
 from cico_platform.corpus.synthesis.cast import Domain, Signer, signer
@@ -11,9 +12,10 @@ from cico_platform.corpus.synthesis.english import write
 from cico_platform.corpus.synthesis.filming import Take, generator
 from cico_platform.corpus.synthesis.grammar import Chooser, Meaning, neighbour, random_meaning
 from cico_platform.corpus.synthesis.lexicon import GLOSSES
+from cico_platform.settings import Settings
 
 
-class SynthesisSettings(BaseModel):
+class SynthesisSettings(Settings):
     """How large a synthetic corpus is; everything else follows from the seed.
 
     Attributes
@@ -23,27 +25,32 @@ class SynthesisSettings(BaseModel):
     dictionary_signs
         How many signs of the lexicon the dictionary shows, from its start; sentences may use all of them.
     dictionary_signers, dictionary_validation_signers
-        People of the dictionary, of whom the last ones are the validation split.
+        People of the dictionary, of whom the last ones are the validation split; without people there is no
+        dictionary, and the sentences are the same.
     train, validation, test
-        Sentences of each split.
+        Sentences of each split. With none in any, the dictionary is drawn alone, and is the same.
     signers
         Signers of the training sentences; the other splits have `held_out_signers` each.
     second_takes
         Part of the training sentences which a second signer signs too.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     seed: int = 0
     dictionary_signs: int = Field(len(GLOSSES), ge=1, le=len(GLOSSES))
-    dictionary_signers: int = Field(16, ge=2)
+    dictionary_signers: int = Field(16, ge=0)
     dictionary_validation_signers: int = Field(2, ge=1)
-    train: int = Field(800, ge=1)
-    validation: int = Field(100, ge=1)
-    test: int = Field(200, ge=1)
+    train: int = Field(800, ge=0)
+    validation: int = Field(100, ge=0)
+    test: int = Field(200, ge=0)
     signers: int = Field(10, ge=1)
     held_out_signers: int = Field(4, ge=1)
     second_takes: float = Field(0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_clips(self) -> Self:
+        if not (self.dictionary_signers or self.train or self.validation or self.test):
+            raise ValueError("there is nothing to draw: neither signers of a dictionary nor sentences")
+        return self
 
     @classmethod
     def small(cls, seed: int = 0) -> "SynthesisSettings":
@@ -136,7 +143,8 @@ def _cast(settings: SynthesisSettings, domain: Domain, split: Split, count: int)
 
 
 def _dictionary(settings: SynthesisSettings) -> list[Shot]:
-    held = min(settings.dictionary_validation_signers, settings.dictionary_signers - 1)
+    # At least one person stays in the training split.
+    held = max(0, min(settings.dictionary_validation_signers, settings.dictionary_signers - 1))
     people = [
         *_cast(settings, "dictionary", "train", settings.dictionary_signers - held),
         *_cast(settings, "dictionary", "validation", held),

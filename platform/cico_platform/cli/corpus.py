@@ -1,6 +1,6 @@
 """`cico corpus`: read, inspect, synthesize, compose."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -30,12 +30,15 @@ def read(
     json: Json = False,
 ) -> None:
     """Read a corpus: every clip is opened, its signer found, its still head and tail cut."""
-    from cico_platform.cli.output import end, say
+    from cico_platform.cli.output import emit, end, say, say_summary
+    from cico_platform.cli.progress import progress
     from cico_platform.corpus.read import ReadSettings, read_corpus
 
     settings = ReadSettings(seed=seed, language=language, sign_language=sign_language, licence=licence)
-    result = read_corpus(source, out, format, videos, settings).as_json()
-    _finish("corpus read", result, json)
+    with progress("corpus read") as advance:
+        result = read_corpus(source, out, format, videos, settings, advance).as_json()
+    emit(json, result)
+    say_summary("corpus read", result)
     kind = "isolated signs" if result["isolated"] else "sentences"
     splits = ", ".join(f"{count} {split}" for split, count in result["splits"].items())
     say(f"  format {result['format']}: {result['texts']} texts ({kind}); {splits}")
@@ -110,17 +113,13 @@ def compose(
     json: Json = False,
 ) -> None:
     """Compose continuous sentences from isolated signs."""
+    from cico_platform.cli.progress import finish, progress
     from cico_platform.corpus.compose import ComposeSettings, compose_sentences
     from cico_platform.errors import InputError
 
     if min(train, validation, test) < 1:
         raise InputError("--train, --validation and --test must be at least 1")
     settings = ComposeSettings(seed=seed, train=train, validation=validation, test=test)
-    _finish("corpus compose", compose_sentences(corpus, out, settings).as_json(), json)
-
-
-def _finish(verb: str, result: dict[str, Any], as_json: bool) -> None:
-    from cico_platform.cli.output import emit, say_summary
-
-    emit(as_json, result)
-    say_summary(verb, result)
+    with progress("corpus compose", "clips and videos") as advance:
+        summary = compose_sentences(corpus, out, settings, advance)
+    finish("corpus compose", summary, json)

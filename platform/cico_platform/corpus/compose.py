@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, Split, write_manifest
+from cico_platform.corpus.parallel import Row, in_parallel
 from cico_platform.corpus.render import make_tile, render
 from cico_platform.corpus.sentence_plan import Plan, plan_dictionary, plan_sentences
 from cico_platform.corpus.text import text_id_of
 from cico_platform.errors import CicoError, InputError
+from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, working_copy
 
@@ -43,7 +44,10 @@ class ComposeSettings(BaseModel):
 
 
 def compose_sentences(
-    corpus: str | Place, out: str | Place, settings: ComposeSettings | None = None
+    corpus: str | Place,
+    out: str | Place,
+    settings: ComposeSettings | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Summary:
     """Compose sentences from the isolated (labelled) clips of a corpus, as real MP4 files.
 
@@ -59,6 +63,8 @@ def compose_sentences(
         The corpus folder to write.
     settings
         See `ComposeSettings`.
+    on_progress
+        Called as isolated clips are cut and as videos are rendered; the total counts both.
 
     Raises
     ------
@@ -79,26 +85,36 @@ def compose_sentences(
 
     def body(folder: Place) -> Summary:
         with working_copy(folder) as local:
-            return _compose(local, Corpus(corpus), clips, settings)
+            return _compose(local, Corpus(corpus), clips, settings, on_progress)
 
     return run_step(out, "corpus-compose", key, body)
 
 
-def _compose(folder: Path, source: Corpus, clips: list[Clip], settings: ComposeSettings) -> Summary:
-    usable, tiles, lengths, bad = _tiles(folder / TILES, source, clips, settings)
+def _compose(
+    folder: Path,
+    source: Corpus,
+    clips: list[Clip],
+    settings: ComposeSettings,
+    on_progress: OnProgress | None,
+) -> Summary:
+    counts: dict[Split, int] = {
+        "train": settings.train, "validation": settings.validation, "test": settings.test
+    }  # fmt: skip
+    videos = sum(counts.values()) + settings.takes * len(clips)
+    usable, tiles, lengths, bad = _tiles(
+        folder / TILES, source, clips, settings, _part(on_progress, after=videos)
+    )
     if len({clip.label for clip in usable}) < 2:
         raise CicoError(
             f"only {len(usable)} of {len(clips)} isolated clips can be used; two words are needed"
         )
-    counts: dict[Split, int] = {
-        "train": settings.train, "validation": settings.validation, "test": settings.test
-    }  # fmt: skip
     speeds = (settings.slowest, settings.fastest)
     plans = plan_sentences(usable, counts, (settings.shortest, settings.longest), settings.seed)
     plans += plan_dictionary(usable, settings.takes, speeds, settings.seed)
     fps = float(np.median([clip.fps or 25.0 for clip in usable]))
     stride = max(1.0, float(np.median(lengths)) / settings.sign_frames)
-    rendered = _render(folder, plans, tiles, stride, round(fps / stride, 2), settings)
+    told = _part(on_progress, before=len(clips), quarantined=len(bad))
+    rendered = _render(folder, plans, tiles, stride, round(fps / stride, 2), settings, told)
     rows = []
     for plan in plans:
         result = rendered.get(plan.video_id) or {"reason": "the renderer gave no answer"}
@@ -119,8 +135,26 @@ def _compose(folder: Path, source: Corpus, clips: list[Clip], settings: ComposeS
     return Summary(len(rows), 0, len(bad), 0.0, details)
 
 
+def _part(
+    on_progress: OnProgress | None, before: int = 0, after: int = 0, quarantined: int = 0
+) -> OnProgress | None:
+    """Progress of one part of the work, told as progress of all of it."""
+    if on_progress is None:
+        return None
+    known = quarantined
+
+    def tell(done: int, total: int, /, *, quarantined: int = 0, windows: int = 0, note: str = "") -> None:
+        on_progress(before + done, before + total + after, quarantined=known + quarantined)
+
+    return tell
+
+
 def _tiles(
-    folder: Path, source: Corpus, clips: list[Clip], settings: ComposeSettings
+    folder: Path,
+    source: Corpus,
+    clips: list[Clip],
+    settings: ComposeSettings,
+    on_progress: OnProgress | None,
 ) -> tuple[list[Clip], dict[str, str], list[int], list[dict[str, Any]]]:
     """Decode every isolated clip once; the usable ones, their files and frames, and the others' reasons."""
     side = 2 * round(settings.size * 0.55)
@@ -139,10 +173,10 @@ def _tiles(
                 "end": clip.end,
                 "crop": clip.crop,
                 "size": side,
-                "tile": str(folder.absolute() / f"{index}.mp4"),
+                "tile": str(folder.absolute() / f"{index}.tile"),
             }
         )
-    results = _in_parallel(items, make_tile)
+    results = _by_id(in_parallel(items, make_tile, on_progress))
     usable, lengths = [], []
     for clip in clips:
         result = results.get(clip.video_id)
@@ -162,7 +196,8 @@ def _render(
     stride: float,
     fps: float,
     settings: ComposeSettings,
-) -> dict[str, dict[str, Any]]:
+    on_progress: OnProgress | None,
+) -> dict[str, Row]:
     items = [
         {
             "video_id": plan.video_id,
@@ -177,20 +212,14 @@ def _render(
         }
         for plan in plans
     ]
-    return _in_parallel(items, render)
+    return _by_id(in_parallel(items, render, on_progress))
 
 
-def _in_parallel(items: list[dict[str, Any]], task: Any) -> dict[str, dict[str, Any]]:
-    import ray.data
-
-    if not items:
-        return {}
-    connect()
-    dataset = ray.data.from_items(items, override_num_blocks=min(len(items), max(8, len(items) // 32)))
-    return {result["video_id"]: result for result in dataset.map(task, num_cpus=1).take_all()}
+def _by_id(results: list[Row]) -> dict[str, Row]:
+    return {str(result["video_id"]): result for result in results}
 
 
-def _clip(plan: Plan, result: dict[str, Any]) -> Clip:
+def _clip(plan: Plan, result: Row) -> Clip:
     text = " ".join(clip.text for clip in plan.clips)
     return Clip(
         video_id=plan.video_id,

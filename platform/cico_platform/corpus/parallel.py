@@ -38,7 +38,7 @@ def in_parallel(
 
     blocks = min(len(rows), max(LEAST_TASKS, -(-len(rows) // ROWS_A_TASK)))
     source = ray.data.from_items(list(rows), override_num_blocks=blocks)
-    tasks = ray.data.TaskPoolStrategy(size=sum(node_cores()))
+    tasks = ray.data.TaskPoolStrategy(size=min(blocks, sum(node_cores())))
     results: list[Row] = []
     quarantined = 0
     if on_progress:

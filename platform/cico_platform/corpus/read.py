@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, Split, unique_ids, write_manifest
+from cico_platform.corpus.parallel import in_parallel
 from cico_platform.corpus.probe import probe
 from cico_platform.corpus.readers import BadRow, Row, Rows, find_reader
 from cico_platform.corpus.readers.folder import video_files
 from cico_platform.corpus.readers.rows import locate
 from cico_platform.corpus.text import is_single_word, normalise_text, text_id_of
 from cico_platform.errors import CicoError, InputError
+from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute_place, is_remote, place
 
@@ -45,6 +46,7 @@ def read_corpus(
     format: str = "auto",  # noqa: A002 - the command line's name
     videos: str | Place | None = None,
     settings: ReadSettings | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Summary:
     """Read a corpus of any supported format into a corpus folder.
 
@@ -64,6 +66,8 @@ def read_corpus(
         The folder that the rows' files are in; by default the source's own folder.
     settings
         See `ReadSettings`.
+    on_progress
+        Called as videos are probed.
 
     Raises
     ------
@@ -86,12 +90,21 @@ def read_corpus(
         format=reader.name,
         settings=settings.model_dump(),
     )
-    return run_step(out, "corpus-read", key, lambda folder: _read(folder, rows, root, reader.name, settings))
+    return run_step(
+        out, "corpus-read", key, lambda folder: _read(folder, rows, root, reader.name, settings, on_progress)
+    )
 
 
-def _read(folder: Place, rows: Rows, root: Place, name: str, settings: ReadSettings) -> Summary:
+def _read(
+    folder: Place,
+    rows: Rows,
+    root: Place,
+    name: str,
+    settings: ReadSettings,
+    on_progress: OnProgress | None,
+) -> Summary:
     located, bad = _locate(rows, root)
-    probed, failed = _probe(located, settings)
+    probed, failed = _probe(located, settings, on_progress)
     bad += failed
     isolated = _is_isolated([row for row, _, _ in probed], rows.named)
     clips = _clips(probed, isolated, settings)
@@ -133,14 +146,9 @@ def _locate(rows: Rows, root: Place) -> tuple[list[tuple[Row, Place]], list[BadR
 
 
 def _probe(
-    located: list[tuple[Row, Place]], settings: ReadSettings
+    located: list[tuple[Row, Place]], settings: ReadSettings, on_progress: OnProgress | None
 ) -> tuple[list[tuple[Row, Place, dict[str, Any]]], list[BadRow]]:
     """Open every clip in parallel; the results in the rows' order."""
-    import ray.data
-
-    if not located:
-        return [], []
-    connect()
     items = [
         {
             "index": index,
@@ -154,9 +162,7 @@ def _probe(
         }
         for index, (row, path) in enumerate(located)
     ]
-    blocks = min(len(items), max(4, len(items) // 64))
-    dataset = ray.data.from_items(items, override_num_blocks=blocks)
-    results = {result["index"]: result for result in dataset.map(probe, num_cpus=1).take_all()}
+    results = {result["index"]: result for result in in_parallel(items, probe, on_progress)}
     good, bad = [], []
     for index, (row, path) in enumerate(located):
         result = results.get(index) or {"reason": "the probe gave no answer"}

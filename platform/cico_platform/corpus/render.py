@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.isolation import decode_isolated
+from cico_platform.corpus.tile import read_tile, tile_length, write_tile
 from cico_platform.corpus.video import ClipError, decode_clip
 
 FASTEST_FRAMES, SLOWEST_FRAMES = 8, 26
-TILE_CRF = 14
+# Of x264: as fine as "veryfast" at the same CRF, in two thirds of its time; the files are larger by half.
+PRESET = "superfast"
 
 Frames = NDArray[np.uint8]
 
@@ -36,7 +38,7 @@ def make_tile(row: dict[str, Any]) -> dict[str, Any]:
         clip = decode_isolated(
             row["path"], start=row["start"], end=row["end"], crop=row["crop"], size=row["size"]
         )
-        write_video(Path(row["tile"]), clip.frames, clip.fps, TILE_CRF)
+        write_tile(Path(row["tile"]), clip.frames)
         return {"video_id": row["video_id"], "frames": len(clip.frames), "fps": clip.fps, "reason": ""}
     except Exception as error:  # a broken clip costs itself, not the run
         return {"video_id": row["video_id"], "frames": 0, "fps": 0.0, "reason": _reason(error)}
@@ -65,18 +67,19 @@ def render(row: dict[str, Any]) -> dict[str, Any]:
         signs = []
         for tile in row["tiles"]:
             speed = row["speed"] if row["speed"] is not None else rng.uniform(*row["speeds"])
-            signs.append(resample(decode_clip(tile).frames, row["stride"] * speed))
+            chosen = sample(tile_length(Path(tile)), row["stride"] * speed)
+            signs.append(read_tile(Path(tile), chosen))
         frames = vary(join(signs), row["size"], rng)
-        write_video(out, frames, row["fps"])
+        write_video(out, frames, row["fps"], preset=PRESET)
         return {**result, "frames": len(frames)}
     except Exception as error:  # as above
         return {**result, "frames": 0, "reason": _reason(error)}
 
 
-def resample(frames: Frames, stride: float) -> Frames:
-    """Every `stride`-th frame, at least 8 and at most 26 of them (a short clip repeats frames)."""
-    count = min(max(round(len(frames) / stride), FASTEST_FRAMES), SLOWEST_FRAMES)
-    return np.asarray(frames[np.linspace(0, len(frames) - 1, count).round().astype(int)])
+def sample(frames: int, stride: float) -> list[int]:
+    """Every `stride`-th of so many frames, at least 8 and at most 26 of them (a short clip repeats some)."""
+    count = min(max(round(frames / stride), FASTEST_FRAMES), SLOWEST_FRAMES)
+    return [int(number) for number in np.linspace(0, frames - 1, count).round()]
 
 
 def join(signs: list[Frames]) -> Frames:

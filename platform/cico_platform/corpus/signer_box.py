@@ -71,8 +71,10 @@ def find_signer(source: NDArray[np.uint8] | str | Path, fps: float = 25.0) -> Si
         return whole
     step = _change(grey[1:], grey[:-1])
     threshold = max(LEAST_CHANGE, NOISE_DEVIATIONS * _deviation(step))
-    usable = _usable(grey, threshold)
-    moved = _moved(grey, usable, threshold)
+    median = _median(grey)
+    usable = _usable(grey, median, threshold)
+    seen = grey[usable]
+    moved = _moved(seen, median if usable.all() else _median(seen), threshold)
     if moved is None:
         return whole
     left, top, right, bottom = moved
@@ -105,9 +107,8 @@ def _deviation(change: Grey) -> float:
     return float(np.median(change[:, ::2, ::2])) * 1.4826
 
 
-def _usable(grey: Grey, threshold: float) -> NDArray[np.bool_]:
+def _usable(grey: Grey, median: Grey, threshold: float) -> NDArray[np.bool_]:
     """Which frames are of the scene that most are of, bool `[N]`."""
-    median = _median(grey)
     apart = (_change(grey, median[None]) > threshold).mean((1, 2)) > WHOLE_FRAME
     dark = np.abs(np.median(grey - median, axis=(1, 2))) > FLASH
     odd = apart | dark
@@ -115,14 +116,18 @@ def _usable(grey: Grey, threshold: float) -> NDArray[np.bool_]:
 
 
 def _median(grey: Grey) -> Grey:
+    """Each pixel's median over the frames `[N, h, w]`, or over some of them."""
     chosen = np.linspace(0, len(grey) - 1, min(len(grey), MEDIAN_FRAMES)).round().astype(int)
-    return np.asarray(np.median(grey[chosen], axis=0), dtype=np.float32)
+    # NumPy sorts short contiguous rows several times faster than it partitions along the first axis.
+    ordered = np.ascontiguousarray(grey[chosen].reshape(len(chosen), -1).T)
+    ordered.sort(axis=1)
+    low, high = ordered[:, (len(chosen) - 1) // 2], ordered[:, len(chosen) // 2]
+    return np.asarray((low + high) / 2, dtype=np.float32).reshape(grey.shape[1:])
 
 
-def _moved(grey: Grey, usable: NDArray[np.bool_], threshold: float) -> tuple[int, int, int, int] | None:
+def _moved(frames: Grey, median: Grey, threshold: float) -> tuple[int, int, int, int] | None:
     """The box `(left, top, right, bottom)` of what differs from the median frame; None where nothing does."""
-    frames = grey[usable]
-    changed = _change(frames, _median(frames)[None]) > threshold
+    changed = _change(frames, median[None]) > threshold
     cleaned = np.stack([cv2.erode(mask, np.ones((2, 2), np.uint8)) for mask in changed.astype(np.uint8)])
     seen = cleaned.sum(0)
     seen[seen < min(2, len(frames) - 1)] = 0

@@ -168,11 +168,39 @@ def _sleeve(arm: Points, part: float) -> Points:
 
 
 @dataclass(frozen=True)
+class _Brushes:
+    """Colours, and thicknesses in pixels, of an arm; a rim is added on both sides."""
+
+    bare: Paint
+    dark: Paint
+    cloth: Paint
+    hem: Paint
+    rim: int
+    arm: int
+    sleeve: int
+    finger: int
+    thumb: int
+
+    @classmethod
+    def of(cls, see: Camera, look: Look) -> Self:
+        paints = (
+            shade(look.skin, 0.97),
+            shade(look.skin, 0.5),
+            shade(look.cloth, 0.94),
+            shade(look.cloth, 0.5),
+        )
+        units = (0.024, 0.19, 0.27, 0.088 * look.hand, 0.10 * look.hand)
+        return cls(*paints, *(see.thick(size) for size in units))
+
+
+@dataclass(frozen=True)
 class Arm:
     """Pixels of one arm and hand at all moments of a clip.
 
     Attributes
     ----------
+    brushes
+        Colours and thicknesses.
     arm, sleeve, palm, fingers, thumb
         Fixed-point pixels, [T, ...corners, 2].
     skin
@@ -183,8 +211,7 @@ class Arm:
         Pixels that the arm can touch, [T, 4]: left, top, right, bottom (exclusive).
     """
 
-    see: Camera
-    look: Look
+    brushes: _Brushes
     arm: Points
     sleeve: Points
     palm: Points
@@ -202,13 +229,12 @@ class Arm:
         outline: HandOutline = hand_outline(poses, look.hand)
         arm = see(arm_joints(outline.wrist, look.arm, look.width) * flip)
         palm, fingers, thumb = (see(p * flip) for p in (outline.palm, outline.fingers, outline.thumb))
-        rims = 2 * see.thick(0.024)
-        sleeve, thumb_line = see.thick(0.27) + rims, see.thick(0.10 * look.hand) + rims
+        brushes = _Brushes.of(see, look)
+        wide, narrow = brushes.sleeve + 2 * brushes.rim, brushes.thumb + 2 * brushes.rim
         light = outline.light
         skin = [shade(look.skin, 1.0 + (0.14 if value > 0 else 0.12) * value) for value in light.tolist()]
         return cls(
-            see,
-            look,
+            brushes,
             arm,
             _sleeve(arm, look.sleeve),
             palm,
@@ -217,7 +243,7 @@ class Arm:
             skin,
             outline.thumb_near,
             light > -0.25,
-            _box([(arm, sleeve), *((part, thumb_line) for part in (palm, fingers, thumb))]),
+            _box([(arm, wide), *((part, narrow) for part in (palm, fingers, thumb))]),
         )
 
     def is_same(self, at: int, other: int) -> bool:
@@ -228,23 +254,17 @@ class Arm:
 
     def draw(self, image: Image, at: int) -> None:
         """Paint one moment, in place."""
-        see, look = self.see, self.look
-        rim = see.thick(0.024)
-        dark, cloth, hem = shade(look.skin, 0.5), shade(look.cloth, 0.94), shade(look.cloth, 0.5)
-        paint_limb(image, self.arm[at], shade(look.skin, 0.97), dark, see.thick(0.19), rim)
-        paint_limb(image, self.sleeve[at], cloth, hem, see.thick(0.27), rim)
-        self._draw_hand(image, at, dark, rim)
-
-    def _draw_hand(self, image: Image, at: int, dark: Paint, rim: int) -> None:
-        skin = self.skin[at]
-        finger, thumb = self.see.thick(0.088 * self.look.hand), self.see.thick(0.10 * self.look.hand)
+        brushes = self.brushes
+        paint_limb(image, self.arm[at], brushes.bare, brushes.dark, brushes.arm, brushes.rim)
+        paint_limb(image, self.sleeve[at], brushes.cloth, brushes.hem, brushes.sleeve, brushes.rim)
+        skin, dark, rim = self.skin[at], brushes.dark, brushes.rim
         if not self.thumb_near[at]:
-            paint_limb(image, self.thumb[at], skin, dark, thumb, rim)
+            paint_limb(image, self.thumb[at], skin, dark, brushes.thumb, rim)
         if self.fingers_near[at]:
             paint_polygon(image, self.palm[at], skin, dark, 2 * rim)
         for joints in self.fingers[at]:
-            paint_limb(image, joints, skin, dark, finger, rim)
+            paint_limb(image, joints, skin, dark, brushes.finger, rim)
         if not self.fingers_near[at]:
             paint_polygon(image, self.palm[at], skin, dark, 2 * rim)
         if self.thumb_near[at]:
-            paint_limb(image, self.thumb[at], skin, dark, thumb, rim)
+            paint_limb(image, self.thumb[at], skin, dark, brushes.thumb, rim)

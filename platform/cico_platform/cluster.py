@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,7 +66,7 @@ def connect(address: str | None = None, **options: Any) -> None:
             "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
-    with _quiet_native_start():
+    with _quiet_native_start(), _kept_sigterm_handler():
         ray.init(**common, **options)
     _started_here = "" if address else ray.get_runtime_context().gcs_address
     _hide_notices_of_the_raylet()
@@ -122,6 +124,29 @@ def _hide_notices_of_the_raylet() -> None:
     from ray._private import worker
 
     worker._worker_logs_enabled = False
+
+
+@contextlib.contextmanager
+def _kept_sigterm_handler() -> Iterator[None]:
+    """Let SIGTERM go on doing what this process chose; Ray would print a native stack trace and end it.
+
+    Ray sets a handler of its own, which raises `SystemExit`, and then its native part another one.
+    """
+    chosen = signal.getsignal(signal.SIGTERM)
+    if not callable(chosen) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    terminated = False
+    try:
+        yield
+    except SystemExit as end:
+        if end.code != signal.SIGTERM:
+            raise
+        terminated = True
+    finally:
+        signal.signal(signal.SIGTERM, chosen)
+    if terminated:
+        chosen(signal.SIGTERM, None)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from cico_platform.errors import CicoError
+
 # Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
 MINIMUM_LOGICAL_CPUS = 6
 LOCAL_OBJECT_STORE_BYTES = 1 << 30
@@ -41,7 +43,13 @@ _started_here = ""  # address of the Ray that `connect` started
 
 
 def connect(address: str | None = None, **options: Any) -> None:
-    """Join the Ray cluster at `address` (or `$RAY_ADDRESS`), or start one here, unless connected already."""
+    """Join the Ray cluster at `address` (or `$RAY_ADDRESS`), or start one here, unless connected already.
+
+    Raises
+    ------
+    CicoError
+        If neither works.
+    """
     global _started_here
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
@@ -66,8 +74,13 @@ def connect(address: str | None = None, **options: Any) -> None:
             "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
-    with _quiet_native_start(), _kept_sigterm_handler():
-        ray.init(**common, **options)
+    try:
+        with _quiet_native_start(), _kept_sigterm_handler():
+            ray.init(**common, **options)
+    except Exception as error:
+        where = f"no Ray cluster could be joined at {address}" if address else "Ray did not start here"
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise CicoError(f"{where}: {lines[0]}") from error
     _started_here = "" if address else ray.get_runtime_context().gcs_address
     _hide_notices_of_the_raylet()
     from ray.data import DataContext

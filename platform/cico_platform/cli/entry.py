@@ -26,12 +26,13 @@ def run() -> NoReturn:
 
 
 def _tell(error: BaseException) -> int:
-    """Print what a person should know, and return the exit code; what is a bug is raised."""
-    from cico_platform.errors import CicoError
+    """Print what a person should know, and return the exit code; what may be a bug is raised."""
+    from cico_platform.cli.failures import sentence
 
-    if not isinstance(error, CicoError):
+    told = sentence(error)
+    if told is None:
         raise error
     from cico_platform.cli.output import console
 
-    console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
-    return error.exit_code
+    console.print(f"[bold red]error:[/bold red] {told}", highlight=False, soft_wrap=True)
+    return getattr(error, "exit_code", 1)

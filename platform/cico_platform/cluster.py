@@ -3,10 +3,14 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
+
+from cico_platform.errors import CicoError
 
 # Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
 MINIMUM_LOGICAL_CPUS = 6
@@ -39,7 +43,13 @@ _started_here = ""  # address of the Ray that `connect` started
 
 
 def connect(address: str | None = None, **options: Any) -> None:
-    """Join the Ray cluster at `address` (or `$RAY_ADDRESS`), or start one here, unless connected already."""
+    """Join the Ray cluster at `address` (or `$RAY_ADDRESS`), or start one here, unless connected already.
+
+    Raises
+    ------
+    CicoError
+        If neither works.
+    """
     global _started_here
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
@@ -64,8 +74,13 @@ def connect(address: str | None = None, **options: Any) -> None:
             "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
-    with _quiet_native_start():
-        ray.init(**common, **options)
+    try:
+        with _quiet_native_start(), _kept_sigterm_handler():
+            ray.init(**common, **options)
+    except Exception as error:
+        where = f"no Ray cluster could be joined at {address}" if address else "Ray did not start here"
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise CicoError(f"{where}: {lines[0]}") from error
     _started_here = "" if address else ray.get_runtime_context().gcs_address
     _hide_notices_of_the_raylet()
     from ray.data import DataContext
@@ -122,6 +137,29 @@ def _hide_notices_of_the_raylet() -> None:
     from ray._private import worker
 
     worker._worker_logs_enabled = False
+
+
+@contextlib.contextmanager
+def _kept_sigterm_handler() -> Iterator[None]:
+    """Let SIGTERM go on doing what this process chose; Ray would print a native stack trace and end it.
+
+    Ray sets a handler of its own, which raises `SystemExit`, and then its native part another one.
+    """
+    chosen = signal.getsignal(signal.SIGTERM)
+    if not callable(chosen) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    terminated = False
+    try:
+        yield
+    except SystemExit as end:
+        if end.code != signal.SIGTERM:
+            raise
+        terminated = True
+    finally:
+        signal.signal(signal.SIGTERM, chosen)
+    if terminated:
+        chosen(signal.SIGTERM, None)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,5 @@
 """The `cico` command: one verb a capability, each a file of this folder."""
 
-import sys
-from typing import NoReturn
-
 import typer
 
 from cico_platform.cli import (
@@ -26,7 +23,9 @@ from cico_platform.cli import (
     train,
 )
 from cico_platform.cli.configurable import Configurable
-from cico_platform.errors import CicoError
+from cico_platform.cli.entry import run
+
+__all__ = ["app", "run"]
 
 app = typer.Typer(
     name="cico",
@@ -54,20 +53,3 @@ app.add_typer(keys.app, name="keys")
 app.command("plan")(plan.plan)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
-
-
-def run() -> NoReturn:
-    """Run the command; what people did wrong is told in a sentence, never as a traceback."""
-    try:
-        app()
-    except CicoError as error:
-        from cico_platform.cli.output import console
-
-        console.print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        from cico_platform.cli.output import say
-
-        say("stopped; the same command goes on where it was")
-        sys.exit(1)
-    sys.exit(0)

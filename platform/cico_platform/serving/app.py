@@ -73,6 +73,8 @@ def serve_index(
         read_keys(settings.keys)
     check_port(host, port)
     ours = not ray.is_initialized()
+    if blocking and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # `connect` keeps it
     for name, value in PROXY.items():
         os.environ.setdefault(name, value)
     os.environ[proxy.SEARCHES] = str((settings or ServiceSettings()).searches)
@@ -92,7 +94,6 @@ def serve_index(
         if on_ready is not None:
             on_ready(address)
         if blocking:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
             threading.Event().wait()
     except KeyboardInterrupt:
         stop_serving(ours)

@@ -25,3 +25,6 @@ class LeanTrainer(TorchTrainer):  # type: ignore[misc]
     def _create_default_callbacks(self) -> list[Any]:
         needless = {OF_DATA_SETS, *([OF_LEFTOVERS] if is_started_here() else [])}
         return [each for each in super()._create_default_callbacks() if type(each).__name__ not in needless]
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Leave Ctrl-C to who calls: Ray Train's handler swallows it, and ends with exit code 0."""

@@ -119,7 +119,7 @@ def our_features(task: Task, begin: Begin) -> Work:
 
 def our_mining(task: Task, begin: Begin) -> Work:
     """A video file to labelled segments, from every window, as `cico mine` does it."""
-    from cico_platform.pipelines.mine import PARTS_SCHEMA, MineSettings, find_segments
+    from cico_platform.pipelines.mine import PARTS_SCHEMA, MineSettings, find_segments, parts_row
 
     encoders = _actor(task, begin, limit=None)
     _, labels = load_sign_encoder(task.folder / "encoder")
@@ -130,8 +130,8 @@ def our_mining(task: Task, begin: Begin) -> Work:
         row: dict[str, Any] = {"video_id": "video", "path": "", "error": "", "window_starts": starts}
         row["num_frames"] = starts[-1] + WINDOW_FRAMES
         found = find_segments(row, [output], labels, settings)
-        kept = {name: found[name] for name in PARTS_SCHEMA.names}
-        pq.write_table(pa.Table.from_pylist([kept], schema=PARTS_SCHEMA), task.folder / "mined.parquet")
+        part = parts_row(found, "encoder", encoders.config.feature_dim)
+        pq.write_table(pa.Table.from_pylist(part, schema=PARTS_SCHEMA), task.folder / "mined.parquet")
         return {
             "starts": np.asarray(starts),
             "logits": output.logits.numpy(),

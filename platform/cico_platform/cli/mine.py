@@ -11,6 +11,7 @@ def mine(
     out: Annotated[str, typer.Option("--out", help="Folder to write segments.parquet into.")],
     threshold: Annotated[float, typer.Option(help="Least probability of a window's best sign.")] = 0.6,
     drop_within: Annotated[int, typer.Option(help="Frames in which a sign isn't found twice.")] = 24,
+    stride: Annotated[int, typer.Option(help="Frames from one window to the next.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8.")] = "auto",
     actors: Annotated[int, typer.Option(help="Encoder processes; 0: one a GPU or node.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
@@ -22,7 +23,12 @@ def mine(
     from cico_platform.pipelines.mine import mine as run
 
     settings = make_settings(
-        MineSettings, threshold=threshold, drop_within=drop_within, precision=precision, actors=actors
+        MineSettings,
+        threshold=threshold,
+        drop_within=drop_within,
+        stride=stride,
+        precision=precision,
+        actors=actors,
     )
     with progress("mine") as advance:
         summary = run(corpus, encoder, out, settings, advance)

@@ -53,7 +53,7 @@ def decoded(rows: Sequence[Row], size: int, decoders: int, per_block: int = CLIP
     Parameters
     ----------
     rows
-        From `source_rows`; further fields travel along.
+        From `source_rows`; further fields travel along. A row whose field `decode` is False gets no frames.
     size
         Side of the square frames, the encoder's `config.resize`.
     decoders
@@ -97,6 +97,6 @@ def decode_row(row: Row, size: int) -> tuple[Frames | None, str]:
 
 
 def _decode(row: Row, size: int) -> Row:
-    frames, error = decode_row(row, size)
+    frames, error = decode_row(row, size) if row.get("decode", True) else (None, str(row["error"]))
     pixels = b"" if frames is None else np.ascontiguousarray(frames).tobytes()
     return {**row, "error": error, "pixels": pixels, "num_frames": 0 if frames is None else len(frames)}

@@ -16,7 +16,7 @@ from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect, given_device
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
-from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_books
+from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_ledger
 from cico_platform.pipelines.stored_features import (
     Features,
     Mix,
@@ -69,10 +69,11 @@ def embed(
     folder = place(features)
     mix = read_mix(folder, model_alpha(model))
     dim = check_searchable(model, open_model(model, folder, mix.dim)).embed_dim
-    made, keys = read_books(folder)
+    ledger = read_ledger(folder)
+    keys = ledger.keys
     if not keys:
         raise InputError(f"'{features}' was written by another version; run 'cico features' again")
-    recipe = content_key(stage=STAGE, features=made, shares=mix.shares, model=fingerprint(model))
+    recipe = content_key(stage=STAGE, features=ledger.recipe, shares=mix.shares, model=fingerprint(model))
 
     def body(building: Place) -> Summary:
         connect()

@@ -13,13 +13,14 @@ from ray.data import ActorPoolStrategy
 
 from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts, windows
-from cico_model.config import SignEncoderConfig
+from cico_model.config import MAX_WINDOWS, SignEncoderConfig
 from cico_model.inference import optimize_for_inference
 from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import given_device, node_cores, threads_each
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows
+from cico_platform.pipelines.reuse import StoredFeatures, StoredReader
 from cico_platform.settings import Settings
 from cico_platform.steps import content_key
 from cico_platform.storage import Place, on_this_machine
@@ -38,6 +39,8 @@ class EncodingSettings(Settings):
         As in `cico_model.optimize_for_inference`; "int8" is calibrated on a few of the corpus' clips.
     stride
         Frames from one window to the next; 1 in the paper.
+    windows
+        Most windows of a video whose features are stored, spread evenly; the towers take 64.
     actors
         Most encoder processes; 0 takes one a GPU, or one a node.
     threads
@@ -50,6 +53,7 @@ class EncodingSettings(Settings):
 
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     stride: int = Field(default=1, ge=1)
+    windows: int = Field(default=MAX_WINDOWS, ge=1)
     actors: int = Field(default=0, ge=0)
     threads: int = Field(default=0, ge=0)
     decoders: int = Field(default=0, ge=0)
@@ -57,14 +61,24 @@ class EncodingSettings(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out, for a step's key."""
-        return self.model_dump(include={"precision", "stride"})
+        return self.model_dump(include={"precision", "stride", "windows"})
 
     def recipe(self, stage: str, encoders: Sequence[str], keys: dict[str, str]) -> str:
         """A name of all that decides a clip's rows but the clip; int8 is calibrated on the others, too."""
-        calibrated = keys if self.precision == "int8" else {}
         return content_key(
-            stage=stage, encoders=list(encoders), settings=self.decisive(), calibrated=calibrated
+            stage=stage,
+            encoders=list(encoders),
+            settings=self.decisive(),
+            calibrated=self._calibrated_on(keys),
         )
+
+    def encoding(self, keys: dict[str, str]) -> str:
+        """A name of all that decides the features of a clip, but for the clip and the encoder's weights."""
+        decisive = {name: getattr(self, name) for name in ("precision", "stride", "windows")}
+        return content_key(encoding=decisive, calibrated=self._calibrated_on(keys))
+
+    def _calibrated_on(self, keys: dict[str, str]) -> dict[str, str]:
+        return keys if self.precision == "int8" else {}
 
 
 class SignEncoders:
@@ -101,7 +115,7 @@ class SignEncoders:
         torch.set_num_threads(settings.threads)
         device = device or given_device()
         self.settings, self.limit = settings, limit
-        self.describe, self.schema = describe, schema
+        self.describe, self.schema, self.stored = describe, schema, StoredReader()
         loaded = [load_sign_encoder(on_this_machine(folder))[0] for folder in folders]
         self.config = loaded[0].config
         self.encoders = [
@@ -118,11 +132,22 @@ class SignEncoders:
         """Clips with `pixels` to what `describe` makes of them; `window_starts` is added."""
         rows = batch.drop_columns(["pixels"]).to_pylist()
         videos = [frames_of(pixels.as_buffer(), self.config.resize) for pixels in batch["pixels"]]
-        for row in rows:
-            row["window_starts"] = [] if row["error"] else self.starts(row["num_frames"])
-        outputs = self.encode(videos, [row["window_starts"] for row in rows])
+        known = [
+            [self.stored(name) for name in row.get("stored") or [""] * len(self.encoders)] for row in rows
+        ]
+        for row, own in zip(rows, known, strict=True):
+            row["window_starts"] = self._starts_of(row, own)
+        outputs = self.encode(videos, [row["window_starts"] for row in rows], known)
         described = [self.describe(row, output) for row, output in zip(rows, outputs, strict=True)]
         return pa.Table.from_pylist(described, schema=self.schema)
+
+    def _starts_of(self, row: Row, known: Sequence[StoredFeatures | None]) -> list[int]:
+        if row["error"]:
+            return []
+        if row["num_frames"]:
+            return self.starts(row["num_frames"])
+        # Not decoded: every encoder's features are stored.
+        return next(stored.starts for stored in known if stored is not None)
 
     def starts(self, num_frames: int) -> list[int]:
         """First frames of the windows that are encoded of a clip."""
@@ -132,11 +157,34 @@ class SignEncoders:
         return [found[i] for i in select_windows(len(found), self.limit)]
 
     def encode(
-        self, videos: Sequence[NDArray[np.uint8]], starts: Sequence[Sequence[int]]
+        self,
+        videos: Sequence[NDArray[np.uint8]],
+        starts: Sequence[Sequence[int]],
+        known: Sequence[Sequence[StoredFeatures | None]] | None = None,
     ) -> list[list[SignOutput]]:
-        """Outputs by video and encoder; windows of all videos share the encoders' batches."""
-        results = [encoder.encode(videos, starts) for encoder in self.encoders]
+        """Outputs by video and encoder; windows of all videos share the encoders' batches.
+
+        Where `known` has an encoder's features of a video, they are taken instead: without class scores.
+        """
+        known = known or [[None] * len(self.encoders) for _ in videos]
+        results = []
+        for number, encoder in enumerate(self.encoders):
+            stored = [own[number] for own in known]
+            wanted = [[] if have else chosen for have, chosen in zip(stored, starts, strict=True)]
+            computed = encoder.encode(videos, wanted)
+            results.append(
+                [
+                    output if have is None else have.output()
+                    for output, have in zip(computed, stored, strict=True)
+                ]
+            )
         return [list(outputs) for outputs in zip(*results, strict=True)]
+
+
+def half_precision(output: SignOutput, rows: Sequence[int] | None = None) -> bytes:
+    """Features of all windows, or of these, as they are stored: bytes of float16 [W, F]."""
+    values = output.embedding if rows is None else output.embedding[list(rows)]
+    return np.asarray(values, dtype=np.float16).tobytes()
 
 
 def read_encoders(folders: Sequence[str | Place]) -> tuple[SignEncoderConfig, list[list[str]]]:

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
 
-from cico_model.config import MAX_WINDOWS, SignEncoderConfig
+from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import connect
 from cico_platform.corpus.clip_keys import clip_keys
@@ -18,13 +17,16 @@ from cico_platform.pipelines.encoders import (
     EncodingSettings,
     calibration_windows,
     encode_clips,
+    half_precision,
     read_encoders,
 )
+from cico_platform.pipelines.mine import PARTS_FOLDER
 from cico_platform.pipelines.parts import Parts, collect, settle
+from cico_platform.pipelines.reuse import find_stored, mark_stored
 from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step, write_json
-from cico_platform.storage import Place, absolute
+from cico_platform.storage import Place, absolute, place
 
 Row = dict[str, Any]
 STAGE = "features"
@@ -43,19 +45,7 @@ ENCODED_SCHEMA = pa.schema(
 
 
 class FeatureSettings(EncodingSettings):
-    """How features are extracted.
-
-    Attributes
-    ----------
-    windows
-        Most windows of a video, spread evenly; the towers take 64.
-    """
-
-    windows: int = Field(default=MAX_WINDOWS, ge=1)
-
-    def decisive(self) -> dict[str, Any]:
-        """The settings that change what comes out."""
-        return {**super().decisive(), "windows": self.windows}
+    """How features are extracted."""
 
 
 def extract_features(
@@ -65,12 +55,14 @@ def extract_features(
     out: str | Place,
     settings: FeatureSettings | None = None,
     on_progress: OnProgress | None = None,
+    reuse: Sequence[str | Place] = (),
 ) -> Summary:
     """Extract the features of every sentence clip.
 
     Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts, dim,
     features` (float16, row after row). `features.json` names the encoders and alpha, `clips.parquet` each
     clip's outcome. Clips that `out` holds already, from the same encoders and settings, are not done again.
+    Features by one of the encoders that `out` or a folder of `reuse` holds are not computed again, either.
 
     Parameters
     ----------
@@ -79,6 +71,15 @@ def extract_features(
     alpha
         The first one's share when the features of two are mixed, 0.8 if None. The features are stored
         unmixed: `load_features` may mix them anew.
+    reuse
+        Outputs of `cico mine` or `cico features`. What they hold of other clips, encoders or settings, or of
+        clips that have changed, is passed over.
+
+    Returns
+    -------
+    Summary
+        Details: `encoders`, `dim`, and `reused`, how many times a clip's features by one encoder were taken
+        from an earlier run.
 
     Raises
     ------
@@ -97,16 +98,20 @@ def extract_features(
     config, _ = read_encoders(encoders)
     ids = [fingerprint(folder) for folder in encoders]
     keys = clip_keys(source, clips)
-    recipe = settings.recipe(STAGE, ids, keys)
+    recipe, encoding = settings.recipe(STAGE, ids, keys), settings.encoding(keys)
     key = content_key(recipe=recipe, clips=keys, alpha=alpha)
 
     def body(folder: Place) -> Summary:
         connect()
-        parts = Parts(folder, FEATURES_SCHEMA, recipe, keys)
-        for earlier in earlier_outputs(out, folder):
-            parts.take_over(earlier)
+        parts = Parts(folder, FEATURES_SCHEMA, recipe, keys, encoding)
+        earlier = earlier_outputs(out, folder)
+        for output in earlier:
+            parts.take_over(output)
+        mined = [place(output) / PARTS_FOLDER for output in reuse]
+        stored = find_stored([*earlier, *reuse, *mined], ids, encoding, keys)
+        pending = mark_stored(parts.pending(source_rows(source, clips)), stored, len(ids))
         encoded = encode_clips(
-            parts.pending(source_rows(source, clips)),
+            pending,
             config,
             settings,
             folders=[absolute(path) for path in encoders],
@@ -117,15 +122,18 @@ def extract_features(
         )
         collect(encoded, parts, lambda row: _rows(row, ids, config), on_progress)
         counts = settle(parts, source, STAGE)
-        _write_info(folder, source, [absolute(path) for path in encoders], ids, alpha, config)
-        return Summary(**counts, details={"encoders": len(ids), "dim": config.feature_dim})
+        about = {"alpha": alpha, "dim": config.feature_dim, "size": config.size, "stride": settings.stride}
+        _write_info(folder, source, [absolute(path) for path in encoders], ids, about)
+        reused = sum(sum(map(bool, row["stored"])) for row in pending)
+        details = {"encoders": len(ids), "dim": config.feature_dim, "reused": reused}
+        return Summary(**counts, details=details)
 
     return run_step(out, STAGE, key, body)
 
 
 def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
     """A clip's features as bytes of float16, one entry an encoder."""
-    features = [] if row["error"] else [np.asarray(o.embedding, dtype=np.float16).tobytes() for o in outputs]
+    features = [] if row["error"] else [half_precision(o) for o in outputs]
     kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts")}
     return {**kept, "windows": len(row["window_starts"]), "features": features}
 
@@ -144,14 +152,7 @@ def _rows(row: Row, ids: list[str], config: SignEncoderConfig) -> list[Row]:
 
 
 def _write_info(
-    folder: Place, corpus: Corpus, paths: list[str], ids: list[str], alpha: float, config: SignEncoderConfig
+    folder: Place, corpus: Corpus, paths: list[str], ids: list[str], about: dict[str, Any]
 ) -> None:
     encoders = [{"id": name, "path": path} for name, path in zip(ids, paths, strict=True)]
-    info = {
-        "encoders": encoders,
-        "alpha": alpha,
-        "dim": config.feature_dim,
-        "size": config.size,
-        "corpus": absolute(corpus.path),
-    }
-    write_json(folder / INFO_FILE, info)
+    write_json(folder / INFO_FILE, {"encoders": encoders, **about, "corpus": absolute(corpus.path)})

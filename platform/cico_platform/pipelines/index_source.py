@@ -11,7 +11,7 @@ from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.set_encoding import LAYOUT
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
 from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
-from cico_platform.pipelines.parts import read_books
+from cico_platform.pipelines.parts import read_ledger
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.steps import content_key, fingerprint
 from cico_platform.storage import Place, absolute, place
@@ -74,8 +74,8 @@ def read_source(
     config = check_searchable(model, open_model(model, features, int(info["dim"])))
     trained = model_alpha(model)
     alpha = float(info["alpha"]) if trained is None else trained
-    made, books = read_books(place(features))
-    made = made or fingerprint(features)  # an older folder keeps no books
+    ledger = read_ledger(place(features))
+    made = ledger.recipe or fingerprint(features)  # an older folder has no ledger
     name = str(source.info().get("name") or source.path.resolve().name)
     storage = storage or TokenStorage()
     recipe = content_key(
@@ -83,7 +83,7 @@ def read_source(
     )
     keys = {
         video_id: content_key(
-            features=books.get(video_id), clip=asdict(clip), path=_location(source, clip), corpus=name
+            features=ledger.keys.get(video_id), clip=asdict(clip), path=_location(source, clip), corpus=name
         )
         for video_id, clip in clips.items()
     }

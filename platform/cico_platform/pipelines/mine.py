@@ -3,10 +3,12 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from cico_model.clips import select_windows
 from cico_model.pseudo_labels import CONFIDENCE_THRESHOLD, DROP_WITHIN, merge_windows
 from cico_model.sign_encoder import SignOutput
 from cico_model.text_support import Detection, text_support
@@ -19,9 +21,11 @@ from cico_platform.pipelines.encoders import (
     EncodingSettings,
     calibration_windows,
     encode_clips,
+    half_precision,
     read_encoders,
 )
 from cico_platform.pipelines.parts import Parts, collect, settle
+from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
 from cico_platform.storage import Place, absolute, place, read_table, write_table
@@ -29,7 +33,7 @@ from cico_platform.storage import Place, absolute, place, read_table, write_tabl
 Row = dict[str, Any]
 STAGE = "mine"
 # Of what is written; another one is mined anew.
-EDITION = 3
+EDITION = 4
 PARTS_FOLDER = "parts"
 SEGMENTS_FILE = "segments.parquet"
 SEGMENTS_SCHEMA = pa.schema(
@@ -42,16 +46,26 @@ SEGMENTS_SCHEMA = pa.schema(
         pa.field("support", pa.float32(), nullable=False),
     ]
 )
+# A clip's segments, and the features that `cico features` would compute with the same encoder.
 PARTS_SCHEMA = pa.schema(
     [
-        pa.field("video_id", pa.string()),
+        *FEATURES_SCHEMA,
         pa.field("windows", pa.int32()),
         pa.field("kept", pa.int32()),
         pa.field("segments", pa.list_(pa.struct(list(SEGMENTS_SCHEMA)[1:5]))),
     ]
 )
-
-FOUND_SCHEMA = pa.schema([*PARTS_SCHEMA, pa.field("path", pa.string()), pa.field("error", pa.string())])
+SEGMENT_COLUMNS = ("video_id", "windows", "kept", "segments")
+# What leaves an encoder actor: float16 features as bytes.
+FOUND_SCHEMA = pa.schema(
+    [
+        *(PARTS_SCHEMA.field(name) for name in ("video_id", "windows", "kept", "segments")),
+        pa.field("path", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("window_starts", pa.list_(pa.int32())),
+        pa.field("features", pa.binary()),
+    ]
+)
 
 
 class MineSettings(EncodingSettings):
@@ -84,7 +98,8 @@ def mine(
 
     Writes `segments.parquet`: `video_id, label, start, end, confidence, support`; frames, end exclusive. The
     support says how well the sentences bear a segment out (see `cico_model.text_support`). `parts/` keeps
-    what was found clip by clip: clips that have not changed are not mined again.
+    what was found clip by clip: clips that have not changed are not mined again. It also has the features of
+    the windows that retrieval uses: `cico features --reuse` takes them instead of computing them again.
 
     Parameters
     ----------
@@ -110,13 +125,14 @@ def mine(
     if not clips:
         raise InputError(f"'{corpus}' has no unlabelled training clips to mine")
     config, (labels,) = read_encoders([encoder])
+    encoder_id = fingerprint(encoder)
     keys, texts = clip_keys(source, clips), {clip.video_id: clip.text for clip in clips}
-    recipe = settings.recipe(f"{STAGE}-{EDITION}", [fingerprint(encoder)], keys)
+    recipe = settings.recipe(f"{STAGE}-{EDITION}", [encoder_id], keys)
     key = content_key(recipe=recipe, clips=keys, texts=texts)
 
     def body(folder: Place) -> Summary:
         connect()
-        parts = Parts(folder / PARTS_FOLDER, PARTS_SCHEMA, recipe, keys)
+        parts = Parts(folder / PARTS_FOLDER, PARTS_SCHEMA, recipe, keys, settings.encoding(keys))
         for earlier in earlier_outputs(out, folder):
             parts.take_over(earlier / PARTS_FOLDER)
         found = encode_clips(
@@ -128,7 +144,7 @@ def mine(
             schema=FOUND_SCHEMA,
             calibration=calibration_windows(source, clips, config, settings.precision),
         )
-        collect(found, parts, lambda row: [row], on_progress)
+        collect(found, parts, partial(parts_row, encoder_id=encoder_id, dim=config.feature_dim), on_progress)
         counts = settle(parts, source, STAGE)
         return Summary(**counts, details=_write_segments(folder, parts, texts))
 
@@ -136,14 +152,18 @@ def mine(
 
 
 def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settings: MineSettings) -> Row:
-    """A clip's segments, from the class scores of its windows."""
+    """A clip's segments, from the class scores of its windows, and the features of those for retrieval."""
     result: Row = {"video_id": row["video_id"], "path": row["path"], "error": row["error"]}
-    result |= {"windows": len(row["window_starts"]), "kept": 0, "segments": []}
+    starts = row["window_starts"]
+    result |= {"windows": len(starts), "kept": 0, "segments": [], "window_starts": [], "features": b""}
     if row["error"]:
         return result
+    chosen = select_windows(len(starts), settings.windows)
+    result["window_starts"] = [starts[index] for index in chosen]
+    result["features"] = half_precision(outputs[0], chosen)
     best = outputs[0].logits.softmax(dim=-1).max(dim=-1)
     segments = merge_windows(
-        row["window_starts"],
+        starts,
         best.values.tolist(),
         best.indices.tolist(),
         threshold=settings.threshold,
@@ -161,6 +181,12 @@ def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settin
     ]
     result["kept"] = int((best.values > settings.threshold).sum())
     return result
+
+
+def parts_row(row: Row, encoder_id: str, dim: int) -> list[Row]:
+    """A clip's row of `PARTS_SCHEMA`, from what `find_segments` says of it."""
+    features = np.frombuffer(row["features"], dtype=np.float16)
+    return [{**row, "encoder_id": encoder_id, "dim": dim, "features": features}]
 
 
 def read_segments(folder: str | Place) -> list[Row]:
@@ -182,7 +208,7 @@ def read_segments(folder: str | Place) -> list[Row]:
 
 
 def _write_segments(folder: Place, parts: Parts, texts: dict[str, str]) -> dict[str, Any]:
-    table = pa.concat_tables([read_table(shard) for shard in parts.shards()])
+    table = pa.concat_tables([read_table(shard, SEGMENT_COLUMNS) for shard in parts.shards()])
     rows = [
         {"video_id": row["video_id"], **segment}
         for row in sorted(table.to_pylist(), key=lambda row: str(row["video_id"]))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +28,18 @@ CLIPS_SCHEMA = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class Ledger:
+    """What the shards of a folder were made with, and the key of each clip that is in them.
+
+    `encoding` names how their features were computed (`EncodingSettings.encoding`); "" where they hold none.
+    """
+
+    recipe: str = ""
+    encoding: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+
+
 class Parts:
     """Shards of a folder, and what was quarantined on the way.
 
@@ -44,11 +57,16 @@ class Parts:
         Names everything but the clips that decides the rows: weights, settings.
     keys
         Each clip's `clip_key`, by `video_id`.
+    encoding
+        For shards that hold features; see `Ledger`.
     """
 
-    def __init__(self, folder: Place, schema: pa.Schema, recipe: str, keys: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Place, schema: pa.Schema, recipe: str, keys: dict[str, str], encoding: str = ""
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.schema, self.recipe, self.keys = folder, schema, recipe, keys
+        self.encoding = encoding
         quarantine = folder / QUARANTINE_FILE
         self.quarantined: list[Row] = json.loads(quarantine.read_text()) if quarantine.is_file() else []
         self.done: set[str] = set()
@@ -69,8 +87,10 @@ class Parts:
 
     def take_over(self, earlier: Place) -> None:
         """Take what another folder of the same recipe holds of clips that have not changed since."""
-        recipe, known = read_books(earlier)
-        same = {name for name, key in known.items() if self.keys.get(name) == key and recipe == self.recipe}
+        ledger = read_ledger(earlier)
+        if ledger.recipe != self.recipe:
+            return
+        same = {name for name, key in ledger.keys.items() if self.keys.get(name) == key}
         for kind in ("part", "tail") if same else ():
             for shard in matching(earlier, f"{kind}-*.parquet"):
                 held = clips_of(shard)
@@ -148,7 +168,7 @@ class Parts:
             }
             for name, key in self.keys.items()
         ]
-        schema = CLIPS_SCHEMA.with_metadata({"recipe": self.recipe})
+        schema = CLIPS_SCHEMA.with_metadata({"recipe": self.recipe, "encoding": self.encoding})
         write_table(self.folder / CLIPS_FILE, pa.Table.from_pylist(rows, schema=schema))
 
 
@@ -211,15 +231,18 @@ def close_books(parts: Parts, stage: str) -> dict[str, int]:
     return {"done": done - skipped, "skipped": skipped, "quarantined": quarantined}
 
 
-def read_books(folder: Place) -> tuple[str, dict[str, str]]:
-    """The recipe of a folder's shards, and the keys of their clips; empty if the folder tells none."""
+def read_ledger(folder: Place) -> Ledger:
+    """The ledger of a folder's shards; an empty one if the folder has none."""
     path = folder / CLIPS_FILE
     if not path.is_file():
-        return "", {}
+        return Ledger()
     table = read_table(path)
-    recipe = (table.schema.metadata or {}).get(b"recipe", b"").decode()
+    told = {
+        name: (table.schema.metadata or {}).get(name.encode(), b"").decode()
+        for name in ("recipe", "encoding")
+    }
     rows = zip(*(table[name].to_pylist() for name in ("video_id", "clip_key", "outcome")), strict=True)
-    return recipe, {name: key for name, key, outcome in rows if outcome != "quarantined"}
+    return Ledger(**told, keys={name: key for name, key, outcome in rows if outcome != "quarantined"})
 
 
 def clips_of(shard: Place) -> set[str]:

@@ -153,6 +153,12 @@ def train_retrieval(
         raise InputError(
             f"'{init}' takes features of width {wanted}; those of '{features}' have {info['dim']}"
         )
+    extracted = int(info.get("stride", 1))
+    if extracted > settings.stride:
+        raise InputError(
+            f"'{features}' has every {extracted}th window only; train with --set stride={extracted}, or "
+            f"extract features with --stride {settings.stride}"
+        )
     key = content_key(
         step=STAGE,
         manifest=fingerprint(source.path / MANIFEST_FILE),

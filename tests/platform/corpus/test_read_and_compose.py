@@ -155,6 +155,25 @@ def test_composing_is_reproducible_and_the_seed_matters(corpus: Path, tmp_path: 
     assert abs(once - again).mean() < 0.5  # x264 may spell equal pictures in different bits
 
 
+def test_reading_and_composing_tell_how_far_they_are(clips: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int, int]] = []
+
+    def tell(done: int, total: int, /, *, quarantined: int = 0, windows: int = 0, note: str = "") -> None:
+        told.append((done, total, quarantined))
+
+    read_corpus(clips / "labels.csv", tmp_path / "corpus", on_progress=tell)
+    assert (told[0], told[-1][:2]) == ((0, told[-1][1], 0), (told[-1][1], told[-1][1]))
+    assert [done for done, _, _ in told] == list(range(told[-1][1] + 1))
+    told.clear()
+    few = SMALL.model_copy(update={"train": 6, "validation": 1, "test": 1, "takes": 1})
+    summary = compose_sentences(tmp_path / "corpus", tmp_path / "composed", few, tell)
+    done = [count for count, _, _ in told]
+    assert done == sorted(done)
+    # Nine clips are cut, then all videos rendered.
+    assert told[-1] == (9 + summary.done, 9 + summary.done, 0)
+    assert all(count <= total for count, total, _ in told)
+
+
 def test_a_clip_that_vanished_is_quarantined_and_no_sentence_uses_it(clips: Path, tmp_path: Path) -> None:
     copy = tmp_path / "clips"
     shutil.copytree(clips, copy)

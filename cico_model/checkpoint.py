@@ -7,32 +7,39 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
-from cico_model.weights import check_weights, unwrap
+from cico_model.weights import check_weights, half_precision, load_weights, unwrap
 
 log = logging.getLogger(__name__)
 CONFIG_FILE, WEIGHTS_FILE, LABELS_FILE = "config.json", "model.safetensors", "labels.json"
 
 
 def save_sign_encoder(
-    folder: str | Path, encoder: SignEncoder, labels: list[str], metadata: Mapping[str, Any] | None = None
+    folder: str | Path,
+    encoder: SignEncoder,
+    labels: list[str],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
     """Write a sign encoder to a folder: `config.json`, `model.safetensors`, `labels.json`.
+
+    With `half` the weights are stored as float16: half the size, read as any other.
 
     Raises
     ------
     ValueError
-        If there is not one label a class.
+        If there is not one label a class, or a weight is too large for float16.
     """
     if len(labels) != encoder.num_classes:
         raise ValueError(f"{encoder.num_classes} classes need as many labels, not {len(labels)}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in encoder.state_dict().items()}
-    save_file(weights, folder / WEIGHTS_FILE)
+    save_file(half_precision(weights) if half else weights, folder / WEIGHTS_FILE)
     config = {"kind": "sign_encoder", "config": asdict(encoder.config), "metadata": dict(metadata or {})}
     (folder / LABELS_FILE).write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
@@ -52,7 +59,7 @@ def load_sign_encoder(folder: str | Path) -> tuple[SignEncoder, list[str]]:
         raise ValueError(f"'{folder}' holds a {description.get('kind')}, not a sign encoder")
     labels: list[str] = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
     encoder = SignEncoder(len(labels), SignEncoderConfig(**description["config"]))
-    weights = load_file(folder / WEIGHTS_FILE)
+    weights = load_weights(folder / WEIGHTS_FILE)
     check_weights(encoder.state_dict(), weights)
     encoder.load_state_dict(weights)
     return encoder.eval(), labels

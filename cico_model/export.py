@@ -29,6 +29,8 @@ def export_model(
     out: str | Path,
     formats: Sequence[GraphFormat] = (),
     details: CardDetails | None = None,
+    *,
+    half: bool = False,
 ) -> list[dict[str, Any]]:
     """Write what others need of a checkpoint; `load` reads the folder as it reads the checkpoint.
 
@@ -44,6 +46,8 @@ def export_model(
         with free axes for batch, time and length.
     details
         For the card; it is named like `out` without them.
+    half
+        Store the weights as float16. Graphs stay in float32.
 
     Returns
     -------
@@ -74,9 +78,9 @@ def export_model(
             sides = {"inputs": graph.inputs, "outputs": graph.outputs}
             written.append({"file": file, **sides, "difference": difference})
     if isinstance(found, RetrievalModel):
-        save_retrieval_model(out, found, metadata)
+        save_retrieval_model(out, found, metadata, half=half)
     else:
-        save_sign_encoder(out, *found, metadata)
+        save_sign_encoder(out, *found, metadata, half=half)
     description = {"kind": kind, "config": config, "metadata": metadata}
     card = model_card(description, written, details or CardDetails(out.resolve().name))
     (out / CARD_FILE).write_text(card, encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from cico_model.checkpoint import load_sign_encoder
 from cico_model.config import TowerConfig
@@ -15,7 +15,7 @@ from cico_model.model import RetrievalModel
 from cico_model.sign_encoder import SignEncoder
 from cico_model.text import ClipTokenizer, load_tokenizer
 from cico_model.tower_import import build_towers
-from cico_model.weights import check_weights, unwrap
+from cico_model.weights import check_weights, half_precision, load_weights, unwrap
 
 KIND = "retrieval"
 PUBLISHED_CONTEXT = 32  # tokens of a text, even where the text tower has positions for more
@@ -23,14 +23,26 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
 def save_retrieval_model(
-    folder: str | Path, model: RetrievalModel, metadata: Mapping[str, Any] | None = None
+    folder: str | Path,
+    model: RetrievalModel,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
-    """Write a retrieval model to a folder, `config.json` last: a folder that has it is whole."""
+    """Write a retrieval model to a folder, `config.json` last: a folder that has it is whole.
+
+    With `half` the weights are stored as float16: half the size, read as any other.
+
+    Raises
+    ------
+    ValueError
+        If a weight is too large for float16.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     model.tokenizer.save(folder)
-    save_file(weights, folder / WEIGHTS_FILE)
+    save_file(half_precision(weights) if half else weights, folder / WEIGHTS_FILE)
     config = {"kind": KIND, "config": asdict(model.config), "metadata": dict(metadata or {})}
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, default=str), encoding="utf-8")
 
@@ -56,7 +68,7 @@ def load_retrieval_model(folder: str | Path) -> RetrievalModel:
         raise ValueError(f"'{file}' has settings that this version doesn't know: {', '.join(unknown)}")
     with torch.device("meta"):  # nothing is drawn at random that is overwritten next
         model = RetrievalModel(TowerConfig(**description["config"]), load_tokenizer(folder))
-    weights = load_file(folder / WEIGHTS_FILE)
+    weights = load_weights(folder / WEIGHTS_FILE)
     check_weights(model.state_dict(), weights)
     model.load_state_dict(weights, assign=True)
     for parameter in model.parameters():

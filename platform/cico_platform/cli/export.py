@@ -15,6 +15,9 @@ def export(
             help="safetensors (always written), onnx, openvino: the encoders as graphs. May be repeated.",
         ),
     ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", help="float32, or float16 for a file of half the size.")
+    ] = "float32",
     report: Annotated[
         str | None, typer.Option("--report", help="report.json of 'cico evaluate', for the model card.")
     ] = None,
@@ -41,6 +44,7 @@ def export(
     settings = make_settings(
         ExportSettings,
         formats=format or ["safetensors"],
+        weights=weights,
         name=name,
         license=license,
         languages=language or [],

@@ -28,6 +28,8 @@ class ExportSettings(Settings):
     ----------
     formats
         "onnx" and "openvino" add the encoders as graphs; the weights are always there as safetensors.
+    weights
+        "float16" halves the file; whoever loads it computes in float32 again.
     name
         Of the model; that of the folder if it is empty.
     license
@@ -39,6 +41,7 @@ class ExportSettings(Settings):
     """
 
     formats: tuple[ExportFormat, ...] = Field(default=("safetensors",), min_length=1)
+    weights: Literal["float32", "float16"] = "float32"
     name: str = ""
     license: str = ""
     languages: tuple[str, ...] = ()
@@ -94,7 +97,7 @@ def export(
     def body(folder: Place) -> Summary:
         try:
             with working_copy(folder) as working:
-                written = export_model(local, working, graphs, details)
+                written = export_model(local, working, graphs, details, half=settings.weights == "float16")
         except GraphError as error:
             raise CicoError(f"'{model}': {error}; nothing was exported") from error
         except (ValueError, OSError) as error:

@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 export PIP_ROOT_USER_ACTION ?= ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick demo test test-slow test-chaos test-demo lint format bench browser constraints clean
+.PHONY: help setup quick demo test test-slow test-chaos test-demo lint format pretrained bench browser constraints clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ lint: $(DEV_STAMP) ## Style, types, and that imports point one way
 format: $(DEV_STAMP) ## Mend what can be mended by itself
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+pretrained: setup ## Train the checkpoints again that are part of the package; half an hour
+	@scripts/pretrain.sh $(ARGS)
 
 bench: setup ## Our way beside the plain way: encoder, similarity, pipeline, training
 	@$(BIN)/cico bench sign-encoder $(ARGS)

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from cico_platform.demo.corpora import check_inputs
 from cico_platform.demo.progress import StageDisplay, describe
-from cico_platform.demo.recipes import enough, recipe
-from cico_platform.demo.settings import VARIANTS, DemoSettings
+from cico_platform.demo.recipes import drawn, enough, recipe
+from cico_platform.demo.run import count_stages
+from cico_platform.demo.settings import VARIANTS, DemoSettings, chosen_variants
 from cico_platform.errors import InputError
 from cico_platform.observability.memory import PeakMemory, tree_memory_bytes
 from cico_platform.steps import Summary
@@ -30,8 +31,49 @@ def test_videos_and_labels_belong_together(tmp_path: Path) -> None:
             check_inputs(wrong)
 
 
+@pytest.mark.parametrize(
+    "other", [{"from_scratch": True}, {"variants": "all"}, {"small": True}, {"encoder": "e"}]
+)
+def test_quick_goes_with_nothing_that_trains(other: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="--quick trains nothing"):
+        check_inputs(DemoSettings.model_validate({"quick": True, **other}))
+
+
+def test_an_encoder_is_either_given_or_trained() -> None:
+    with pytest.raises(InputError, match="--from-scratch"):
+        check_inputs(DemoSettings(from_scratch=True, encoder=Path("encoder")))
+
+
+def test_by_default_two_variants_are_trained_and_no_dictionary_is_drawn() -> None:
+    settings = DemoSettings()
+    assert [variant.name for variant in chosen_variants(settings.variants)] == ["domain_aware", "augmented"]
+    assert drawn(settings).dictionary_signers == 0
+    assert not recipe("synthetic", settings).adaptation.with_dictionary
+    assert drawn(DemoSettings(quick=True)).train == 0
+
+
+def test_from_scratch_draws_a_dictionary_and_uses_every_window() -> None:
+    settings = DemoSettings(from_scratch=True, variants="all")
+    plan = recipe("synthetic", settings)
+    assert (drawn(settings).dictionary_signers, drawn(settings).train) == (16, 800)
+    assert (plan.mining.stride, plan.features.stride, plan.adaptation.with_dictionary) == (1, 1, True)
+    assert [variant.name for variant in chosen_variants("all")] == [variant.name for variant in VARIANTS]
+
+
+def test_what_is_mined_can_be_used_again_as_features() -> None:
+    for settings in (DemoSettings(), DemoSettings(from_scratch=True)):
+        plan = recipe("synthetic", settings)
+        assert plan.mining.encoding({}) == plan.features.encoding({})
+
+
+def test_the_display_counts_the_stages_that_there_are() -> None:
+    assert count_stages(DemoSettings()) == 9
+    assert count_stages(DemoSettings(variants="all")) == 11
+    assert count_stages(DemoSettings(quick=True)) == 5
+
+
 def test_each_variant_adds_one_part_of_the_method() -> None:
-    plan = recipe("synthetic", seed=3)
+    plan = recipe("synthetic", DemoSettings(seed=3))
     settings = [plan.retrieval(variant, domain_aware=True) for variant in VARIANTS]
     assert [s.alpha for s in settings] == [1.0, plan.alpha, plan.alpha, plan.alpha]
     assert [s.pooling for s in settings] == ["mean", "mean", "fine", "fine"]
@@ -40,7 +82,7 @@ def test_each_variant_adds_one_part_of_the_method() -> None:
 
 
 def test_without_a_second_encoder_every_variant_takes_the_first_alone() -> None:
-    plan = recipe("sentences", seed=0)
+    plan = recipe("sentences", DemoSettings())
     assert all(plan.retrieval(variant, domain_aware=False).alpha == 1.0 for variant in VARIANTS)
     assert not plan.adaptation.with_dictionary
 

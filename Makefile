@@ -36,7 +36,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 2; }
 
-quick: setup ## A searchable index of drawn sign videos in minutes, without training, in ./quick
+quick: setup ## A searchable index of drawn sign videos, without any training, in ./quick
 	@$(BIN)/cico demo --quick --work-dir quick $(ARGS)
 
 demo: setup ## Draw sign videos, train on them, evaluate and index them, in ./demo (ARGS="--serve --seed 1")

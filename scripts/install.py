@@ -113,6 +113,8 @@ def main(extras: list[str]) -> int:
     print(f"{why}; installing with pip, some minutes ...", flush=True)
     LOG.write_text("")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "-c", "constraints.txt"]
+    if "cannot be reached" in why:
+        pip += ["--retries", "1"]  # pip may know another way there; if not, it is said soon
     if succeeds([*pip, "--editable", target], os.environ):
         print(f"installed in {time.monotonic() - began:.0f} s")
         return 0

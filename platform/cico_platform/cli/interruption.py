@@ -41,6 +41,7 @@ class Interruption:
         self._pid = os.getpid()
         self._processes: list[Any] = []
         self._told = False
+        self._stderr = os.dup(2)  # while Ray starts, 2 leads nowhere
 
     def listen(self) -> None:
         """Take over the signals; one that was ignored (`nohup`, jobs in the background) stays so."""
@@ -84,8 +85,9 @@ class Interruption:
         kept = any(f"{words} ".startswith(f"{verb} ") for verb in RESUMABLE)
         goes_on = ": finished work is kept, and the same command goes on from there" if kept else ""
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"stopped{by}{goes_on}\n")
             sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            os.write(self._stderr, f"stopped{by}{goes_on}\n".encode())
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a fork: it ends as if nothing were set

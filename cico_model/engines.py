@@ -4,6 +4,8 @@ import contextlib
 import copy
 import io
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,12 @@ from cico_model.sign_encoder import Classifier
 Network = Callable[[Tensor], tuple[Tensor, ...]]
 # Makes a network fast for inputs of one shape.
 Compile = Callable[[nn.Module, tuple[int, ...]], Network]
+
+
+def has_c_compiler() -> bool:
+    """Whether `torch.compile` can work on CUDA: Triton builds with `$CC`, gcc or clang."""
+    names = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang"]
+    return any(shutil.which(name) for name in names)
 
 
 def torch_engine(device: torch.device, *, bfloat16: bool, compiled: bool) -> Compile:

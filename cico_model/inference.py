@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cico_model.clips import pad_frames, planes, windows
 from cico_model.config import WINDOW_FRAMES
-from cico_model.engines import Compile, Network, openvino_engine, torch_engine
+from cico_model.engines import Compile, Network, has_c_compiler, openvino_engine, torch_engine
 from cico_model.packed_stem import Whole
 from cico_model.precision import supports_bfloat16
 from cico_model.shared_stem import SHARED_FRAMES, SHARED_WINDOWS, Body, SharedStem
@@ -56,8 +56,9 @@ def optimize_for_inference(
     -------
     InferenceEncoder
         Called with clips [B, 3, 16, S, S], it gives what the network gives in evaluation mode; its `encode`
-        takes whole videos. On CUDA: bfloat16, channels-last, compiled, its first convolution on packed pixels
-        (see `cico_model.packed_stem`). On a CPU: OpenVINO where it is installed, else the folded network.
+        takes whole videos. On CUDA: bfloat16, channels-last, compiled where there is a C compiler, its first
+        convolution on packed pixels (see `cico_model.packed_stem`). On a CPU: OpenVINO where it is installed,
+        else the folded network.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def optimize_for_inference(
         if not has_engine:
             raise ValueError("int8 runs on a CPU with openvino and nncf installed; use bfloat16 here")
     if device.type == "cuda":
-        compiled = torch_engine(device, bfloat16=precision != "float32", compiled=True)
+        compiled = torch_engine(device, bfloat16=precision != "float32", compiled=has_c_compiler())
         return InferenceEncoder(folded, compiled, 64 if small else 32, packed=True, device=device)
     if has_engine:
         # Small frames need company to keep the cores busy; large ones do alone, and waste no padding.

@@ -183,10 +183,16 @@ def gpu() -> Finding:
     """CUDA devices, if any; nothing needs one."""
     import torch
 
+    from cico_model.engines import has_c_compiler
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = [torch.cuda.get_device_name(index) for index in range(count)]
     found = ", ".join(names) if names else "none; everything runs on the processor"
-    return Finding("gpu", "ok", found, {"devices": names, "cuda": torch.version.cuda})
+    details = {"devices": names, "cuda": torch.version.cuda, "c_compiler": has_c_compiler()}
+    if names and not has_c_compiler():
+        remedy = "install gcc: without a C compiler encoders are not compiled for the GPU, and slower"
+        return Finding("gpu", "note", found, details, remedy)
+    return Finding("gpu", "ok", found, details)
 
 
 def browser() -> Finding:

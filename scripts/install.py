@@ -18,20 +18,20 @@ LOG = Path(sys.prefix) / "install.log"
 UV = "uv>=0.7,<1"
 # uv reads these from the environment; where one is set, pip's setting of that kind is not passed on.
 UV_OWN = {
-    "index-url": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
-    "extra-index-url": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
-    "find-links": ("UV_FIND_LINKS",),
-    "trusted-host": ("UV_INSECURE_HOST",),
+    "index_url": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
+    "extra_index_url": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
+    "find_links": ("UV_FIND_LINKS",),
+    "trusted_host": ("UV_INSECURE_HOST",),
     "constraint": ("UV_CONSTRAINT",),
 }
 OPTIONS = {
-    "index-url": "--default-index",
-    "extra-index-url": "--index",
-    "find-links": "--find-links",
-    "trusted-host": "--allow-insecure-host",
+    "index_url": "--default-index",
+    "extra_index_url": "--index",
+    "find_links": "--find-links",
+    "trusted_host": "--allow-insecure-host",
     "constraint": "--constraints",
 }
-VARIABLES = {"cert": "SSL_CERT_FILE", "client-cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY"}
+VARIABLES = {"cert": "SSL_CERT_FILE", "client_cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY"}
 NO_PIP = "there is no pip in the environment; remove it ('make clean') and try again"
 # The first cause whose words are in the output of uv or pip is told.
 CAUSES = (
@@ -148,7 +148,7 @@ def pip_settings() -> dict[str, str]:
         for line in listed.splitlines():
             name, equals, value = line.partition("=")
             if equals and name.startswith(section):
-                found[name.removeprefix(section)] = str(ast.literal_eval(value))
+                found[name.removeprefix(section).replace("-", "_")] = str(ast.literal_eval(value))
     return found
 
 
@@ -165,14 +165,14 @@ def uv_settings(pip: Mapping[str, str], environment: Mapping[str, str]) -> tuple
                 options += [option, value]
     if "--index" in options and "UV_INDEX_STRATEGY" not in environment:
         options += ["--index-strategy", "unsafe-best-match"]  # as pip does: the best version of all indexes
-    if is_on(pip.get("no-index", "")):
+    if is_on(pip.get("no_index", "")):
         options.append("--no-index")
     for setting, variable in VARIABLES.items():
         if pip.get(setting):
             own.setdefault(variable, pip[setting])
     own.setdefault("UV_SYSTEM_CERTS", "1")  # the system's certificates, as pip trusts them
     own["UV_PYTHON_DOWNLOADS"] = "never"
-    own.setdefault("UV_HTTP_TIMEOUT", pip.get("timeout", pip.get("default-timeout", "60")))
+    own.setdefault("UV_HTTP_TIMEOUT", pip.get("timeout", pip.get("default_timeout", "60")))
     return options, own
 
 

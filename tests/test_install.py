@@ -20,8 +20,8 @@ def install() -> ModuleType:
 
 
 def test_uv_gets_the_settings_of_pip(install: ModuleType) -> None:
-    pip = {"index-url": "https://a/simple", "extra-index-url": "https://b https://c", "cert": "/ca.pem"}
-    options, environment = install.uv_settings({**pip, "find-links": "/one /two"}, {})
+    pip = {"index_url": "https://a/simple", "extra_index_url": "https://b https://c", "cert": "/ca.pem"}
+    options, environment = install.uv_settings({**pip, "find_links": "/one /two"}, {})
     assert options[:2] == ["--default-index", "https://a/simple"]
     assert [options[at + 1] for at, name in enumerate(options) if name == "--index"] == [
         "https://b",
@@ -33,7 +33,7 @@ def test_uv_gets_the_settings_of_pip(install: ModuleType) -> None:
 
 
 def test_a_setting_of_uv_goes_before_pips(install: ModuleType) -> None:
-    pip = {"index-url": "https://a/simple", "find-links": "/one"}
+    pip = {"index_url": "https://a/simple", "find_links": "/one"}
     options, environment = install.uv_settings(pip, {"UV_INDEX_URL": "https://z", "UV_TORCH_BACKEND": "cpu"})
     assert options == ["--find-links", "/one"]
     assert environment["UV_INDEX_URL"] == "https://z"
@@ -48,7 +48,7 @@ def test_settings_are_read_from_the_environment_of_pip(
     install: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", "/one /two")
-    assert install.pip_settings()["find-links"] == "/one /two"
+    assert install.pip_settings()["find_links"] == "/one /two"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_make_lists_its_targets() -> None:
     done = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    for target in ("setup", "demo", "test", "test-slow", "lint", "bench", "browser", "clean"):
+    for target in ("setup", "quick", "demo", "test", "test-slow", "lint", "bench", "browser", "clean"):
         assert f"make {target} " in done.stdout
 
 
@@ -127,7 +127,7 @@ def test_ci_runs_lint_and_both_kinds_of_tests() -> None:
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
     phases = re.findall(r"^phase (\S+)(?: ARGS=\S+)?$", script.read_text(), flags=re.MULTILINE)
-    assert phases[-3:] == ["lint", "test", "test-slow"]
+    assert phases[-5:] == ["lint", "test", "test-slow", "test-demo", "quick"]
 
 
 def test_pre_commit_fetches_nothing() -> None:

@@ -76,6 +76,14 @@ class Unit(nn.Module):
         self.bn = nn.BatchNorm3d(outputs, eps=1e-3, momentum=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.kernel[0] > x.shape[2] and x.device.type == "cpu":
+            # oneDNN 3.12 leaves parts of the weights' gradient in bfloat16 unset where the input has fewer
+            # frames than the kernel: they are whatever was in memory.
+            with torch.autocast("cpu", enabled=False):
+                return self._normalised(x.float())
+        return self._normalised(x)
+
+    def _normalised(self, x: Tensor) -> Tensor:
         padded = x if self.even else pad_same(x, self.kernel, self.stride)
         return functional.relu(self.bn(self.conv3d(padded)), inplace=True)
 

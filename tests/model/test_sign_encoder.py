@@ -17,7 +17,7 @@ from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
 from cico_model.engines import torch_engine
 from cico_model.inference import InferenceEncoder, fold_batch_norm, optimize_for_inference
 from cico_model.precision import supports_bfloat16
-from cico_model.sign_encoder import SignEncoder, SignOutput, max_pool_same, pad_same
+from cico_model.sign_encoder import SignEncoder, SignOutput, Unit, max_pool_same, pad_same
 
 MICRO = SignEncoderConfig("micro", 0.125, 32)
 
@@ -236,3 +236,25 @@ def test_int8_is_calibrated_on_clips_and_keeps_the_direction(steady: SignEncoder
 def test_int8_without_calibration_clips_is_refused(steady: SignEncoder) -> None:
     with pytest.raises(ValueError, match="calibration clips"):
         optimize_for_inference(steady, "int8")
+
+
+@pytest.mark.parametrize("frames", [2, 3, 4])
+def test_gradients_in_bfloat16_do_not_depend_on_what_was_in_memory(frames: int) -> None:
+    torch.manual_seed(0)
+    unit, x = Unit(32, 64, 3).train(), torch.randn(8, 32, frames, 4, 4)
+    weights = torch.randn(8, 64, frames, 4, 4)
+
+    def gradient(bfloat16: bool) -> torch.Tensor:
+        # Memory that is handed out next holds no numbers.
+        litter = [torch.full((size,), torch.nan) for size in range(1_000, 400_000, 10_000)]
+        del litter
+        unit.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            y = unit(x)
+        (y.float() * weights).sum().backward()
+        assert unit.conv3d.weight.grad is not None
+        return unit.conv3d.weight.grad.flatten()
+
+    exact = gradient(bfloat16=False)
+    for _ in range(3):
+        assert torch.nn.functional.cosine_similarity(gradient(bfloat16=True), exact, dim=0) > 0.99

@@ -11,12 +11,26 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Inputs and outputs of the published implementation."""
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """The reference material beside the project: golden numbers, samples, real clips."""
+    """The reference material beside the project: samples, real clips."""
     path = Path(__file__).resolve().parents[2] / "shared"
     if not path.is_dir():
         pytest.skip("the reference material (../shared) is not here")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tests compute with small tensors: several threads would wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

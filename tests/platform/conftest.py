@@ -1,9 +1,10 @@
-"""What the tests of the platform share: a tiny corpus of real videos, and a bucket of a real S3 server."""
+"""What the tests of the platform share: a tiny corpus, a bucket of a real S3 server, the command line."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cico_command import Cico
 from object_store import BUCKET, s3_server
 from tiny_corpus import write_corpus
 
@@ -21,3 +22,9 @@ def bucket() -> Iterator[str]:
         for name, value in environment.items():
             patch.setenv(name, value)
         yield f"s3://{BUCKET}"
+
+
+@pytest.fixture
+def cico(capfd: pytest.CaptureFixture[str]) -> Cico:
+    """The command line, in this process."""
+    return Cico(capfd)

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import ray
+from cico_command import Cico
 from tiny_index import SENTENCES, build_tiny_index
 
 from cico_platform.errors import CicoError, InputError
@@ -94,14 +95,22 @@ def test_an_index_that_cannot_be_served_is_said_so_before_anything_starts(tmp_pa
     ],
 )
 def test_the_commands_say_what_is_wrong_without_a_traceback(
-    arguments: list[str], code: int, says: str, tmp_path: Path
+    cico: Cico, arguments: list[str], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = [sys.executable, "-c", "from cico_platform.cli.main import run; run()", *arguments]
-    result = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    monkeypatch.chdir(tmp_path)
+    result = cico(*arguments)
     assert result.returncode == code
     assert says in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_the_installed_command_ends_with_the_code_of_the_error(tmp_path: Path) -> None:
+    program = [Path(sys.executable).with_name("cico"), "search", "boy", "--index", "nowhere"]
+    result = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "holds no index" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_port_that_is_taken_is_refused() -> None:

@@ -18,7 +18,7 @@ from cico_platform.storage import Place, absolute_place, is_remote, remove
 from cico_platform.training.board import open_board
 from cico_platform.training.checkpoints import CheckpointStore, State
 from cico_platform.training.lean_trainer import LeanTrainer
-from cico_platform.training.session import Session, run_loop
+from cico_platform.training.session import Session, describe, run_loop
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 2.0
@@ -39,6 +39,8 @@ class RunSettings(Settings):
     ----------
     workers
         Processes that train together; one a GPU where there are GPUs. Each batch is shared out among them.
+        0 trains in the calling process, without the seconds that processes take to start: for small
+        trainings on a CPU. Nothing is tried again there; the same command goes on from the last checkpoint.
     min_workers
         Elastic, if it is less than `workers`: with fewer nodes the run goes on with so many at least, and
         takes workers back when there is room. 0: as many as `workers`.
@@ -54,7 +56,7 @@ class RunSettings(Settings):
         "auto" goes on from the last checkpoint, "never" starts anew.
     """
 
-    workers: int = Field(default=1, ge=1)
+    workers: int = Field(default=1, ge=0)
     min_workers: int = Field(default=0, ge=0)
     resize_seconds: float = Field(default=30.0, gt=0)
     threads: int = Field(default=0, ge=0)
@@ -70,10 +72,12 @@ class RunSettings(Settings):
 
     def own_threads(self) -> int:
         """CPU threads of each worker on this cluster."""
-        return self.threads or threads_each(self.workers)
+        return self.threads or threads_each(max(1, self.workers))
 
     def scaling(self) -> ScalingConfig:
-        """The workers, as Ray Train is told."""
+        """The workers, as Ray Train is told; none is its local mode."""
+        if not self.workers:
+            return ScalingConfig(num_workers=0)
         gpu = ray.cluster_resources().get("GPU", 0) >= (self.min_workers or self.workers)
         elastic = 0 < self.min_workers < self.workers
         return ScalingConfig(
@@ -137,6 +141,10 @@ def run_training(
             trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise CicoError(f"training failed: {ray.get(board.final.remote()) or _cause(error)}") from error
+        except Exception as error:
+            if settings.workers:
+                raise
+            raise CicoError(f"training failed: {describe(error)}") from error
     if reason := ray.get(board.final.remote()):
         raise CicoError(f"training failed: {reason}")
     _, state, _ = store.last()

@@ -8,12 +8,20 @@ import pytest
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process of pytest-xdist whole modules, and one of them all tests that share the service."""
+    for item in items:
+        together = item.path.parent if item.path.parent.name == "browser" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(TESTS))))
 
 
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
     """Inputs and outputs of the published implementation."""
-    return Path(__file__).parent / "golden"
+    return TESTS / "golden"
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +47,11 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     from cico_platform.cluster import connect
+    from cico_platform.serving.app import PROXY
 
+    # The proxy of a service on this Ray reads them, as where `serve_index` starts Ray itself.
+    for name, value in PROXY.items():
+        os.environ.setdefault(name, value)
     connect()
     yield
     ray.shutdown()

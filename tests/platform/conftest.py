@@ -1,4 +1,4 @@
-"""What the tests of the platform share: a tiny corpus, a bucket of a real S3 server, the command line."""
+"""What the tests of the platform share: a tiny corpus and index, a bucket of a real S3 server, `cico`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,26 @@ from cico_command import Cico
 from object_store import BUCKET, s3_server
 from tiny_corpus import write_corpus
 
+from cico_platform.index.server import ServerIndex
+
 
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Clips of four signs and sentences of them, two of which are damaged."""
     return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus")
+
+
+@pytest.fixture(scope="session")
+def tiny_index(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ServerIndex]:
+    """A folder with `videos/`, `encoder/`, `model/` and `index/`, and the same index by a server's client.
+
+    It is only read. An embedded index has one owner: whoever opens it closes it.
+    """
+    from tiny_index import build_tiny_index
+
+    folder, server = tmp_path_factory.mktemp("tiny"), ServerIndex(":memory:")
+    build_tiny_index(folder, server)
+    return folder, server
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from cico_platform.storage import Place, absolute_place, is_remote, remove
 from cico_platform.training.board import open_board
 from cico_platform.training.checkpoints import CheckpointStore, State
 from cico_platform.training.lean_trainer import LeanTrainer
-from cico_platform.training.session import Session, describe, run_loop
+from cico_platform.training.session import Session, describe, run_loop, this_process, this_worker
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 2.0
@@ -75,9 +75,7 @@ class RunSettings(Settings):
         return self.threads or threads_each(max(1, self.workers))
 
     def scaling(self) -> ScalingConfig:
-        """The workers, as Ray Train is told; none is its local mode."""
-        if not self.workers:
-            return ScalingConfig(num_workers=0)
+        """The workers, as Ray Train is told."""
         gpu = ray.cluster_resources().get("GPU", 0) >= (self.min_workers or self.workers)
         elastic = 0 < self.min_workers < self.workers
         return ScalingConfig(
@@ -98,7 +96,7 @@ def run_training(
     on_progress: OnProgress | None = None,
     on_row: Sequence[OnRow] = (),
 ) -> State:
-    """Run a training loop on Ray Train to its end; returns the state of the last checkpoint.
+    """Run a training loop, on Ray Train or here, to its end; returns the state of the last checkpoint.
 
     Parameters
     ----------
@@ -130,27 +128,39 @@ def run_training(
         remove(store.folder)
     board = open_board()
     options = {"threads": settings.own_threads(), "interval": settings.checkpoint_seconds}
-    trainer = LeanTrainer(
-        lambda given: run_loop(loop, given),
-        train_loop_config={**config, "board": board, "store": store, "options": options},
-        scaling_config=settings.scaling(),
-        run_config=_run_config(folder),
-    )
+    given = {**config, "board": board, "store": store, "options": options}
     with Watch(board, on_progress, on_row):
-        try:
-            trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            raise CicoError(f"training failed: {ray.get(board.final.remote()) or _cause(error)}") from error
-        except Exception as error:
-            if settings.workers:
-                raise
-            raise CicoError(f"training failed: {describe(error)}") from error
+        if settings.workers:
+            _run_on_workers(loop, given, folder, settings)
+        else:
+            _run_here(loop, given)
     if reason := ray.get(board.final.remote()):
         raise CicoError(f"training failed: {reason}")
     _, state, _ = store.last()
     if state is None or not state["done"]:
         raise CicoError("the training ended early; the same command goes on")
     return state
+
+
+def _run_on_workers(loop: Loop, given: dict[str, Any], folder: Place, settings: RunSettings) -> None:
+    trainer = LeanTrainer(
+        lambda config: run_loop(loop, config, this_worker),
+        train_loop_config=given,
+        scaling_config=settings.scaling(),
+        run_config=_run_config(folder),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        reason = ray.get(given["board"].final.remote()) or _cause(error)
+        raise CicoError(f"training failed: {reason}") from error
+
+
+def _run_here(loop: Loop, given: dict[str, Any]) -> None:
+    try:
+        run_loop(loop, given, this_process)
+    except Exception as error:
+        raise CicoError(f"training failed: {describe(error)}") from error
 
 
 def clean_up(folder: Place) -> None:

@@ -25,7 +25,7 @@ def test_the_printed_grid_and_settings_are_files_to_start_from(cico: Cico, tmp_p
 def test_a_grid_becomes_a_table_and_one_json_object(cico: Cico, tiny_corpus: Path, tmp_path: Path) -> None:
     features = write_features(tiny_corpus, tmp_path / "features", {"agnostic": 3.0, "aware": 0.1}, 0.25)
     (tmp_path / "grid.yaml").write_text("parts:\n- title: Whole\n- title: Again\n")
-    (tmp_path / "run.yaml").write_text("epochs: 2\nbatch_size: 8\n")
+    (tmp_path / "run.yaml").write_text("epochs: 2\nbatch_size: 8\nrun:\n  workers: 0\n")
     command = (
         "ablate", tiny_corpus, "--features", features, "--out", tmp_path / "out", "--json", "--seeds", 1,
         "--grid", tmp_path / "grid.yaml", "--config", tmp_path / "run.yaml", "--set", "lr=0.001",

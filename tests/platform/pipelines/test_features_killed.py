@@ -13,6 +13,7 @@ import pytest
 from feature_shards import assert_same, videos_of
 from tiny_corpus import write_corpus, write_encoder
 
+from cico_platform.pipelines.features import FeatureSettings, extract_features
 from cico_platform.steps import Summary
 
 DRIVER = """
@@ -37,6 +38,7 @@ KILLS = 10
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
 def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
     tmp_path: Path,
 ) -> None:
@@ -68,6 +70,6 @@ def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
     encoded = [name for name in log.read_text().split() if name not in ("text", "outside")]
     in_hand_and_on_its_way = 2 * 2
     assert len(encoded) <= 120 + in_hand_and_on_its_way * killed
-    nowhere = str(tmp_path / "nowhere")
-    subprocess.run([*arguments, str(tmp_path / "undisturbed"), nowhere], check=True, capture_output=True)
+    settings = FeatureSettings(precision="float32", windows=20)
+    extract_features(corpus, list(encoders), 0.5, tmp_path / "undisturbed", settings)
     assert_same(out, tmp_path / "undisturbed", Summary(summary["done"]))

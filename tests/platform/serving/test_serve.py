@@ -1,6 +1,7 @@
 """The service on Ray Serve: more than it can do is refused at once, and stopping it leaves nothing behind."""
 
 import asyncio
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,13 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-import ray
 from cico_command import Cico
-from tiny_index import SENTENCES, build_tiny_index
+from tiny_index import SENTENCES
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.search import Searcher
+from cico_platform.index.server import ServerIndex
 from cico_platform.serving.app import check_port, serve_index, stop_serving
 from cico_platform.serving.settings import ServiceSettings
 
@@ -46,11 +47,12 @@ async def flood(address: str, video: Path) -> list[httpx.Response]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_overload_is_refused_and_a_stopped_service_lets_go(tmp_path: Path) -> None:
-    build_tiny_index(tmp_path)
-    video = tmp_path / "videos" / "clip 1.mp4"
+def test_overload_is_refused_and_a_stopped_service_lets_go(
+    ray_cluster: None, tiny_index: tuple[Path, ServerIndex], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_index[0] / "index", tmp_path / "index")
+    video = tiny_index[0] / "videos" / "clip 1.mp4"
     settings = ServiceSettings(encoder_queue=2, searches_per_client=FLOOD, max_replicas=1)
-    ours = not ray.is_initialized()
     address = serve_index(tmp_path / "index", port=free_port(), blocking=False, settings=settings)
     try:
         wait_until_ready(address)
@@ -68,7 +70,7 @@ def test_overload_is_refused_and_a_stopped_service_lets_go(tmp_path: Path) -> No
         after = httpx.post(f"{address}/v1/search", json={"text": SENTENCES[2]}, timeout=60)
         assert after.json()["results"][0]["video_id"] == "clip-2"
     finally:
-        stop_serving(and_ray=ours)
+        stop_serving()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/healthz")
     with open_index(str(tmp_path / "index"), must_exist=True) as index:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cico_platform.cli.main import run
+from cico_platform.cli.entry import run
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,38 @@ import pytest
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process of pytest-xdist whole modules, and one of them all tests that share the service."""
+    for item in items:
+        together = item.path.parent if item.path.parent.name == "browser" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(TESTS))))
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Inputs and outputs of the published implementation."""
+    return TESTS / "golden"
 
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """The reference material beside the project: golden numbers, samples, real clips."""
+    """The reference material beside the project: samples, real clips."""
     path = Path(__file__).resolve().parents[2] / "shared"
     if not path.is_dir():
         pytest.skip("the reference material (../shared) is not here")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tests compute with small tensors: several threads would wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +48,11 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     from cico_platform.cluster import connect
+    from cico_platform.serving.app import PROXY
 
+    # The proxy of a service on this Ray reads them, as where `serve_index` starts Ray itself.
+    for name, value in PROXY.items():
+        os.environ.setdefault(name, value)
     connect()
     yield
     ray.shutdown()

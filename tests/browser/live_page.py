@@ -28,28 +28,53 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 PATIENCE_MS = 90_000
+# Small enough for a file to be too large.
+PAGE = ServiceSettings(upload_bytes=2 << 20)
 # Where to keep pictures of the page, if anywhere.
 PICTURES = os.environ.get("CICO_PAGE_PICTURES")
 
 
-@contextmanager
-def serving(index: Path, settings: ServiceSettings) -> Iterator[str]:
-    """The address of the real service: Ray Serve with both encoders and the API."""
-    import ray
+class LiveService:
+    """The real service: Ray Serve with both encoders and the API; one at a time, as it owns the index."""
 
+    def __init__(self, index: Path) -> None:
+        self.index = index
+        self.settings: ServiceSettings | None = None
+        self.address = ""
+
+    def serve(self, settings: ServiceSettings) -> str:
+        """The address of a service with these settings; it is started again for others."""
+        if self.settings != settings:
+            self.stop()
+            self.address = _start(self.index, settings)
+            self.settings = settings
+        return self.address
+
+    def stop(self) -> None:
+        """Let go of the index."""
+        from cico_platform.serving.app import stop_serving
+
+        if self.settings is not None:
+            self.settings = None
+            stop_serving()
+
+
+def _start(index: Path, settings: ServiceSettings) -> str:
     from cico_platform.serving.app import serve_index, stop_serving
 
-    ours = not ray.is_initialized()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = serve_index(index, port=port, blocking=False, settings=settings)
     deadline = time.monotonic() + 240
-    while httpx.get(f"{address}/readyz", timeout=60).status_code != 200:
-        assert time.monotonic() < deadline, "the service did not get ready"
-        time.sleep(0.5)
-    yield address
-    stop_serving(and_ray=ours)
+    try:
+        while httpx.get(f"{address}/readyz", timeout=60).status_code != 200:
+            assert time.monotonic() < deadline, "the service did not get ready"
+            time.sleep(0.2)
+    except BaseException:
+        stop_serving()
+        raise
+    return address
 
 
 @contextmanager

@@ -13,11 +13,8 @@ from live_page import PATIENCE_MS, ask, keeps_nobody_out, picture, until
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from cico_platform.serving.settings import ServiceSettings
-
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-SERVICE = ServiceSettings(upload_bytes=2 << 20)
 # Where the README's pictures go when they are made anew.
 SCREENSHOTS = os.environ.get("CICO_SCREENSHOTS")
 SCHEMES = [("light", 1180), ("dark", 1180), ("light", 390), ("dark", 390)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from drawn_index import DrawnIndex
-from live_page import PATIENCE_MS, keeps_nobody_out, picture, serving, until, watched
+from live_page import PATIENCE_MS, LiveService, keeps_nobody_out, picture, until, watched
 from playwright.sync_api import Browser, Page, Request, expect
 
 from cico_platform.serving.keys import add_key, remove_key
@@ -33,9 +33,8 @@ def key(keys: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def address(drawn: DrawnIndex, keys: Path, key: str) -> Iterator[str]:
-    with serving(drawn.index, ServiceSettings(keys=str(keys))) as address:
-        yield address
+def address(service: LiveService, keys: Path, key: str) -> str:
+    return service.serve(ServiceSettings(keys=str(keys)))
 
 
 @pytest.fixture

@@ -2,21 +2,19 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from live_page import CHROMIUM
 from report_sample import BROKEN, FRAMES, MISSING, PART, PART_END, PART_START, write_sample
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Locator, Page, expect  # noqa: E402
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 PATIENCE_MS = 30_000
 # Where to keep pictures of the page, if anywhere.
 PICTURES = os.environ.get("CICO_PAGE_PICTURES")
@@ -33,14 +31,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus, features, model = write_sample(tmp_path_factory.mktemp("report"))
     evaluate(corpus, features, model, "test", corpus.parent / "report")
     return corpus.parent / "report" / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -156,38 +156,49 @@ def test_a_piece_without_a_pair_is_refused() -> None:
         two_pass_backward(model, make_batch(model, augment=False), 0)
 
 
-def worker(rank: int, counts: list[int], change: dict[str, object], folder: str) -> None:
-    """One of several workers: the wrapper's gradients of its share beside those of two passes."""
+def worker(rank: int, counts: list[int], folder: str) -> None:
+    """One of several workers: for each variant, the wrapper's gradients beside those of two passes."""
     torch.set_num_threads(1)
     world = len(counts)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
-    model = make_model(replace(CONFIG, **change))  # type: ignore[arg-type]
     first = sum(counts[:rank])
-    batch = make_batch(model, augment=True, rows=slice(first, first + counts[rank]))
-    wrapped = DistributedDataParallel(model)
-    loss = wrapped(*batch)
-    loss.backward()
-    expected = loss.detach(), gradients(model)
-    # Three pairs are two pieces, one of them small; one pair is a piece that is not cut.
-    found = [two_passes(model, batch, piece) for piece in (1, 2)]
-    # The wrapper is none the worse for it.
-    model.zero_grad()
-    wrapped(*batch).backward()
-    again = loss.detach(), gradients(model)
-    torch.save((expected, found, again), f"{folder}/{rank}.pt")
+    for number, change in enumerate(WORKER_VARIANTS):
+        model = make_model(replace(CONFIG, **change))  # type: ignore[arg-type]
+        batch = make_batch(model, augment=True, rows=slice(first, first + counts[rank]))
+        wrapped = DistributedDataParallel(model)
+        loss = wrapped(*batch)
+        loss.backward()
+        expected = loss.detach(), gradients(model)
+        # Three pairs are two pieces, one of them small; one pair is a piece that is not cut.
+        found = [two_passes(model, batch, piece) for piece in (1, 2)]
+        # The wrapper is none the worse for it.
+        model.zero_grad()
+        wrapped(*batch).backward()
+        again = loss.detach(), gradients(model)
+        torch.save((expected, found, again), f"{folder}/{number}-{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("change", [{}, {"pooling": "mean"}, {"mask_padding": False}], ids=str)
+WORKER_VARIANTS: list[dict[str, object]] = [{}, {"pooling": "mean"}, {"mask_padding": False}]
+COUNTS = [5, 1]
+
+
+@pytest.fixture(scope="module")
+def by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two workers found, in a file for each variant and worker."""
+    folder = tmp_path_factory.mktemp("workers")
+    mp.spawn(worker, args=(COUNTS, str(folder)), nprocs=len(COUNTS))
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(WORKER_VARIANTS)), ids=lambda n: str(WORKER_VARIANTS[n]))
 def test_uneven_workers_have_the_gradient_of_the_wrapper_and_of_one_worker(
-    change: dict[str, object], tmp_path: Path
+    number: int, by_workers: Path
 ) -> None:
-    counts = [5, 1]
-    mp.spawn(worker, args=(counts, change, str(tmp_path)), nprocs=len(counts))
-    model = make_model(replace(CONFIG, **change))  # type: ignore[arg-type]
+    model = make_model(replace(CONFIG, **WORKER_VARIANTS[number]))  # type: ignore[arg-type]
     whole = one_pass(model, make_batch(model, augment=True))
-    for rank in range(len(counts)):
-        expected, found, again = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+    for rank in range(len(COUNTS)):
+        expected, found, again = torch.load(by_workers / f"{number}-{rank}.pt", weights_only=True)
         assert_same(expected, whole, 1e-11)
         for result in (*found, again):
             assert_same(result, expected, 1e-11)

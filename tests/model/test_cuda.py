@@ -54,8 +54,8 @@ def test_windows_of_videos_are_encoded_as_on_a_cpu(kind: str, precision: Precisi
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_scores_losses_and_gradients_are_those_of_a_cpu(shared_dir: Path, masked: bool) -> None:
-    golden = np.load(shared_dir / "golden" / "similarity_loss.npz")
+def test_scores_losses_and_gradients_are_those_of_a_cpu(golden_dir: Path, masked: bool) -> None:
+    golden = np.load(golden_dir / "similarity_loss.npz")
     found = []
     for device in ("cpu", "cuda"):
         video, text, augmented = (

@@ -22,9 +22,9 @@ LEAVES = ("video", "text", "augmented", "scale")
 @pytest.mark.parametrize(("design", "weight"), CASES)
 @pytest.mark.parametrize("kind", ["plain", "aug"])
 def test_published_losses_and_gradients_are_reproduced(
-    shared_dir: Path, kind: str, design: str, weight: float
+    golden_dir: Path, kind: str, design: str, weight: float
 ) -> None:
-    golden = np.load(shared_dir / "golden" / "similarity_loss.npz")
+    golden = np.load(golden_dir / "similarity_loss.npz")
     video, text, augmented = (
         torch.from_numpy(golden[k]).requires_grad_()
         for k in ("video_tokens", "text_tokens", "text_tokens_aug")

@@ -12,8 +12,8 @@ from cico_model.metrics import retrieval_metrics, retrieval_ranks
 NAMES = ("R@1", "R@5", "R@10", "MedR", "MeanR")
 
 
-def test_published_metrics_are_reproduced(shared_dir: Path) -> None:
-    golden = np.load(shared_dir / "golden" / "metrics.npz")
+def test_published_metrics_are_reproduced(golden_dir: Path) -> None:
+    golden = np.load(golden_dir / "metrics.npz")
     found = retrieval_metrics(golden["similarity"], golden["video_text_index"])
     for direction in ("v2t", "t2v"):
         values = [found[direction][name] for name in NAMES]

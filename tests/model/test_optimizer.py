@@ -12,8 +12,8 @@ from cico_model.optimizer import PublishedAdam, parameter_groups
 from cico_model.towers import TextTower
 
 
-def test_the_published_path_is_followed(shared_dir: Path) -> None:
-    golden = np.load(shared_dir / "golden" / "optimizer.npz")
+def test_the_published_path_is_followed(golden_dir: Path) -> None:
+    golden = np.load(golden_dir / "optimizer.npz")
     w, b = (torch.from_numpy(golden[k]).requires_grad_() for k in ("w0", "b0"))
     groups = [{"params": [w], "weight_decay": 1e-3}, {"params": [b]}]
     optimizer = PublishedAdam(groups, lr=1e-2, total_steps=20, warmup=0.1)

@@ -37,8 +37,8 @@ def published_value(key: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def published_state(shared_dir: Path) -> dict[str, torch.Tensor]:
-    shapes = json.loads((shared_dir / "golden" / "i3d_state_dict.json").read_text())
+def published_state(golden_dir: Path) -> dict[str, torch.Tensor]:
+    shapes = json.loads((golden_dir / "i3d_state_dict.json").read_text())
     return {
         key: torch.tensor(0) if key.endswith("num_batches_tracked") else published_value(key, tuple(shape))
         for key, shape in shapes.items()
@@ -66,9 +66,9 @@ def assert_close(found: SignOutput, expected: SignOutput, bound: float = 1e-3) -
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_published_weights_give_the_published_outputs(
-    shared_dir: Path, published_state: dict[str, torch.Tensor], prefix: str
+    golden_dir: Path, published_state: dict[str, torch.Tensor], prefix: str
 ) -> None:
-    golden = np.load(shared_dir / "golden" / "i3d.npz")
+    golden = np.load(golden_dir / "i3d.npz")
     frames = torch.from_numpy(golden["frames_u8_28"])
     clips = frames.repeat_interleave(8, 2).repeat_interleave(8, 3).permute(0, 4, 1, 2, 3).float() / 255 - 0.5
     encoder = import_sign_encoder({prefix + key: value for key, value in published_state.items()}).eval()

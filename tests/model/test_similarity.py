@@ -101,10 +101,8 @@ class TestDefinition:
 
 
 @pytest.mark.parametrize("kind", ["plain", "aug"])
-def test_published_similarities_are_reproduced(shared_dir: Path, kind: str) -> None:
-    golden = {
-        k: torch.from_numpy(v) for k, v in np.load(shared_dir / "golden" / "similarity_loss.npz").items()
-    }
+def test_published_similarities_are_reproduced(golden_dir: Path, kind: str) -> None:
+    golden = {k: torch.from_numpy(v) for k, v in np.load(golden_dir / "similarity_loss.npz").items()}
     video, video_valid = golden["video_tokens"], golden["ref_video_mask"] == 0
     suffix = "_aug" if kind == "aug" else ""
     v2t, _ = similarity(

@@ -32,15 +32,15 @@ def published_value(key: str, shape: list[int]) -> Tensor:
 
 
 @pytest.fixture
-def published(shared_dir: Path) -> dict[str, Tensor]:
+def published(golden_dir: Path) -> dict[str, Tensor]:
     """A small published checkpoint."""
-    shapes = json.loads((shared_dir / "golden" / "towers_small_state_dict.json").read_text())
+    shapes = json.loads((golden_dir / "towers_small_state_dict.json").read_text())
     return {key: published_value(key, shape) for key, shape in shapes.items()}
 
 
 @pytest.mark.parametrize("prefix", ["", "clip.", "module.clip."])
-def test_published_tokens_are_reproduced(shared_dir: Path, published: dict[str, Tensor], prefix: str) -> None:
-    golden = {k: torch.from_numpy(v) for k, v in np.load(shared_dir / "golden" / "towers.npz").items()}
+def test_published_tokens_are_reproduced(golden_dir: Path, published: dict[str, Tensor], prefix: str) -> None:
+    golden = {k: torch.from_numpy(v) for k, v in np.load(golden_dir / "towers.npz").items()}
     video, text = import_towers({prefix + key: value for key, value in published.items()})
     valid = torch.arange(16)[None] < golden["video_lengths"][:, None]
     with torch.no_grad():

@@ -32,6 +32,8 @@ from cico_platform.storage import Place, absolute, on_this_machine, place
 Row = dict[str, Any]
 STAGE = "embed"
 ENCODE_BATCH = 64
+# So many are embedded before an actor for them would have started.
+FEW_VIDEOS = 64
 TOKENS_SCHEMA = pa.schema(
     [
         pa.field("video_id", pa.string()),
@@ -119,7 +121,9 @@ def embed_videos(
     shards = feature_shards(features)
     if only is not None:
         shards = [shard for shard in shards if not clips_of(shard).isdisjoint(only)]
-    for batch in embed_shards(shards, model, read_mix(features, alpha)):
+    mix = read_mix(features, alpha)
+    few = only is not None and len(only) <= FEW_VIDEOS
+    for batch in _embed_few(shards, model, mix, only or set()) if few else embed_shards(shards, model, mix):
         for row in batch:
             if only is not None and row["video_id"] not in only:
                 continue
@@ -133,6 +137,7 @@ def embed_shards(
     """Rows of `TOKENS_SCHEMA`, in batches, as the actors make them of feature shards."""
     if not shards:
         return
+    connect()
     settings, per_actor = resources(settings or EncodingSettings())
     source = ray.data.from_items(
         [{"shard": absolute(path)} for path in shards], override_num_blocks=len(shards)
@@ -147,6 +152,17 @@ def embed_shards(
     )
     for batch in embedded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield batch.to_pylist()
+
+
+def _embed_few(shards: Sequence[Place], model: str | Place, mix: Mix, only: Set[str]) -> Iterator[list[Row]]:
+    """Rows of `TOKENS_SCHEMA` of these few videos, made in this process."""
+    if not shards:
+        return
+    embedder = VideoEmbedder(absolute(model), mix, torch.get_num_threads(), "cpu")
+    for shard in shards:
+        found = read_shard(shard, mix)
+        wanted = found.select([name for name in found.video_ids if name in only])
+        yield embedder.embed(wanted.strided(embedder.model.config.window_stride), 0).to_pylist()
 
 
 def open_model(model: str | Place, features: str | Place, dim: int) -> RetrievalModel:
@@ -183,11 +199,11 @@ def check_searchable(path: str | Place, model: RetrievalModel) -> TowerConfig:
 
 
 class VideoEmbedder:
-    """The actor: shards of features to tokens."""
+    """The actor: shards of features to tokens; by default on the GPU that Ray gives it, if it does."""
 
-    def __init__(self, model: str, mix: Mix, threads: int) -> None:
+    def __init__(self, model: str, mix: Mix, threads: int, device: str | None = None) -> None:
         torch.set_num_threads(threads)
-        self.device = given_device()
+        self.device = device or given_device()
         self.model = load_retrieval_model(on_this_machine(model)).to(self.device)
         self.mix = mix
 

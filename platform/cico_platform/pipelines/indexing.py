@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import cast
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
-from cico_platform.cluster import connect
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import IndexedClip
@@ -210,8 +209,6 @@ def _fill(writer: IndexWriter, source: Source, on_progress: OnProgress | None) -
     missing = set(source.clips) - kept
     waiting: list[IndexedClip] = []
     done = 0
-    if missing:
-        connect()
     for point in source.points(missing):
         waiting.append(point)
         done += 1

@@ -18,7 +18,7 @@ from cico_platform.storage import Place, absolute_place, is_remote, remove
 from cico_platform.training.board import open_board
 from cico_platform.training.checkpoints import CheckpointStore, State
 from cico_platform.training.lean_trainer import LeanTrainer
-from cico_platform.training.session import Session, run_loop
+from cico_platform.training.session import Session, describe, run_loop, this_process, this_worker
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 2.0
@@ -39,6 +39,8 @@ class RunSettings(Settings):
     ----------
     workers
         Processes that train together; one a GPU where there are GPUs. Each batch is shared out among them.
+        0 trains in the calling process, without the seconds that processes take to start: for small
+        trainings on a CPU. Nothing is tried again there; the same command goes on from the last checkpoint.
     min_workers
         Elastic, if it is less than `workers`: with fewer nodes the run goes on with so many at least, and
         takes workers back when there is room. 0: as many as `workers`.
@@ -54,7 +56,7 @@ class RunSettings(Settings):
         "auto" goes on from the last checkpoint, "never" starts anew.
     """
 
-    workers: int = Field(default=1, ge=1)
+    workers: int = Field(default=1, ge=0)
     min_workers: int = Field(default=0, ge=0)
     resize_seconds: float = Field(default=30.0, gt=0)
     threads: int = Field(default=0, ge=0)
@@ -70,7 +72,7 @@ class RunSettings(Settings):
 
     def own_threads(self) -> int:
         """CPU threads of each worker on this cluster."""
-        return self.threads or threads_each(self.workers)
+        return self.threads or threads_each(max(1, self.workers))
 
     def scaling(self) -> ScalingConfig:
         """The workers, as Ray Train is told."""
@@ -94,7 +96,7 @@ def run_training(
     on_progress: OnProgress | None = None,
     on_row: Sequence[OnRow] = (),
 ) -> State:
-    """Run a training loop on Ray Train to its end; returns the state of the last checkpoint.
+    """Run a training loop, on Ray Train or here, to its end; returns the state of the last checkpoint.
 
     Parameters
     ----------
@@ -126,23 +128,39 @@ def run_training(
         remove(store.folder)
     board = open_board()
     options = {"threads": settings.own_threads(), "interval": settings.checkpoint_seconds}
-    trainer = LeanTrainer(
-        lambda given: run_loop(loop, given),
-        train_loop_config={**config, "board": board, "store": store, "options": options},
-        scaling_config=settings.scaling(),
-        run_config=_run_config(folder),
-    )
+    given = {**config, "board": board, "store": store, "options": options}
     with Watch(board, on_progress, on_row):
-        try:
-            trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            raise CicoError(f"training failed: {ray.get(board.final.remote()) or _cause(error)}") from error
+        if settings.workers:
+            _run_on_workers(loop, given, folder, settings)
+        else:
+            _run_here(loop, given)
     if reason := ray.get(board.final.remote()):
         raise CicoError(f"training failed: {reason}")
     _, state, _ = store.last()
     if state is None or not state["done"]:
         raise CicoError("the training ended early; the same command goes on")
     return state
+
+
+def _run_on_workers(loop: Loop, given: dict[str, Any], folder: Place, settings: RunSettings) -> None:
+    trainer = LeanTrainer(
+        lambda config: run_loop(loop, config, this_worker),
+        train_loop_config=given,
+        scaling_config=settings.scaling(),
+        run_config=_run_config(folder),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        reason = ray.get(given["board"].final.remote()) or _cause(error)
+        raise CicoError(f"training failed: {reason}") from error
+
+
+def _run_here(loop: Loop, given: dict[str, Any]) -> None:
+    try:
+        run_loop(loop, given, this_process)
+    except Exception as error:
+        raise CicoError(f"training failed: {describe(error)}") from error
 
 
 def clean_up(folder: Place) -> None:

@@ -53,6 +53,13 @@ def this_worker(threads: int) -> Worker:
     return Worker(rank, count, ray.train.torch.get_device())
 
 
+def this_process(threads: int) -> Worker:
+    """This process as the only worker of a run, on its CPU."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    return Worker(0, 1, torch.device("cpu"))
+
+
 class Session:
     """What a training loop asks for and reports to.
 
@@ -172,11 +179,15 @@ class Session:
             raise
 
 
-def run_loop(loop: Callable[[dict[str, Any], Session], None], config: dict[str, Any]) -> None:
-    """Run a loop on this worker of Ray Train, unless the run is over; what goes wrong is told."""
+def run_loop(
+    loop: Callable[[dict[str, Any], Session], None],
+    config: dict[str, Any],
+    worker: Callable[[int], Worker],
+) -> None:
+    """Run a loop on this worker, unless the run is over; what goes wrong is told."""
     board, store, options = config["board"], config["store"], config["options"]
     try:
-        session = Session(this_worker(options["threads"]), store, board, options["interval"])
+        session = Session(worker(options["threads"]), store, board, options["interval"])
         if not session.begin():
             loop(config, session)
     except Exception as error:

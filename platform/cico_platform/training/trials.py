@@ -60,7 +60,7 @@ def run_trials(trials: Sequence[Trial], concurrent: int = 0, on_trial: OnTrial |
     connect()
     workers = trials[0].settings.run.workers
     most = room(workers, concurrent)
-    threads = threads_each(most * workers)
+    threads = threads_each(most * max(1, workers))
     scratch = Path(tempfile.mkdtemp(prefix="cico-trials-"))
     os.environ.update(QUIET)
     try:
@@ -102,7 +102,7 @@ def room(workers: int, wanted: int = 0) -> int:
     found = ray.cluster_resources()
     devices = int(found.get("GPU", 0)) or sum(node_cores())
     places = int(found.get("CPU", 1) / (TRIAL_CPUS + WORKER_CPUS * workers))
-    return max(1, min(wanted or devices // workers, places))
+    return max(1, min(wanted or devices // max(1, workers), places))
 
 
 def _run(config: dict[str, Any], trials: list[Trial], threads: int) -> dict[str, str]:

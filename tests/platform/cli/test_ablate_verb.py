@@ -7,16 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cico_command import Cico
 from sign_features import write_features
 
 
-def cico(*arguments: object) -> subprocess.CompletedProcess[str]:
-    program = "from cico_platform.cli.main import run; run()"
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_the_printed_grid_and_settings_are_files_to_start_from(tmp_path: Path) -> None:
+def test_the_printed_grid_and_settings_are_files_to_start_from(cico: Cico, tmp_path: Path) -> None:
     grid = cico("ablate", "--print-grid")
     assert yaml.safe_load(grid.stdout)["vary"]["stride"] == [1, 2, 4]
     (tmp_path / "grid.yaml").write_text(grid.stdout)
@@ -26,15 +21,18 @@ def test_the_printed_grid_and_settings_are_files_to_start_from(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_grid_becomes_a_table_and_one_json_object(tiny_corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_grid_becomes_a_table_and_one_json_object(cico: Cico, tiny_corpus: Path, tmp_path: Path) -> None:
     features = write_features(tiny_corpus, tmp_path / "features", {"agnostic": 3.0, "aware": 0.1}, 0.25)
     (tmp_path / "grid.yaml").write_text("parts:\n- title: Whole\n- title: Again\n")
-    (tmp_path / "run.yaml").write_text("epochs: 2\nbatch_size: 8\n")
+    (tmp_path / "run.yaml").write_text("epochs: 2\nbatch_size: 8\nrun:\n  workers: 0\n")
     command = (
         "ablate", tiny_corpus, "--features", features, "--out", tmp_path / "out", "--json", "--seeds", 1,
         "--grid", tmp_path / "grid.yaml", "--config", tmp_path / "run.yaml", "--set", "lr=0.001",
     )  # fmt: skip
-    found = cico(*command)
+    program = "from cico_platform.cli.main import run; run()"  # in a process: a fresh Ray prints nothing
+    arguments = [sys.executable, "-c", program, *map(str, command)]
+    found = subprocess.run(arguments, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     (line,) = found.stdout.splitlines()
     result = json.loads(line)
@@ -55,7 +53,7 @@ def test_a_grid_becomes_a_table_and_one_json_object(tiny_corpus: Path, tmp_path:
     ],
 )
 def test_bad_input_is_told_in_a_sentence(
-    tiny_corpus: Path, tmp_path: Path, arguments: list[str], said: str
+    cico: Cico, tiny_corpus: Path, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     found = cico("ablate", tiny_corpus, "--features", tmp_path, "--out", tmp_path / "out", *arguments)
     assert found.returncode == 2

@@ -1,18 +1,11 @@
 """The verbs of the pipelines: what they print, and how they refuse what cannot be used."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from cico_command import Cico
 from tiny_corpus import write_encoder
-
-
-def cico(*arguments: object) -> subprocess.CompletedProcess[str]:
-    program = "from cico_platform.cli.main import run; run()"
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +19,7 @@ def cico(*arguments: object) -> subprocess.CompletedProcess[str]:
         (["train", "retrieval", "{}", "--features", "{}", "--out", "{}/x", "--set", "a=1"], "setting 'a'"),
     ],
 )
-def test_bad_input_is_told_in_a_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
+def test_bad_input_is_told_in_a_sentence(cico: Cico, arguments: list[str], said: str, tmp_path: Path) -> None:
     found = cico(*(argument.format(tmp_path) for argument in arguments))
     assert found.returncode == 2
     assert said in found.stderr
@@ -34,7 +27,10 @@ def test_bad_input_is_told_in_a_sentence(arguments: list[str], said: str, tmp_pa
     assert found.stdout == ""
 
 
-def test_a_verb_ends_with_one_json_object_of_its_counts(tiny_corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_verb_ends_with_one_json_object_of_its_counts(
+    cico: Cico, tiny_corpus: Path, tmp_path: Path
+) -> None:
     encoder = write_encoder(tmp_path / "encoder")
     found = cico("features", tiny_corpus, "--encoder", encoder, "--out", tmp_path / "features", "--json")
     assert found.returncode == 0, found.stderr

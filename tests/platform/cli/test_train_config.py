@@ -1,21 +1,14 @@
 """`cico train` takes its settings from a file, and writes such a file."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-
-def cico(*arguments: object) -> subprocess.CompletedProcess[str]:
-    program = "from cico_platform.cli.main import run; run()"
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+from cico_command import Cico
 
 
 @pytest.mark.parametrize("kind", ["retrieval", "sign-encoder"])
-def test_the_printed_settings_are_a_file_to_start_from(tmp_path: Path, kind: str) -> None:
+def test_the_printed_settings_are_a_file_to_start_from(cico: Cico, tmp_path: Path, kind: str) -> None:
     printed = cico("train", kind, "--print-config", "--epochs", 3, "--set", "lr=0.25")
     assert printed.returncode == 0, printed.stderr
     values = yaml.safe_load(printed.stdout)
@@ -31,7 +24,7 @@ def test_the_printed_settings_are_a_file_to_start_from(tmp_path: Path, kind: str
     assert f"setting 'epochs' ('{file}', line {line})" in wrong.stderr.replace("\n", "")
 
 
-def test_arguments_are_needed_where_something_is_trained() -> None:
+def test_arguments_are_needed_where_something_is_trained(cico: Cico) -> None:
     found = cico("train", "retrieval")
     assert found.returncode == 2
     assert "Missing argument" in found.stderr

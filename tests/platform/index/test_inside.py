@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_index import FPS, SENTENCES, build_tiny_index, write_long_video
+from tiny_index import FPS, SENTENCES, write_long_video
 
 from cico_model.inside import sliding_groups, suppress
 from cico_platform.errors import InputError
 from cico_platform.index.inside import InsideSettings, find_inside, read_long_video
 from cico_platform.index.queries import encode_texts, load_encoders
 from cico_platform.index.search import Searcher
+from cico_platform.index.server import ServerIndex
 
 
 def test_sliding_groups_cover_every_window_at_every_length() -> None:
@@ -39,10 +40,12 @@ def test_of_spans_that_overlap_only_the_best_is_kept() -> None:
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, tuple[float, float]]]:
-    """All sentences in one video, and when each is signed."""
+def long(
+    tiny_index: tuple[Path, ServerIndex], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[int, tuple[float, float]]]:
+    """All sentences in one video beside the index, and when each is signed."""
     folder = tmp_path_factory.mktemp("inside")
-    build_tiny_index(folder)
+    (folder / "index").symlink_to(tiny_index[0] / "index")
     return folder, write_long_video(folder / "long.mp4")
 
 

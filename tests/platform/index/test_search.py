@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_index import SENTENCES, build_tiny_index
+from tiny_index import SENTENCES
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
@@ -20,11 +20,9 @@ from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.index.writer import IndexWriter
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ServerIndex]:
-    folder, server = tmp_path_factory.mktemp("tiny"), ServerIndex(":memory:")
-    build_tiny_index(folder, server)
-    return folder, server
+@pytest.fixture
+def built(tiny_index: tuple[Path, ServerIndex]) -> tuple[Path, ServerIndex]:
+    return tiny_index
 
 
 @pytest.fixture(params=["embedded", "server"])

@@ -26,16 +26,27 @@ SETTINGS = FeatureSettings(precision="float32", windows=20)
 GOOD = DAMAGED = 200
 
 
+@pytest.fixture(scope="module")
+def undisturbed(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A corpus of 160 sentences, an encoder, and their features as nothing disturbed them."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    corpus = write_corpus(folder / "corpus", train=150, damaged=False)
+    encoder = write_encoder(folder / "encoder", 0)
+    settings = SETTINGS.model_copy(update={"clips": 2})
+    extract_features(corpus, [encoder], None, folder / "features", settings)
+    return corpus, encoder, folder / "features"
+
+
 def clip(name: str, path: Path) -> Clip:
     return Clip(name, f"t-{name}", "test", str(path), name, name)
 
 
-def assert_same_features(out: Path, undisturbed: Path) -> None:
+def assert_same_features(out: Path, wanted: Path) -> None:
     """Every clip once, with the features of the undisturbed run."""
     shards = out.glob("part-*.parquet")
     names = Counter(n for s in shards for n in pq.read_table(s, columns=["video_id"])["video_id"].to_pylist())
     assert set(names.values()) == {1}
-    found, expected = load_features(out), load_features(undisturbed)
+    found, expected = load_features(out), load_features(wanted)
     assert found.video_ids == expected.video_ids
     for ours, theirs in zip(found.values, expected.values, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -83,11 +94,11 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     assert peaks[1] <= 1.2 * peaks[0]
 
 
-def test_sigkill_of_workers_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus", train=150, damaged=False)
-    encoder = write_encoder(tmp_path / "encoder", 0)
+def test_sigkill_of_workers_loses_nothing_and_doubles_nothing(
+    undisturbed: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    corpus, encoder, features = undisturbed
     settings = SETTINGS.model_copy(update={"clips": 2})
-    extract_features(corpus, [encoder], None, tmp_path / "undisturbed", settings)
     rng, killed = random.Random(0), list[str]()
 
     def kill_sometimes(done: int, total: int, /, **_: int) -> None:
@@ -101,7 +112,7 @@ def test_sigkill_of_workers_loses_nothing_and_doubles_nothing(tmp_path: Path) ->
     summary = extract_features(corpus, [encoder], None, tmp_path / "features", settings, kill_sometimes)
     assert len(killed) == 10
     assert (summary.done, summary.quarantined) == (160, 0)
-    assert_same_features(tmp_path / "features", tmp_path / "undisturbed")
+    assert_same_features(tmp_path / "features", features)
 
 
 NODES = """
@@ -111,35 +122,34 @@ from ray.cluster_utils import Cluster
 from cico_platform.cluster import connect
 from cico_platform.pipelines.features import FeatureSettings, extract_features
 
-corpus, encoder, out, kill = sys.argv[1:]
+corpus, encoder, out = sys.argv[1:]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 << 20})
 others = [cluster.add_node(num_cpus=2, object_store_memory=200 << 20) for _ in range(2)]
 cluster.wait_for_nodes(timeout=180)
 connect(cluster.address)
+before = sum(node["Alive"] for node in ray.nodes())
 removed = []
 
 def remove_one(done, total, **_):
-    if kill == "yes" and done >= 30 and not removed:
+    if done >= 30 and not removed:
         removed.append(done)
         cluster.remove_node(others[0], allow_graceful=False)
 
 settings = FeatureSettings(precision="float32", windows=20, clips=2, threads=1)
 summary = extract_features(corpus, [encoder], None, out, settings, remove_one)
 alive = sum(node["Alive"] for node in ray.nodes())
-print(json.dumps({"alive": alive, "done": summary.done, "quarantined": summary.quarantined}))
+counts = {"done": summary.done, "quarantined": summary.quarantined}
+print(json.dumps({"before": before, "alive": alive, **counts}))
 ray.shutdown()
 cluster.shutdown()
 """
 
 
-def test_a_node_that_dies_costs_no_clip(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus", train=150, damaged=False)
-    encoder = write_encoder(tmp_path / "encoder", 0)
-    told = []
-    for name, kill in (("whole", "no"), ("disturbed", "yes")):
-        command = [sys.executable, "-c", NODES, str(corpus), str(encoder), str(tmp_path / name), kill]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stderr[-3000:]
-        told.append(json.loads(run.stdout.splitlines()[-1]))
-    assert told == [{"alive": 3, "done": 160, "quarantined": 0}, {"alive": 2, "done": 160, "quarantined": 0}]
-    assert_same_features(tmp_path / "disturbed", tmp_path / "whole")
+def test_a_node_that_dies_costs_no_clip(undisturbed: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    corpus, encoder, features = undisturbed
+    command = [sys.executable, "-c", NODES, str(corpus), str(encoder), str(tmp_path / "disturbed")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    told = json.loads(run.stdout.splitlines()[-1])
+    assert told == {"before": 3, "alive": 2, "done": 160, "quarantined": 0}
+    assert_same_features(tmp_path / "disturbed", features)

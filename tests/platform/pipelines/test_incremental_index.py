@@ -1,5 +1,6 @@
 """An index follows its corpus clip by clip, and a new model goes live beside the old one."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from cico_platform.index.token_storage import TokenStorage
 from cico_platform.index.writer import roll_back
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import Check, build_index, reindex
+from cico_platform.steps import Summary
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -43,11 +45,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, li
     folder = tmp_path_factory.mktemp("incremental")
     corpus = write_corpus(folder / "corpus", train=4, damaged=False)
     sentences = [clip for clip in Corpus(corpus).clips() if clip.label is None]
+    sentences[0] = replace(sentences[0], signer="Zoe Withdraws")
     write_manifest(corpus, sentences)
     extract_features(corpus, [str(write_encoder(folder / "encoder"))], 1.0, folder / "features")
     for seed in (0, 1):
         save_model(folder / f"model-{seed}", seed)
     return corpus, folder / "features", folder, sentences
+
+
+@pytest.fixture(scope="module")
+def built(made: tuple[Path, Path, Path, list[Clip]]) -> tuple[Path, Summary]:
+    """The index of all sentences with the first model; to be copied."""
+    corpus, features, folder, sentences = made
+    write_manifest(corpus, sentences)
+    return folder / "index", build_index(corpus, features, folder / "model-0", folder / "index")
+
+
+@pytest.fixture
+def index_copy(built: tuple[Path, Summary], tmp_path: Path) -> str:
+    shutil.copytree(built[0], tmp_path / "index")
+    return str(tmp_path / "index")
 
 
 @pytest.fixture
@@ -57,58 +74,54 @@ def corpus(made: tuple[Path, Path, Path, list[Clip]]) -> Iterator[Path]:
 
 
 def test_what_changed_is_all_that_is_written(
-    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], tmp_path: Path
+    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], built: tuple[Path, Summary], index_copy: str
 ) -> None:
     _, features, folder, sentences = made
-    where = str(tmp_path / "index")
 
     def run(clips: list[Clip]) -> tuple[int, int]:
         write_manifest(corpus, clips)
-        summary = build_index(corpus, features, folder / "model-0", where)
-        with open_index(where) as index:
+        summary = build_index(corpus, features, folder / "model-0", index_copy)
+        with open_index(index_copy) as index:
             assert set(held(index, summary.details["collection"])) == {clip.video_id for clip in clips}
         return summary.done, summary.skipped
 
     total = len(sentences)
-    assert run(sentences[1:]) == (total - 1, 0)
+    assert (built[1].done, built[1].skipped) == (total, 0)
+    assert run(sentences[1:]) == (0, total - 1)
     assert run(sentences[1:]) == (0, total - 1)
     assert run(sentences) == (1, total - 1)
     corrected = [replace(sentences[0], text="white white", signer="Zoe"), *sentences[1:]]
     assert run(corrected) == (1, total - 1)
-    with open_index(where) as index:
+    with open_index(index_copy) as index:
         live = index.alias("clips") or ""
         assert held(index, live)[sentences[0].video_id]["text"] == "white white"
         assert list(known_collections(index)) == [live]
     assert run(corrected[2:]) == (0, total - 2)
-    with open_index(where) as index:
+    with open_index(index_copy) as index:
         assert forget(index, signer="somebody").clips == total - 2
         assert index.count(index.alias("clips") or "") == 0
-    summary = build_index(corpus, features, folder / "model-0", where, even_forgotten=True)
+    summary = build_index(corpus, features, folder / "model-0", index_copy, even_forgotten=True)
     assert (summary.done, summary.details["forgotten"]) == (total - 2, 0)
 
 
 def test_the_forgotten_do_not_come_back_with_the_manifest(
-    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], tmp_path: Path
+    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], index_copy: str
 ) -> None:
     _, features, folder, sentences = made
-    write_manifest(corpus, [replace(sentences[0], signer="Zoe Withdraws"), *sentences[1:]])
-    where = str(tmp_path / "index")
-    build_index(corpus, features, folder / "model-0", where)
-    with open_index(where) as index:
-        forget(index, signer="Zoe Withdraws")
+    with open_index(index_copy) as index:
+        assert forget(index, signer="Zoe Withdraws").clips == 1
     for model in ("model-0", "model-1"):
-        summary = build_index(corpus, features, folder / model, where)
+        summary = build_index(corpus, features, folder / model, index_copy)
         assert summary.details["forgotten"] == 1
-        with open_index(where) as index:
+        with open_index(index_copy) as index:
             assert sentences[0].video_id not in held(index, summary.details["collection"])
 
 
 def test_another_model_goes_live_once_it_finds_as_much_and_the_old_one_comes_back(
-    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], tmp_path: Path
+    corpus: Path, made: tuple[Path, Path, Path, list[Clip]], built: tuple[Path, Summary], index_copy: str
 ) -> None:
-    _, features, folder, sentences = made
-    where = str(tmp_path / "index")
-    first = build_index(corpus, features, folder / "model-0", where).details["collection"]
+    _, _, folder, sentences = made
+    where, first = index_copy, built[1].details["collection"]
     same = reindex(corpus, None, folder / "model-0", where)
     assert (same.done, same.details["collection"]) == (0, first)
     with pytest.raises(CicoError, match=r"the old one stays live.*--force"):

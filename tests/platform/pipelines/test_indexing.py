@@ -1,5 +1,6 @@
 """Indexing makes every clip with features searchable, once."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny_corpus import MICRO, write_corpus, write_encoder
+from tiny_corpus import MICRO, film, write_encoder, write_video
 
 from cico_model.config import TOWERS
 from cico_model.model import RetrievalModel
@@ -16,10 +17,11 @@ from cico_model.text import CorpusTokenizer
 from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.errors import InputError
 from cico_platform.index.base import open_index
-from cico_platform.pipelines.embed import embed
+from cico_platform.pipelines.embed import embed, embed_videos
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
 from cico_platform.pipelines.stored_features import load_features, pad_features
+from cico_platform.steps import Summary
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -30,6 +32,15 @@ def made(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     encoders = [write_encoder(folder / f"encoder-{seed}", seed) for seed in (0, 1)]
     extract_features(tiny_corpus, list(encoders), 0.8, folder / "features")
     return folder / "features", folder / "model", save_model(folder / "model", MICRO.feature_dim)
+
+
+@pytest.fixture(scope="module")
+def embedded(
+    made: tuple[Path, Path, RetrievalModel], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Summary]:
+    """The tokens of the features, and the summary of making them."""
+    tokens = tmp_path_factory.mktemp("embedded") / "tokens"
+    return tokens, embed(made[0], made[1], tokens)
 
 
 def save_model(folder: Path, feature_dim: int, **changes: object) -> RetrievalModel:
@@ -108,15 +119,15 @@ def test_a_model_of_another_stride_embeds_its_own_windows(
 
 
 def test_embedding_stores_the_models_tokens_and_goes_on_where_it_was(
-    tiny_corpus: Path, made: tuple[Path, Path, RetrievalModel], tmp_path: Path
+    made: tuple[Path, Path, RetrievalModel], embedded: tuple[Path, Summary]
 ) -> None:
     features, model_folder, model = made
-    summary = embed(features, model_folder, tmp_path / "tokens")
+    tokens_folder, summary = embedded
     loaded = load_features(features, 0.25)
     assert (summary.done, summary.skipped, summary.quarantined) == (len(loaded.video_ids), 0, 0)
     rows = {
         row["video_id"]: row
-        for shard in (tmp_path / "tokens").glob("part-*.parquet")
+        for shard in tokens_folder.glob("part-*.parquet")
         for row in pq.read_table(shard).to_pylist()
     }
     assert sorted(rows) == loaded.video_ids
@@ -127,20 +138,41 @@ def test_embedding_stores_the_models_tokens_and_goes_on_where_it_was(
         wanted = tokens[number, 1 : 1 + len(loaded.values[number])].numpy()
         np.testing.assert_allclose(stored, wanted, atol=2e-3)
         assert rows[name]["window_starts"] == loaded.window_starts[number].tolist()
-    again = embed(features, model_folder, tmp_path / "tokens")
+    again = embed(features, model_folder, tokens_folder)
     assert (again.done, again.skipped) == (0, len(rows))
 
 
-def test_added_videos_are_all_that_is_embedded(
-    made: tuple[Path, Path, RetrievalModel], tmp_path: Path
+def test_few_videos_are_embedded_here_as_many_are_by_actors(
+    made: tuple[Path, Path, RetrievalModel], embedded: tuple[Path, Summary]
 ) -> None:
-    _, model_folder, _ = made
-    corpus = write_corpus(tmp_path / "corpus", damaged=False)
-    encoders = [str(write_encoder(tmp_path / f"encoder-{seed}", seed)) for seed in (0, 1)]
-    clips = Corpus(corpus).clips()
-    sentences = [clip for clip in clips if clip.label is None]
-    write_manifest(corpus, sentences[3:])
-    for name, number in (("first", len(sentences) - 3), ("second", 3)):
-        extract_features(corpus, encoders, 0.8, tmp_path / "features")
-        assert embed(tmp_path / "features", model_folder, tmp_path / "tokens").done == number, name
-        write_manifest(corpus, sentences)
+    features, model_folder, _ = made
+    wanted = set(load_features(features).video_ids[::2])
+    few, all_of_them = (
+        {row["video_id"]: row for row in embed_videos(features, model_folder, 0.25, only)}
+        for only in (wanted, None)
+    )
+    assert set(few) == wanted < set(all_of_them)
+    for name, row in few.items():
+        assert row["window_starts"] == all_of_them[name]["window_starts"]
+        np.testing.assert_allclose(row["tokens"], all_of_them[name]["tokens"], atol=2e-3)
+
+
+def test_added_videos_are_all_that_is_embedded(
+    tiny_corpus: Path,
+    made: tuple[Path, Path, RetrievalModel],
+    embedded: tuple[Path, Summary],
+    tmp_path: Path,
+) -> None:
+    for source, name in ((tiny_corpus, "corpus"), (made[0], "features"), (embedded[0], "tokens")):
+        shutil.copytree(source, tmp_path / name)
+    corpus, clips = tmp_path / "corpus", Corpus(tiny_corpus).clips()
+    clip = next(clip for clip in clips if clip.label is None)
+    added = [replace(clip, video_id=f"added-{n}", path=f"videos/added-{n}.mp4") for n in range(3)]
+    for number, new in enumerate(added):
+        write_video(corpus / new.path, film(new.text.split(), 900 + number))
+    write_manifest(corpus, [*clips, *added])
+    encoders = [made[0].parent / f"encoder-{seed}" for seed in (0, 1)]
+    extracted = extract_features(corpus, list(encoders), 0.8, tmp_path / "features")
+    assert (extracted.done, extracted.skipped) == (3, embedded[1].done)
+    summary = embed(tmp_path / "features", made[1], tmp_path / "tokens")
+    assert (summary.done, summary.skipped) == (3, embedded[1].done)

@@ -7,19 +7,17 @@ import pytest
 from api_in_process import Encoders, make_service
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from tiny_index import build_tiny_index
 
 from cico_platform.index.search import Searcher
+from cico_platform.index.server import ServerIndex
 from cico_platform.serving.http import build_app
 from cico_platform.serving.service import SearchService
 
 
 @pytest.fixture(scope="package")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_index: tuple[Path, ServerIndex]) -> Path:
     """Holds `videos/` and `index/`."""
-    folder = tmp_path_factory.mktemp("tiny")
-    build_tiny_index(folder)
-    return folder
+    return tiny_index[0]
 
 
 @pytest.fixture(scope="package")
@@ -29,8 +27,8 @@ def searcher(folder: Path) -> Iterator[Searcher]:
 
 
 @pytest.fixture(scope="package")
-def encoders(searcher: Searcher, folder: Path) -> Encoders:
-    return Encoders(searcher, folder / "query.video")
+def encoders(searcher: Searcher, tmp_path_factory: pytest.TempPathFactory) -> Encoders:
+    return Encoders(searcher, tmp_path_factory.mktemp("query") / "query.video")
 
 
 @pytest.fixture(scope="package")

@@ -23,8 +23,9 @@ ASKED = (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
-def long(folder: Path) -> tuple[bytes, dict[int, tuple[float, float]]]:
+def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, dict[int, tuple[float, float]]]:
     """All sentences in one file, and when each is signed."""
+    folder = tmp_path_factory.mktemp("long")
     when = write_long_video(folder / "long.mp4")
     return (folder / "long.mp4").read_bytes(), when
 
@@ -124,8 +125,9 @@ def test_one_long_video_at_a_time_is_read_few_wait_and_none_for_ever(
 
 
 @pytest.fixture(scope="module")
-def longer(folder: Path) -> bytes:
+def longer(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A file of several stretches."""
+    folder = tmp_path_factory.mktemp("longer")
     write_video(
         folder / "longer.mp4",
         [f for n in 2 * tuple(range(len(SENTENCES))) for f in draw_signer(SENTENCES[n], n)],

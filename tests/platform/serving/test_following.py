@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import ray
 from small_collections import make_model, texts, write_collection
 
 from cico_platform.index.base import open_index
@@ -34,12 +33,13 @@ def wait_for(address: str, collection: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_reindexing_and_rolling_back_under_load_fails_no_search_and_mixes_no_models(tmp_path: Path) -> None:
+def test_reindexing_and_rolling_back_under_load_fails_no_search_and_mixes_no_models(
+    ray_cluster: None, tmp_path: Path
+) -> None:
     location = str(tmp_path / "index")
     models = {f"clips-{n}": make_model(tmp_path / f"clips-{n}", 16 * n, n) for n in (1, 2)}
     with open_index(location) as index:
         write_collection(index, "clips-1", tmp_path / "clips-1", models["clips-1"])
-    ours = not ray.is_initialized()
     settings = ServiceSettings(searches=100)  # nothing shall be refused for a slow machine
     address = serve_index(location, port=free_port(), blocking=False, settings=settings)
     wrong: list[str] = []
@@ -72,6 +72,6 @@ def test_reindexing_and_rolling_back_under_load_fails_no_search_and_mixes_no_mod
             thread.join()
     finally:
         stop.set()
-        stop_serving(and_ray=ours)
+        stop_serving()
     assert answers > 20
     assert not wrong, wrong[:3]

@@ -1,6 +1,7 @@
 """The service on Ray Serve: more than it can do is refused at once, and stopping it leaves nothing behind."""
 
 import asyncio
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-import ray
-from tiny_index import SENTENCES, build_tiny_index
+from cico_command import Cico
+from tiny_index import SENTENCES
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.search import Searcher
+from cico_platform.index.server import ServerIndex
 from cico_platform.serving.app import check_port, serve_index, stop_serving
 from cico_platform.serving.settings import ServiceSettings
 
@@ -45,11 +47,12 @@ async def flood(address: str, video: Path) -> list[httpx.Response]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_overload_is_refused_and_a_stopped_service_lets_go(tmp_path: Path) -> None:
-    build_tiny_index(tmp_path)
-    video = tmp_path / "videos" / "clip 1.mp4"
+def test_overload_is_refused_and_a_stopped_service_lets_go(
+    ray_cluster: None, tiny_index: tuple[Path, ServerIndex], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_index[0] / "index", tmp_path / "index")
+    video = tiny_index[0] / "videos" / "clip 1.mp4"
     settings = ServiceSettings(encoder_queue=2, searches_per_client=FLOOD, max_replicas=1)
-    ours = not ray.is_initialized()
     address = serve_index(tmp_path / "index", port=free_port(), blocking=False, settings=settings)
     try:
         wait_until_ready(address)
@@ -67,7 +70,7 @@ def test_overload_is_refused_and_a_stopped_service_lets_go(tmp_path: Path) -> No
         after = httpx.post(f"{address}/v1/search", json={"text": SENTENCES[2]}, timeout=60)
         assert after.json()["results"][0]["video_id"] == "clip-2"
     finally:
-        stop_serving(and_ray=ours)
+        stop_serving()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/healthz")
     with open_index(str(tmp_path / "index"), must_exist=True) as index:
@@ -94,14 +97,22 @@ def test_an_index_that_cannot_be_served_is_said_so_before_anything_starts(tmp_pa
     ],
 )
 def test_the_commands_say_what_is_wrong_without_a_traceback(
-    arguments: list[str], code: int, says: str, tmp_path: Path
+    cico: Cico, arguments: list[str], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = [sys.executable, "-c", "from cico_platform.cli.main import run; run()", *arguments]
-    result = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    monkeypatch.chdir(tmp_path)
+    result = cico(*arguments)
     assert result.returncode == code
     assert says in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_the_installed_command_ends_with_the_code_of_the_error(tmp_path: Path) -> None:
+    program = [Path(sys.executable).with_name("cico"), "search", "boy", "--index", "nowhere"]
+    result = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "holds no index" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_port_that_is_taken_is_refused() -> None:

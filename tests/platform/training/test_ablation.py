@@ -23,7 +23,9 @@ from cico_platform.training.ablation_table import as_latex, as_markdown, as_tabl
 from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings
 
-QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 8, "evaluate_every": 3, "lr": 1e-3}
+# Each trial is a process of its own; its training needs no further ones.
+RUN = {"workers": 0, "threads": 1}
+QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 8, "evaluate_every": 3, "lr": 1e-3, "run": RUN}
 INPUTS = {"features": "abc"}
 
 
@@ -206,7 +208,7 @@ def test_an_ablation_that_was_killed_repeats_no_training_that_was_done(
         from cico_platform.training.retrieval import RetrievalSettings
         summary = ablate(
             *sys.argv[1:],
-            RetrievalSettings(epochs=40, batch_size=8, evaluate_every=20),
+            RetrievalSettings(epochs=40, batch_size=8, evaluate_every=20, run={"workers": 0, "threads": 1}),
             Grid(vary={"pooling": ["fine", "mean"]}),
             AblationSettings(seeds=2, concurrent=1),
         )

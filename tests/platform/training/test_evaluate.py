@@ -1,12 +1,11 @@
 """The report's figures: intervals that hold the figure, and what scores alone tell."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cico_command import Cico
 from report_sample import BROKEN, FRAMES, MISSING, PART, write_sample
 
 from cico_platform.corpus.manifest import Clip
@@ -89,14 +88,14 @@ def test_without_a_bank_of_training_videos_the_query_set_is_used_and_labelled(
     assert found["hubness"]["corrected"]["qb_norm"]["of_videos"] == 12
 
 
-def test_the_verb_says_where_the_report_is(sample: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_the_verb_says_where_the_report_is(
+    cico: Cico, sample: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
     corpus, features, model = sample
     places = [corpus, "--features", features, "--model", model]
     for option, name in (("--html", "report.html"), ("--no-html", "report.json")):
         out = tmp_path / f"[bold]{option}"
-        program = "from cico_platform.cli.main import run; run()"
-        command = [sys.executable, "-c", program, "evaluate", *places, "--out", out, option, "--json"]
-        found = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        found = cico("evaluate", *places, "--out", out, option, "--json")
         assert found.returncode == 0, found.stderr
         (line,) = found.stdout.splitlines()
         assert json.loads(line)["published"]["rows"] == []

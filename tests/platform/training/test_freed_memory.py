@@ -1,15 +1,10 @@
-"""Memory that a step frees is there for the next one, in a thread too."""
+"""Memory that a step frees is there for the next one, in a thread too (a worker: `test_training_worker`)."""
 
 import platform
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-from cico_platform.training.runs import RunSettings, run_training
-from cico_platform.training.session import Session
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 
@@ -53,27 +48,3 @@ def test_a_step_finds_the_memory_of_the_one_before() -> None:
     freed, kept = faults_of_a_step("free"), faults_of_a_step("keep")
     assert freed > 1000  # 20 MiB, in pages of 4 KiB: given back and asked for again
     assert kept < freed / 100
-
-
-@glibc
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_worker_of_a_training_keeps_it(tmp_path: Path) -> None:
-    def loop(config: dict[str, Any], session: Session) -> None:
-        import resource
-
-        import torch
-
-        def faults_so_far() -> int:
-            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-        before = 0
-        for step in range(13):
-            if step == 3:
-                before = faults_so_far()
-            kept = [torch.ones(size, 1 << 18) for size in (3, 12, 20, 7)]
-            del kept
-        found = {"faults": (faults_so_far() - before) // 10}
-        session.after_step({"epoch": 1, "steps": 1, "loss": 0.0}, lambda: found, end_of_epoch=True, last=True)
-
-    state = run_training(loop, {}, tmp_path / "run", "a-key", RunSettings(threads=1))
-    assert state["faults"] < 1000  # 5,000 to 11,000 where it goes back; Ray's own threads have a few

@@ -9,6 +9,7 @@ from sign_features import DIM
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import CicoError, InputError
+from cico_platform.steps import Summary
 from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 
@@ -28,18 +29,26 @@ def history_of(out: Path) -> list[dict[str, float]]:
     return history
 
 
-def test_it_finds_the_sentences_that_it_has_learned_and_is_scored_on_a_split(
-    tiny_corpus: Path, sign_features: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "model"
-    seen: list[tuple[int, int]] = []
+@pytest.fixture(scope="module")
+def trained(
+    tiny_corpus: Path, sign_features: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Summary, list[tuple[int, int]]]:
+    """A model that a worker of Ray Train trained, its summary, and the progress that was told."""
+    out, seen = tmp_path_factory.mktemp("trained") / "model", list[tuple[int, int]]()
+    settings = RetrievalSettings(**QUICK)
     summary = train_retrieval(
-        tiny_corpus,
-        sign_features,
-        out,
-        RetrievalSettings(**QUICK),
-        on_progress=lambda *p, **_: seen.append(p),
+        tiny_corpus, sign_features, out, settings, on_progress=lambda *p, **_: seen.append(p)
     )
+    return out, summary, seen
+
+
+def test_it_finds_the_sentences_that_it_has_learned_and_is_scored_on_a_split(
+    tiny_corpus: Path,
+    sign_features: Path,
+    trained: tuple[Path, Summary, list[tuple[int, int]]],
+    tmp_path: Path,
+) -> None:
+    out, summary, seen = trained
     assert (summary.done, summary.skipped) == (14, 0)
     history = history_of(out)
     assert [row["epoch"] for row in history] == list(range(1, 41))
@@ -61,11 +70,15 @@ def test_it_finds_the_sentences_that_it_has_learned_and_is_scored_on_a_split(
             assert low <= report[way][name] <= high
 
 
-def test_the_same_seed_gives_the_same_weights(tiny_corpus: Path, sign_features: Path, tmp_path: Path) -> None:
-    settings = RetrievalSettings(**{**QUICK, "epochs": 2})
-    for name in ("first", "again"):
-        train_retrieval(tiny_corpus, sign_features, tmp_path / name, settings)
-    first, again = (load_retrieval_model(tmp_path / name).state_dict() for name in ("first", "again"))
+def test_the_same_seed_gives_the_same_weights_on_a_worker_and_in_this_process(
+    tiny_corpus: Path,
+    sign_features: Path,
+    trained: tuple[Path, Summary, list[tuple[int, int]]],
+    tmp_path: Path,
+) -> None:
+    here = RetrievalSettings(**{**QUICK, "run": {"workers": 0, "threads": 1}})
+    train_retrieval(tiny_corpus, sign_features, tmp_path / "again", here)
+    first, again = (load_retrieval_model(folder).state_dict() for folder in (trained[0], tmp_path / "again"))
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
@@ -80,11 +93,11 @@ def test_features_and_split_must_fit(tiny_corpus: Path, sign_features: Path, tmp
         evaluate(tiny_corpus, sign_features, tmp_path, "test", tmp_path / "c")
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_training_with_advice(
     tiny_corpus: Path, sign_features: Path, tmp_path: Path
 ) -> None:
-    settings = RetrievalSettings(**{**QUICK, "lr": 1e30, "warmup": 0.0})
+    run = {"workers": 0, "threads": 1}
+    settings = RetrievalSettings(**{**QUICK, "lr": 1e30, "warmup": 0.0, "run": run})
     with pytest.raises(CicoError, match="lower the learning rate"):
         train_retrieval(tiny_corpus, sign_features, tmp_path / "model", settings)
     assert not (tmp_path / "model").exists()

@@ -1,5 +1,7 @@
 """A run goes on where it was, to the step: after a worker's death, and after a damaged checkpoint."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from cico_platform.training.runs import CHECKPOINTS, RunSettings, check_workers,
 from cico_platform.training.session import Session
 
 STEPS, KEY = 6, "a-key"
-EVERY_STEP = RunSettings(checkpoint_seconds=0, threads=1)
+EVERY_STEP = RunSettings(checkpoint_seconds=0, threads=1, keep=3)
+# In this process: for what does not depend on who runs the loop.
+HERE = EVERY_STEP.model_copy(update={"workers": 0})
 
 
 def make_loop(marks: Path, trouble: str = "", at: int = 4) -> Any:
@@ -54,6 +58,23 @@ def undisturbed() -> float:
     return sum(float(torch.rand(())) for _ in range(STEPS))
 
 
+@pytest.fixture(scope="module")
+def ended(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has ended, with its marks beside it; to be copied."""
+    home = tmp_path_factory.mktemp("ended")
+    run_training(make_loop(home / "marks"), {}, home / "run", KEY, HERE)
+    return home
+
+
+@pytest.fixture(scope="module")
+def cursed(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run on Ray Train that fails at its fifth step each time, and what it was told; to be copied."""
+    home = tmp_path_factory.mktemp("cursed")
+    with pytest.raises(CicoError) as failure:
+        run_training(make_loop(home / "marks", "fails"), {}, home / "run", KEY, EVERY_STEP)
+    return home, str(failure.value)
+
+
 @pytest.mark.usefixtures("ray_cluster")
 class TestRuns:
     def test_a_worker_that_dies_repeats_no_saved_step_and_draws_the_same_numbers(
@@ -70,37 +91,48 @@ class TestRuns:
         assert rows[-1]["step"] == STEPS
         assert {"epoch", "steps", "loss", "time"} < set(rows[-1])
 
-        again = run_training(make_loop(marks), {}, tmp_path / "run", KEY, EVERY_STEP)
+        again = run_training(make_loop(marks), {}, tmp_path / "run", KEY, HERE)
         assert again["sum"] == state["sum"]
         assert len(marks.read_text().split()) == 7, "an ended run is not trained again"
 
-    def test_a_damaged_checkpoint_is_passed_over_and_that_is_said(self, tmp_path: Path) -> None:
+    def test_a_run_without_workers_is_the_same_in_this_process(self, tmp_path: Path) -> None:
+        pids, rows = list[int](), list[dict[str, Any]]()
+
+        def loop(config: dict[str, Any], session: Session) -> None:
+            pids.append(os.getpid())
+            make_loop(tmp_path / "marks")(config, session)
+
+        state = run_training(loop, {}, tmp_path / "run", KEY, HERE, None, [rows.append])
+        assert state["sum"] == pytest.approx(undisturbed(), abs=1e-12)
+        assert (pids, rows[-1]["step"], rows[-1]["workers"]) == ([os.getpid()], STEPS, 1)
+        with pytest.raises(CicoError, match=r"^training failed: the fifth step is cursed$"):
+            run_training(make_loop(tmp_path / "tries", "fails"), {}, tmp_path / "cursed", KEY, HERE)
+        assert (tmp_path / "tries").read_text().split() == ["0", "1", "2", "3", "4"], "there is no second try"
+
+    def test_a_damaged_checkpoint_is_passed_over_and_that_is_said(
+        self, cursed: tuple[Path, str], tmp_path: Path
+    ) -> None:
         marks, said = tmp_path / "marks", list[str]()
-        settings = EVERY_STEP.model_copy(update={"keep": 3})
-        with pytest.raises(CicoError, match="cursed"):
-            run_training(make_loop(marks, "fails"), {}, tmp_path / "run", KEY, settings)
+        shutil.copytree(cursed[0] / "run", tmp_path / "run")
         newest = sorted((tmp_path / "run" / CHECKPOINTS).glob("*.pt"))[-1]
         newest.write_bytes(newest.read_bytes()[:-100] + bytes(100))
-        marks.unlink()
         state = run_training(
-            make_loop(marks), {}, tmp_path / "run", KEY, settings, lambda *_, note="", **__: said.append(note)
+            make_loop(marks), {}, tmp_path / "run", KEY, HERE, lambda *_, note="", **__: said.append(note)
         )
         assert marks.read_text().split() == ["3", "4", "5"]
         assert state["sum"] == pytest.approx(undisturbed(), abs=1e-12)
         assert any("damaged checkpoint was passed over" in note and newest.name in note for note in said)
 
-    def test_resume_never_starts_anew(self, tmp_path: Path) -> None:
-        marks = tmp_path / "marks"
-        run_training(make_loop(marks), {}, tmp_path / "run", KEY, EVERY_STEP)
-        run_training(
-            make_loop(marks), {}, tmp_path / "run", KEY, EVERY_STEP.model_copy(update={"resume": "never"})
-        )
-        assert marks.read_text().split() == [str(step) for step in range(STEPS)] * 2
+    def test_resume_never_starts_anew(self, ended: Path, tmp_path: Path) -> None:
+        shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
+        anew = HERE.model_copy(update={"resume": "never"})
+        run_training(make_loop(tmp_path / "marks"), {}, tmp_path / "run", KEY, anew)
+        assert (tmp_path / "marks").read_text().split() == [str(step) for step in range(STEPS)] * 2
 
-    def test_an_error_that_comes_again_is_told_in_its_own_words(self, tmp_path: Path) -> None:
-        with pytest.raises(CicoError, match=r"^training failed: the fifth step is cursed$"):
-            run_training(make_loop(tmp_path / "marks", "fails"), {}, tmp_path / "run", KEY, EVERY_STEP)
-        assert (tmp_path / "marks").read_text().split().count("4") == 2
+    def test_an_error_that_comes_again_is_told_in_its_own_words(self, cursed: tuple[Path, str]) -> None:
+        home, message = cursed
+        assert message == "training failed: the fifth step is cursed"
+        assert (home / "marks").read_text().split().count("4") == 2
 
     def test_a_loss_that_is_no_number_is_not_tried_again(self, tmp_path: Path) -> None:
         with pytest.raises(CicoError, match="lower the learning rate"):
@@ -112,10 +144,10 @@ class TestRuns:
         with pytest.raises(CicoError, match="workers died 5 times at step 4"):
             run_training(make_loop(tmp_path / "marks", "always dies"), {}, tmp_path / "run", KEY, EVERY_STEP)
 
-    def test_a_checkpoint_of_other_settings_is_refused_and_stays(self, tmp_path: Path) -> None:
-        run_training(make_loop(tmp_path / "marks"), {}, tmp_path / "run", KEY, EVERY_STEP)
+    def test_a_checkpoint_of_other_settings_is_refused_and_stays(self, ended: Path, tmp_path: Path) -> None:
+        shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
         with pytest.raises(CicoError, match="a checkpoint of other settings or inputs; remove"):
-            run_training(make_loop(tmp_path / "marks"), {}, tmp_path / "run", "another", EVERY_STEP)
+            run_training(make_loop(tmp_path / "marks"), {}, tmp_path / "run", "another", HERE)
         assert CheckpointStore(tmp_path / "run" / CHECKPOINTS, KEY).last()[0] == STEPS
 
 

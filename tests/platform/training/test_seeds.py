@@ -14,7 +14,7 @@ from cico_platform.training.ranks import spread
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 from cico_platform.training.seeds import train_seeds
 
-QUICK = {"epochs": 3, "batch_size": 8, "evaluate_every": 3, "lr": 1e-3}
+QUICK = {"epochs": 3, "batch_size": 8, "evaluate_every": 3, "lr": 1e-3, "run": {"workers": 0, "threads": 1}}
 
 
 def test_the_spread_of_one_seed_is_that_of_its_queries() -> None:

@@ -76,7 +76,7 @@ def test_it_adapts_to_mined_segments_and_keeps_its_classifier(
         warmup=0.0,
         weight_decay=0.0,
         with_dictionary=False,
-        **MICRO_SETTINGS,
+        **{**MICRO_SETTINGS, "run": {"workers": 0, "threads": 1}},
     )
     out = tmp_path / "adapted"
     summary = train_sign_encoder(tiny_corpus, out, settings, segments=tmp_path, init=trained[0])

@@ -120,6 +120,29 @@ def test_a_sign_encoder_runs_without_pytorch_in_any_batch(kind: GraphFormat, tmp
     assert same_weights(loaded, encoder)
 
 
+def test_half_precision_halves_the_file_and_is_read_as_single_precision(tmp_path: Path) -> None:
+    encoder, model = SignEncoder(3, MICRO).eval(), make_model()
+    save_sign_encoder(tmp_path / "encoder", encoder, ["red", "green", "blue"])
+    save_retrieval_model(tmp_path / "model", model)
+    for name, network in (("encoder", encoder), ("model", model)):
+        export_model(tmp_path / name, tmp_path / f"half-{name}", half=True)
+        whole, half = (tmp_path / folder / "model.safetensors" for folder in (name, f"half-{name}"))
+        assert half.stat().st_size < 0.6 * whole.stat().st_size
+        found = cico_model.load(half.parent)
+        loaded = found[0] if isinstance(found, tuple) else found
+        for key, value in loaded.state_dict().items():
+            assert value.dtype == network.state_dict()[key].dtype
+            torch.testing.assert_close(value, network.state_dict()[key], atol=1e-6, rtol=1e-3)
+
+
+def test_a_weight_that_half_precision_cannot_hold_is_refused(tmp_path: Path) -> None:
+    encoder = SignEncoder(3, MICRO)
+    with torch.no_grad():
+        encoder.logits.conv3d.bias[0] = 1e6
+    with pytest.raises(ValueError, match=r"logits\.conv3d\.bias.*half precision"):
+        save_sign_encoder(tmp_path / "encoder", encoder, ["red", "green", "blue"], half=True)
+
+
 def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     pairs = zip(one.state_dict().items(), other.state_dict().items(), strict=True)
     return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)

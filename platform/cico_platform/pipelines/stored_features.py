@@ -151,7 +151,7 @@ def read_info(folder: str | Place) -> dict[str, Any]:
     path = place(folder) / INFO_FILE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no features; make them with 'cico features'")
-    info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    info: dict[str, Any] = {"stride": 1, **json.loads(path.read_text(encoding="utf-8"))}
     return info
 
 

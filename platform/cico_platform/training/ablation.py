@@ -8,7 +8,7 @@ from pydantic import Field
 
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
-from cico_platform.pipelines.stored_features import read_mix
+from cico_platform.pipelines.stored_features import read_info, read_mix
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import STEP_FILE, Summary, fingerprint, write_json
 from cico_platform.storage import Place, absolute, place, write_whole
@@ -89,7 +89,8 @@ def ablate(
         "features": fingerprint(features),
         "init": "" if init is None else fingerprint(init),
     }
-    rows = variants(grid or default_grid(len(mix.shares)), full, inputs, mix.alpha)
+    grid = grid or default_grid(len(mix.shares), read_info(features)["stride"])
+    rows = variants(grid, full, inputs, mix.alpha)
     trials = _trials(rows, settings.seeds, splits, home, (corpus, features, init))
     missing = [trial for trial in trials if not _is_done(trial)]
     done = len(trials) - len(missing)

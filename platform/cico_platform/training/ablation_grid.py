@@ -52,10 +52,11 @@ class Variant:
     key: str
 
 
-def default_grid(encoders: int = 2) -> Grid:
+def default_grid(encoders: int = 2, stride: int = 1) -> Grid:
     """The paper's kind: the method built up part by part, then one change at a time to the whole of it.
 
-    With features of one encoder there is no mixture: rows that change alpha are left out.
+    With features of one encoder there is no mixture: rows that change alpha are left out. So are rows of
+    strides below that of the features.
     """
     mean = {"pooling": "mean", "augment": 0.0}
     parts = [
@@ -67,7 +68,7 @@ def default_grid(encoders: int = 2) -> Grid:
     vary: dict[str, list[Any]] = {
         "pooling": ["fine", "class", "mean"],
         "alpha": [0.0, 0.2, 0.5, 0.8, 1.0],
-        "stride": [1, 2, 4],
+        "stride": [value for value in (1, 2, 4) if value >= stride],
         "temperature": [0.03, 0.07, 0.2],
         "design": ["balance", "depart"],
         "augment_kind": ["swap", "deletion"],

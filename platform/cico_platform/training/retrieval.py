@@ -153,11 +153,10 @@ def train_retrieval(
         raise InputError(
             f"'{init}' takes features of width {wanted}; those of '{features}' have {info['dim']}"
         )
-    extracted = int(info.get("stride", 1))
-    if extracted > settings.stride:
+    if info["stride"] > settings.stride:
         raise InputError(
-            f"'{features}' has every {extracted}th window only; train with --set stride={extracted}, or "
-            f"extract features with --stride {settings.stride}"
+            f"the windows of '{features}' are {info['stride']} frames apart: train with "
+            f"--set stride={info['stride']}, or extract features with --stride {settings.stride}"
         )
     key = content_key(
         step=STAGE,

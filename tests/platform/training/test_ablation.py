@@ -75,6 +75,7 @@ def test_the_default_grid_builds_the_method_up_and_changes_it_one_setting_at_a_t
     for row in rows[4:]:
         changed = set(row.settings.decisive().items()) - set(whole.settings.decisive().items())
         assert len(changed) == (row.key != whole.key)
+    assert default_grid(stride=2).vary["stride"] == [2, 4]
     one = variants(default_grid(encoders=1), full, INPUTS, alpha=1.0)
     assert {row.settings.alpha for row in one} == {1.0}
 

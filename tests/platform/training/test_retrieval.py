@@ -1,6 +1,7 @@
 """The retrieval model learns to find; a run that was killed ends as the undisturbed one does."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,14 @@ def test_a_loss_that_is_no_number_ends_the_training_with_advice(
     with pytest.raises(CicoError, match="lower the learning rate"):
         train_retrieval(tiny_corpus, sign_features, tmp_path / "model", settings)
     assert not (tmp_path / "model").exists()
+
+
+def test_windows_further_apart_than_the_model_is_told_are_refused(
+    tiny_corpus: Path, sign_features: Path, tmp_path: Path
+) -> None:
+    sparse = tmp_path / "features"
+    shutil.copytree(sign_features, sparse)
+    info = json.loads((sparse / "features.json").read_text())
+    (sparse / "features.json").write_text(json.dumps({**info, "stride": 2}))
+    with pytest.raises(InputError, match="--set stride=2"):
+        train_retrieval(tiny_corpus, sparse, tmp_path / "out", RetrievalSettings(**QUICK))

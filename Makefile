@@ -43,7 +43,7 @@ demo: setup ## Draw sign videos, train on them, evaluate and index them, in ./de
 	@$(BIN)/cico demo --work-dir demo $(ARGS)
 
 test: $(DEV_STAMP) browser ## The tests, without the long ones (ARGS="-k words")
-	@$(BIN)/python -m pytest -m "not slow and not chaos and not demo" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not chaos and not demo" -n 2 $(ARGS)
 
 test-slow: $(DEV_STAMP) browser ## The long tests: small demos, killed steps, remote stores
 	@$(BIN)/python -m pytest -m slow $(ARGS)

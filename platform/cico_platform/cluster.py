@@ -15,6 +15,7 @@ from cico_platform.errors import CicoError
 # Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
 MINIMUM_LOGICAL_CPUS = 6
 LOCAL_OBJECT_STORE_BYTES = 1 << 30
+LOCAL_START_ATTEMPTS = 2
 # Settings of a Ray that is started here. Where a computation takes all cores, each operation waits for what
 # Ray's own processes take of one of them, so those that serve nobody here are still.
 OF_A_LOCAL_RAY = {
@@ -74,13 +75,7 @@ def connect(address: str | None = None, **options: Any) -> None:
             "object_store_memory": LOCAL_OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
-    try:
-        with _quiet_native_start(), _kept_sigterm_handler():
-            ray.init(**common, **options)
-    except Exception as error:
-        where = f"no Ray cluster could be joined at {address}" if address else "Ray did not start here"
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise CicoError(f"{where}: {lines[0]}") from error
+    _start({**common, **options}, address)
     _started_here = "" if address else ray.get_runtime_context().gcs_address
     _hide_notices_of_the_raylet()
     from ray.data import DataContext
@@ -88,6 +83,24 @@ def connect(address: str | None = None, **options: Any) -> None:
     data = DataContext.get_current()
     data.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _start(options: dict[str, Any], address: str | None) -> None:
+    """Join or start Ray; where it starts here and the machine is too busy for Ray's 30 s, try once more."""
+    import ray
+
+    for left in reversed(range(1 if address else LOCAL_START_ATTEMPTS)):
+        try:
+            with _quiet_native_start(), _kept_sigterm_handler():
+                ray.init(**options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if left:
+                continue
+            where = f"no Ray cluster could be joined at {address}" if address else "Ray did not start here"
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise CicoError(f"{where}: {lines[0]}") from error
 
 
 def is_started_here() -> bool:

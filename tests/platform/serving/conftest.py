@@ -1,5 +1,6 @@
 """One tiny index and one app on it for all tests of the API."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,11 @@ def folder(tiny_index: tuple[Path, ServerIndex]) -> Path:
 
 
 @pytest.fixture(scope="package")
-def searcher(folder: Path) -> Iterator[Searcher]:
-    with Searcher.open(folder / "index") as opened:
+def searcher(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    """On a copy of the index: this one stays open while tests of other packages open theirs."""
+    own = tmp_path_factory.mktemp("served") / "index"
+    shutil.copytree(folder / "index", own)
+    with Searcher.open(own) as opened:
         yield opened
 
 

@@ -1,6 +1,6 @@
 """How much the demo draws and trains: enough for its corpora on two cores within some ten minutes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cico_platform import pretrained
 from cico_platform.corpus.synthesis import SynthesisSettings
@@ -8,6 +8,7 @@ from cico_platform.demo.settings import CorpusKind, DemoSettings, Variant
 from cico_platform.pipelines.features import FeatureSettings
 from cico_platform.pipelines.mine import MineSettings
 from cico_platform.training.retrieval import RetrievalSettings
+from cico_platform.training.runs import RunSettings
 from cico_platform.training.sign_encoder import SignEncoderSettings
 
 # Below these, what was mined is too little to adapt to.
@@ -40,6 +41,7 @@ class Recipe:
     seed: int
     retrieval_epochs: int
     stride: int
+    run: RunSettings = field(default_factory=RunSettings)
 
     def retrieval(self, variant: Variant, domain_aware: bool) -> RetrievalSettings:
         """Of one of the variants; `domain_aware` says whether there is a second encoder at all."""
@@ -47,6 +49,7 @@ class Recipe:
             pooling=variant.pooling,
             augment=0.5 if variant.augment else 0.0,
             stride=self.stride,
+            run=self.run,
             alpha=self.alpha if variant.domain_aware and domain_aware else 1.0,
             epochs=self.retrieval_epochs,
             evaluate_every=4,
@@ -90,12 +93,14 @@ def recipe(kind: CorpusKind, settings: DemoSettings) -> Recipe:
     )
     if not settings.small:
         return plan
+    here = RunSettings(workers=0)  # workers take longer to start than these trainings
     return replace(
         plan,
-        agnostic=agnostic.model_copy(update={"epochs": 3}),
+        agnostic=agnostic.model_copy(update={"epochs": 3, "run": here}),
         mining=plan.mining.model_copy(update={"threshold": 0.05}),
-        adaptation=adaptation.model_copy(update={"epochs": 1, "min_support": 0.0}),
+        adaptation=adaptation.model_copy(update={"epochs": 1, "min_support": 0.0, "run": here}),
         retrieval_epochs=4,
+        run=here,
     )
 
 

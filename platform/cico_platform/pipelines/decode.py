@@ -70,7 +70,7 @@ def decoded(rows: Sequence[Row], size: int, decoders: int, per_block: int = CLIP
     blocks = -(-len(rows) // min(per_block, CLIPS_PER_BLOCK))
     source = ray.data.from_items(list(rows), override_num_blocks=blocks)
     return source.map(
-        _decode,
+        with_frames,
         fn_kwargs={"size": size},
         compute=TaskPoolStrategy(size=max(1, min(decoders, blocks))),
         num_cpus=DECODER_CPUS,
@@ -96,7 +96,8 @@ def decode_row(row: Row, size: int) -> tuple[Frames | None, str]:
     return clip.frames, ""
 
 
-def _decode(row: Row, size: int) -> Row:
+def with_frames(row: Row, size: int) -> Row:
+    """The row with `pixels`, `num_frames` and `error`, as `decoded` gives it."""
     frames, error = decode_row(row, size) if row.get("decode", True) else (None, str(row["error"]))
     pixels = b"" if frames is None else np.ascontiguousarray(frames).tobytes()
     return {**row, "error": error, "pixels": pixels, "num_frames": 0 if frames is None else len(frames)}

@@ -16,10 +16,10 @@ from cico_model.clips import select_windows, window_starts, windows
 from cico_model.config import MAX_WINDOWS, SignEncoderConfig
 from cico_model.inference import optimize_for_inference
 from cico_model.sign_encoder import SignOutput
-from cico_platform.cluster import given_device, node_cores, threads_each
+from cico_platform.cluster import given_device, is_started_here, node_cores, threads_each
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
-from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows
+from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows, with_frames
 from cico_platform.pipelines.reuse import StoredFeatures, StoredReader
 from cico_platform.settings import Settings
 from cico_platform.steps import content_key
@@ -49,6 +49,9 @@ class EncodingSettings(Settings):
         Most processes that decode at the same time; 0 takes one a core.
     clips
         Clips whose windows are batched together: as many are computed again after a kill.
+    here
+        On a local Ray without a GPU, at most so many clips are encoded in the calling process: workers take
+        longer to start than that. 0: never.
     """
 
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
@@ -58,6 +61,7 @@ class EncodingSettings(Settings):
     threads: int = Field(default=0, ge=0)
     decoders: int = Field(default=0, ge=0)
     clips: int = Field(default=8, ge=1)
+    here: int = Field(default=32, ge=0)
 
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out, for a step's key."""
@@ -171,13 +175,8 @@ class SignEncoders:
         for number, encoder in enumerate(self.encoders):
             stored = [own[number] for own in known]
             wanted = [[] if have else chosen for have, chosen in zip(stored, starts, strict=True)]
-            computed = encoder.encode(videos, wanted)
-            results.append(
-                [
-                    output if have is None else have.output()
-                    for output, have in zip(computed, stored, strict=True)
-                ]
-            )
+            computed = zip(encoder.encode(videos, wanted), stored, strict=True)
+            results.append([output if have is None else have.output() for output, have in computed])
         return [list(outputs) for outputs in zip(*results, strict=True)]
 
 
@@ -243,6 +242,9 @@ def encode_clips(
     if not rows:
         return
     settings, per_actor = resources(settings)
+    if len(rows) <= settings.here and is_started_here() and "num_gpus" not in per_actor:
+        yield from _encode_here(rows, config, settings, **actor)
+        return
     encoded = decoded(rows, config.resize, settings.decoders, settings.clips).map_batches(
         SignEncoders,
         fn_constructor_kwargs={"settings": settings, **actor},
@@ -260,6 +262,20 @@ def encode_clips(
     # Prefetching would hold a batch back that could be written, and is lost when this process is killed.
     for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield batch.to_pylist()
+
+
+def _encode_here(
+    rows: Sequence[Row], config: SignEncoderConfig, settings: EncodingSettings, **actor: Any
+) -> Iterator[list[Row]]:
+    """The same in this process; files are still decoded in a process of their own."""
+    threads = torch.get_num_threads()
+    encoders = SignEncoders(settings=settings, device="cpu", **actor)
+    try:
+        for first in range(0, len(rows), settings.clips):
+            frames = [with_frames(row, config.resize) for row in rows[first : first + settings.clips]]
+            yield encoders(pa.Table.from_pylist(frames)).to_pylist()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def calibration_windows(

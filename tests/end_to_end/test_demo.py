@@ -39,7 +39,7 @@ def kill_in(stage: str, *arguments: object) -> None:
     assert process.stderr is not None
     for line in process.stderr:
         if stage in line:
-            time.sleep(2.0)
+            time.sleep(0.1)
             break
     else:
         pytest.fail(f"the demo ended before '{stage}'")

@@ -8,6 +8,7 @@ from cico_command import Cico
 from object_store import BUCKET, s3_server
 from tiny_corpus import write_corpus
 
+from cico_platform.corpus.isolation import _idle
 from cico_platform.index.server import ServerIndex
 
 
@@ -36,6 +37,7 @@ def bucket() -> Iterator[str]:
     with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
+        _idle.close()  # decoders that wait for work have the environment of before
         yield f"s3://{BUCKET}"
 
 

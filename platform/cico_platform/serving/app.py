@@ -104,7 +104,7 @@ def serve_index(
 
 
 def stop_serving(and_ray: bool = False) -> None:
-    """Stop the service; requests that are being answered are finished first."""
+    """Stop the service. Ray Serve ends its proxy at once: requests that are being answered get no answer."""
     with contextlib.redirect_stdout(sys.stderr):  # Ray's own words about stopping are no result
         serve.shutdown()
         if and_ray:

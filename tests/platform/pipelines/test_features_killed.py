@@ -38,6 +38,7 @@ KILLS = 10
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.usefixtures("ray_cluster")
 def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""One index, one service and one Chromium for all tests of the page."""
+"""One index and one service for all tests of the page, a Chromium for each module."""
 
 from collections.abc import Iterator
 
@@ -31,8 +31,9 @@ def address(request: pytest.FixtureRequest, service: LiveService) -> str:
     return service.serve(getattr(request.module, "SERVICE", PAGE))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One a module: while Playwright runs, no other test of this process can run an event loop."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -185,7 +185,7 @@ COUNTS = [5, 1]
 
 @pytest.fixture(scope="module")
 def by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two workers found, in a file for each variant and worker."""
+    """Results of two workers: a file for each variant and worker."""
     folder = tmp_path_factory.mktemp("workers")
     mp.spawn(worker, args=(COUNTS, str(folder)), nprocs=len(COUNTS))
     return folder

@@ -1,4 +1,4 @@
-"""What the tests of the platform share: a tiny corpus and index, a bucket of a real S3 server, `cico`."""
+"""Fixtures of the platform's tests: a tiny corpus, a tiny index, a bucket of a real S3 server, `cico`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -44,7 +44,7 @@ class Interruption:
         self._stderr = os.dup(2)  # while Ray starts, 2 leads nowhere
 
     def listen(self) -> None:
-        """Take over the signals; one that was ignored (`nohup`, jobs in the background) stays so."""
+        """Install the handlers; a signal that is ignored (`nohup`, background jobs) stays ignored."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._handle)

@@ -105,7 +105,7 @@ def recipe(kind: CorpusKind, settings: DemoSettings) -> Recipe:
 
 
 def drawn(settings: DemoSettings) -> SynthesisSettings:
-    """What the synthetic corpus holds: no more than the demo uses."""
+    """Return the size of the synthetic corpus: no more clips than the demo uses."""
     seed = settings.seed
     if settings.quick:
         return SynthesisSettings(seed=seed, dictionary_signers=0, train=0, validation=0, test=QUICK_SENTENCES)

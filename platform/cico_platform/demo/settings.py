@@ -1,4 +1,4 @@
-"""What the demo may be told, and the variants that it compares."""
+"""Settings of the demo, and the variants that it compares."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What both ways through the demo share: its result, its stages, and a few sample searches."""
+"""The result of the demo, its stages and its sample searches, with and without training."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,7 +19,7 @@ Body = Callable[[OnProgress], Summary]
 
 @dataclass
 class DemoResult:
-    """What the demo found; `as_json` is what `--json` prints. `variants` is None if nothing was trained."""
+    """Result of the demo; `variants` is None if nothing was trained."""
 
     kind: CorpusKind
     stages: dict[str, Summary] = field(default_factory=dict)

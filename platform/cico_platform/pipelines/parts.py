@@ -30,7 +30,7 @@ CLIPS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the shards of a folder were made with, and the key of each clip that is in them.
+    """Config hash of a folder's shards, and the key of each clip in them.
 
     `encoding` names how their features were computed (`EncodingSettings.encoding`); "" where they hold none.
     """

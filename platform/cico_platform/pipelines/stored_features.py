@@ -141,7 +141,7 @@ def read_shard(path: str | Place, mix: Mix) -> Features:
 
 
 def read_info(folder: str | Place) -> dict[str, Any]:
-    """What `features.json` says: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `stride`, `corpus`.
+    """Read `features.json`: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `stride`, `corpus`.
 
     Raises
     ------

@@ -99,7 +99,7 @@ def rehearse(take: Take) -> Rehearsal:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What stays still: background and body, supersampled, at the frame's size, and as the lens sees it."""
+    """The still part of a clip, background and body: supersampled, at the frame's size, and after the lens."""
 
     large: Image
     small: Image

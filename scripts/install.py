@@ -105,7 +105,10 @@ def main(extras: list[str]) -> int:
         why = f"uv could not install: {cause(LOG.read_text())}"
         backend = os.environ.get("UV_TORCH_BACKEND")
         if backend or "the disk is full" in why:
-            print(why + (f" (UV_TORCH_BACKEND={backend} takes torch from pytorch.org)" if backend else ""))
+            print(
+                why
+                + (f" (UV_TORCH_BACKEND={backend} takes torch from an index of its own)" if backend else "")
+            )
             return 2
     elif os.environ.get("UV_TORCH_BACKEND"):
         print(f"{why}; UV_TORCH_BACKEND needs it: unset that, or install uv")

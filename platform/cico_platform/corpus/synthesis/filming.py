@@ -99,7 +99,7 @@ def rehearse(take: Take) -> Rehearsal:
 
 @dataclass(frozen=True)
 class _Stage:
-    """The still part of a clip, background and body: supersampled, at the frame's size, and after the lens."""
+    """Background and body, the still part of a clip: supersampled, at frame size, and after the lens."""
 
     large: Image
     small: Image

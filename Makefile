@@ -1,4 +1,4 @@
-# The front door: `make` lists what there is. Everything is written inside this folder.
+# The front door: `make` lists what there is. Everything is written inside this folder, but for the cache of uv.
 
 PYTHON ?= python3
 VENV   := .venv

@@ -79,7 +79,14 @@ def bench_precision(work_dir: Path, settings: BenchSettings, say: Say) -> dict[s
     say(f"{len(clips)} clips of '{corpus.path}', {len(folders)} encoders, in {', '.join(PRECISIONS)}")
     sides = {}
     for precision in PRECISIONS:
-        encoding = EncodingSettings.model_validate({"precision": precision, "threads": settings.threads})
+        encoding = EncodingSettings.model_validate(
+            # The windows that the model was trained on: a demo may use every second one.
+            {
+                "precision": precision,
+                "threads": settings.threads,
+                "stride": model.config.window_stride,
+            }
+        )
         calibration = calibration_windows(corpus, trained_on, config, precision)
         sides[precision] = _Side(_encoders(folders, encoding, calibration))
     names = _encode(corpus, clips, sides, alpha, say)

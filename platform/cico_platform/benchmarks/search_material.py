@@ -78,12 +78,13 @@ def read_demo(work_dir: Path) -> Demo:
     corpus, features, model = (work_dir / name for name in ("corpus", "features", "model"))
     if not all(folder.is_dir() for folder in (corpus, features, model)):
         raise InputError(f"'{work_dir}' holds no finished demo; run 'cico demo --work-dir {work_dir}' first")
-    stored = load_features(features, model_alpha(model))
+    opened = load_retrieval_model(model)
+    stored = load_features(features, model_alpha(model)).strided(opened.config.window_stride)
     texts: dict[str, dict[str, str]] = {}
     for clip in Corpus(corpus).clips(labelled=False):
         texts.setdefault(str(clip.split), {})[clip.video_id] = clip.text
     found = dict(zip(stored.video_ids, stored.values, strict=True))
-    return Demo(load_retrieval_model(model), found, texts)
+    return Demo(opened, found, texts)
 
 
 def choose_queries(demo: Demo, count: int, seed: int) -> Queries:

@@ -11,6 +11,8 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 export PIP_ROOT_USER_ACTION ?= ignore
+# Each process of Ray imports the project: without kept bytecode it would be compiled again for each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quick demo test test-slow test-chaos test-demo lint format pretrained bench browser constraints clean

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cico_model.quiet_imports import import_nncf, import_openvino
 from cico_model.sign_encoder import Classifier
 
 Network = Callable[[Tensor], tuple[Tensor, ...]]
@@ -74,9 +75,9 @@ def openvino_engine(*, bfloat16: bool, threads: int | None, calibration: Tensor 
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
 
-    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
-        import openvino
+    openvino = import_openvino()
 
+    def compile_network(network: nn.Module, shape: tuple[int, ...]) -> Network:
         model = _trace(network, shape)
         if calibration is not None:
             model = _quantise(model, calibration, shape[0])
@@ -94,20 +95,17 @@ def openvino_engine(*, bfloat16: bool, threads: int | None, calibration: Tensor 
 
 def _trace(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """The network as an OpenVINO model of fixed input shape; padding is a constant of that shape."""
-    import openvino
-
     example = torch.zeros(shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of the shapes that are meant to be constants
         # Tracing runs the network once; its check would do so again and again: minutes on a busy machine.
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        return openvino.convert_model(traced, example_input=example, input=list(shape))
+        return import_openvino().convert_model(traced, example_input=example, input=list(shape))
 
 
 def _quantise(model: Any, calibration: Tensor, batch_size: int) -> Any:
     """The model in int8: ranges from the calibration clips, with bias correction (NNCF)."""
-    import nncf
-
+    nncf = import_nncf()
     logging.getLogger("nncf").setLevel(logging.ERROR)
     batches = []
     for chunk in torch.split(calibration.float(), batch_size):

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from cico_model.config import WINDOW_FRAMES
 from cico_model.model import RetrievalModel
+from cico_model.quiet_imports import import_openvino
 from cico_model.sign_encoder import SignEncoder
 
 GraphFormat = Literal["onnx", "openvino"]
@@ -231,8 +232,7 @@ def _onnx_runner(file: Path, graph: Graph) -> Run:
 
 
 def _write_openvino(program: ExportedProgram, graph: Graph, file: Path) -> None:
-    import openvino
-
+    openvino = import_openvino()
     model = openvino.convert_model(program)
     for place, name in zip(model.inputs, graph.inputs, strict=True):
         place.get_tensor().set_names({name})
@@ -243,10 +243,8 @@ def _write_openvino(program: ExportedProgram, graph: Graph, file: Path) -> None:
 
 
 def _openvino_runner(file: Path, graph: Graph) -> Run:
-    import openvino
-
     # Where the hardware has bfloat16 it would be taken, and differ by a thousandth.
-    compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = import_openvino().Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(inputs: tuple[Tensor, ...]) -> list[Tensor]:
         feed = {name: value.numpy() for name, value in zip(graph.inputs, inputs, strict=True)}

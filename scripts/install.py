@@ -94,6 +94,7 @@ def main(extras: list[str]) -> int:
             "pip",
             "install",
             "--quiet",
+            "--compile-bytecode",
             "--python",
             sys.executable,
             "--constraints",

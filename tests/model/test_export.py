@@ -21,6 +21,7 @@ from cico_model.config import TOWERS, SignEncoderConfig, TowerConfig
 from cico_model.export import export_model, portable
 from cico_model.graphs import GraphError, GraphFormat, largest_difference, retrieval_graphs
 from cico_model.model import RetrievalModel
+from cico_model.quiet_imports import import_openvino
 from cico_model.retrieval_checkpoint import import_retrieval_model, save_retrieval_model
 from cico_model.sign_encoder import SignEncoder
 from cico_model.text import CorpusTokenizer
@@ -54,8 +55,7 @@ def runner(file: Path, kind: GraphFormat) -> Callable[..., Arrays]:
         onnxruntime = pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         return lambda **inputs: session.run(None, inputs)
-    openvino = pytest.importorskip("openvino")
-    compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = import_openvino().Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda **inputs: [value.copy() for value in compiled(inputs).values()]
 
 

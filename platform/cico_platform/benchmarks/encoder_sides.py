@@ -14,6 +14,7 @@ from torch import Tensor
 from cico_model.checkpoint import load_sign_encoder
 from cico_model.config import MAX_WINDOWS, WINDOW_FRAMES
 from cico_model.inference import optimize_for_inference
+from cico_model.quiet_imports import import_nncf, import_openvino
 from cico_platform.benchmarks.plain import load_plain
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
@@ -38,7 +39,7 @@ def our_windows(task: Task, begin: Begin) -> Work:
     """Windows by `optimize_for_inference` in `task.values["precision"]`."""
     precision = task.values["precision"]
     if precision == "int8":
-        import nncf  # noqa: F401  (a library, not this side's memory)
+        import_nncf()  # a library, not this side's memory
     _load_engine(task)
     clips = _clips(task, "clips")
     calibration = _clips(task, "calibration") if precision == "int8" else None
@@ -180,7 +181,7 @@ def _warm_up(encoders: Any, sparse: bool) -> None:
 def _load_engine(task: Task) -> None:
     """What is a library, not this side's memory."""
     if task.device == "cpu":
-        import openvino  # noqa: F401
+        import_openvino()
     else:
         torch.zeros(1, device=task.device)
 

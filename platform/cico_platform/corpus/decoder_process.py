@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
-from cico_platform.corpus.video import decode_clip
+from cico_platform.corpus.video import decode_clip, frame_times
 
 # What the process may map beside the frames: libraries, and a codec's own buffers.
 MEMORY_BESIDE_FRAMES = 3 << 30
@@ -39,7 +39,11 @@ def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO)
     resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
     signal.alarm(int(limits.seconds) + GRACE_SECONDS)  # the kernel ends this process, whatever holds it up
     try:
-        clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # as they were given
+        if request.pop("times_only", False):
+            times = frame_times(str(request["path"]), limits)
+            clip = DecodedClip(np.zeros((len(times), 1, 1, 1), np.uint8), 1.0, times)
+        else:
+            clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # as they were given
     except ClipError as error:
         _write(answers, {"error": str(error)})
     except Exception as error:  # one clip must not end the run, whatever is wrong with it

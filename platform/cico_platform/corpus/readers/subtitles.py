@@ -3,7 +3,10 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
+from cico_platform.corpus.media_files import files_with_suffix
+from cico_platform.corpus.media_folder import MediaFolder
+from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes
+from cico_platform.corpus.readers.subtitle_names import find_video, parse_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, relative
 
@@ -16,22 +19,20 @@ TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 def sniff(source: Place) -> bool:
     """Whether the source is a subtitle file, or a folder that holds one."""
-    return (source.is_file() and source.suffix.lower() in SUFFIXES) or bool(
-        source.is_dir() and subtitle_files(source)
-    )
+    if source.is_file():
+        return source.suffix.lower() in SUFFIXES
+    return source.is_dir() and any(True for _ in files_with_suffix(source, SUFFIXES))
 
 
 def subtitle_files(source: Place) -> list[Place]:
     """The subtitle files under a folder, or the file itself."""
-    if source.is_file():
-        return [source]
-    return sorted(
-        (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()), key=str
-    )
+    return [source] if source.is_file() else list(files_with_suffix(source, SUFFIXES))
 
 
 def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a cue; the video has the subtitle file's name (`talk.en.vtt` also belongs to `talk.mp4`).
+
+    See `subtitle_names`.
 
     Raises
     ------
@@ -39,18 +40,20 @@ def read(source: Place, videos: Place | None = None) -> Rows:
         If there is no subtitle file, or not one cue.
     """
     base = source if source.is_dir() else source.parent
-    root = videos or base
+    media = MediaFolder(videos or base)
     rows = Rows()
     files = subtitle_files(source)
     if not files:
         raise InputError(f"'{source}' holds no subtitles ({', '.join(SUFFIXES)})")
     for path in files:
-        stem = PurePosixPath(relative(path, base)).with_suffix("")
-        parts = stem.name.split(".")
-        short = stem.with_name(".".join(parts[:-1])) if len(parts) > 1 else stem
-        file = find_first(root, (str(stem), str(short))) or f"{stem}.mp4"
-        language = parts[-1] if len(parts) > 1 and re.fullmatch(r"[A-Za-z]{2,3}(-\w+)?", parts[-1]) else None
-        _cues(rows, path, file, language)
+        rows.read_from(path)
+        stem = str(PurePosixPath(relative(path, base)).with_suffix(""))
+        file, note = find_video(media, stem)
+        name = parse_name(stem)
+        before = len(rows)
+        _cues(rows, path, file or f"{name.names[-1]}.mp4", name.language)
+        if note:
+            rows.notes[note] += len(rows) - before
     if not rows.good and not rows.bad:
         raise InputError(f"'{source}' holds no cue")
     return rows
@@ -61,7 +64,7 @@ def _cues(rows: Rows, path: Place, file: str, language: str | None) -> None:
     starts = [(i, m) for i, line in enumerate(lines) if (m := TIMING.match(line))]
     for i, line in enumerate(lines):
         if "-->" in line and not TIMING.match(line):
-            rows.bad.append(BadRow(f"{path.name}:{i + 1}", file, "the cue's times cannot be read"))
+            rows.refuse(f"{path.name}:{i + 1}", file, "the cue's times cannot be read")
     for number, (index, match) in enumerate(starts):
         text = []
         for line in lines[index + 1 :]:

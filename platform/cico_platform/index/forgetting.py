@@ -82,9 +82,11 @@ def forget(
     if signer is None and not video_ids:
         raise InputError("say whom or what to forget: --signer NAME or --video ID")
     known = known_collections(index)
-    held = {name: _matching(index, name, signer, video_ids) for name in known}
+    found = {hit.video_id for name in known for hit in _matching(index, name, signer, video_ids)}
+    ids = sorted(found | set(video_ids))
+    # A clip goes from every collection, also from one that was built before its people were known.
+    held = {name: _matching(index, name, None, ids) for name in known} if ids else {}
     held = {name: hits for name, hits in held.items() if hits}
-    ids = sorted({hit.video_id for hits in held.values() for hit in hits} | set(video_ids))
     remember(index, signer, ids)
     traces = traces_of([hit for hits in held.values() for hit in hits], signer)
     named = _names(index, known.values())

@@ -60,8 +60,8 @@ def test_a_suffix_may_be_written_in_any_case(tmp_path: Path, suffix: str) -> Non
 @pytest.mark.parametrize(
     ("suffix", "codec"),
     [
-        ("MTS", "libx264"), ("m2ts", "libx264"), ("3gp", "mpeg4"), ("mxf", "mpeg2video"), ("VOB", "mpeg2video"),
-        ("gif", "gif"), ("ogv", "libvpx"), ("MOV", "libx264"), ("mk3d", "libx264"),
+        ("MTS", "libx264"), ("m2ts", "libx264"), ("3gp", "mpeg4"), ("mxf", "mpeg2video"),
+        ("VOB", "mpeg2video"), ("gif", "gif"), ("ogv", "libvpx"), ("MOV", "libx264"), ("mk3d", "libx264"),
     ],
 )  # fmt: skip
 def test_containers_are_read_whatever_their_suffix(tmp_path: Path, suffix: str, codec: str) -> None:

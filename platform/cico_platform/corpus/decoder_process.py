@@ -15,7 +15,8 @@ from typing import BinaryIO
 import numpy as np
 
 from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
-from cico_platform.corpus.video import decode_clip, frame_times
+from cico_platform.corpus.packet_times import packet_times
+from cico_platform.corpus.video import decode_clip
 
 # What the process may map beside the frames: libraries, and a codec's own buffers.
 MEMORY_BESIDE_FRAMES = 3 << 30
@@ -40,7 +41,7 @@ def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO)
     signal.alarm(int(limits.seconds) + GRACE_SECONDS)  # the kernel ends this process, whatever holds it up
     try:
         if request.pop("times_only", False):
-            times = frame_times(str(request["path"]), limits)
+            times = packet_times(str(request["path"]), limits)
             clip = DecodedClip(np.zeros((len(times), 1, 1, 1), np.uint8), 1.0, times)
         else:
             clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # as they were given

@@ -63,7 +63,7 @@ def decode_isolated(
 
 
 def frame_times_isolated(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np.float64]:
-    """`video.frame_times` in another process, as `decode_isolated`."""
+    """`packet_times.packet_times` in another process, as `decode_isolated`."""
     limits = limits or DecodeLimits()
     decoder = _idle.take()
     try:

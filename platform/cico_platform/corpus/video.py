@@ -95,35 +95,6 @@ def decode_clip(
     return _decode(str(path), start, end, shape, limits)
 
 
-def frame_times(path: str, limits: DecodeLimits) -> NDArray[np.float64]:
-    """The times of a video's frames in seconds, in the order in which they are shown, read without decoding.
-
-    Raises
-    ------
-    ClipError
-        If the file cannot be read, has no frame, or a limit is exceeded.
-    """
-    began = time.monotonic()
-    with _open(path, limits) as container:
-        stream = container.streams.video[0]
-        first, found = stream.start_time or 0, list[float | None]()
-        try:
-            for packet in container.demux(stream):
-                if time.monotonic() - began > limits.seconds:
-                    raise ClipError(f"reading took longer than {limits.seconds:g} seconds")
-                if packet.size and not packet.is_discard:
-                    known = packet.pts is not None and packet.time_base is not None
-                    found.append(float((packet.pts - first) * packet.time_base) if known else None)
-        except (av.FFmpegError, ValueError, MemoryError) as error:
-            if not found:
-                raise ClipError(_reason(error)) from error
-        if not found:
-            raise ClipError("no frame could be read")
-        if None in found:
-            return np.arange(len(found)) / _fps(stream)
-        return np.sort(np.asarray(found, dtype=np.float64))
-
-
 def _is_folder(path: str | Path) -> bool:
     # Behind a URL the question is a request: a name with a suffix is a file.
     if is_remote(path) and PurePosixPath(path).suffix:

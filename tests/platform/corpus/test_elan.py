@@ -109,8 +109,10 @@ def test_bsl_corpus(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "is_sentence"),
     [
-        ("Translation", "", True), ("FreeTransl", "", True), ("Sentence-EN", "", True), ("Übersetzung", "", True),
-        ("översättning S1", "", True), ("Traduction", "", True), ("vertaling_A", "", True), ("text", "", True),
+        ("Translation", "", True), ("FreeTransl", "", True), ("Sentence-EN", "", True),
+        ("Übersetzung", "", True),
+        ("översättning S1", "", True), ("Traduction", "", True), ("vertaling_A", "", True),
+        ("text", "", True),
         ("Untertitel", "", True), ("A", "sentence", True), ("SignTranslation", "", True),
         ("Context", "", False), ("Kontext_Satz", "", False), ("Gloss translation", "", False),
         ("mouthing text", "", False), ("Mundbild", "text", False), ("A", "gloss", False), ("RH", "", False),

@@ -43,7 +43,8 @@ def msasl(**changes: object) -> dict[str, object]:
     """An object as Microsoft publishes it."""
     return {
         "org_text": "match [light-MATCH]", "clean_text": "match", "start_time": 0.4, "signer_id": 0,
-        "signer": 0, "start": 10, "end": 35, "file": "match light", "label": 830, "height": 360.0, "fps": 25.0,
+        "signer": 0, "start": 10, "end": 35, "file": "match light", "label": 830, "height": 360.0,
+        "fps": 25.0,
         "end_time": 1.4, "url": "www.youtube.com/watch?v=C37R_Ix8-qs", "text": "match",
         "box": [0.1, 0.2, 0.9, 0.7], "width": 640.0, **changes,
     }  # fmt: skip
@@ -95,7 +96,8 @@ def wlasl(**changes: object) -> dict[str, object]:
     """An instance as WLASL v0.3 publishes it."""
     return {
         "bbox": [8, 4, 40, 44], "fps": 25, "frame_end": -1, "frame_start": 1, "instance_id": 0,
-        "signer_id": 118, "source": "aslbrick", "split": "train", "url": "http://aslbricks.org/book.mp4", "variation_id": 0,
+        "signer_id": 118, "source": "aslbrick", "split": "train", "url": "http://aslbricks.org/book.mp4",
+        "variation_id": 0,
         "video_id": "69241", **changes,
     }  # fmt: skip
 

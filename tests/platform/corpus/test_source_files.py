@@ -305,3 +305,31 @@ def test_few_clips_need_no_ray(tmp_path: Path, video: Path, monkeypatch: pytest.
     rows = [f"a.mp4,sentence number {number}" for number in range(FEW_CLIPS)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,text", *rows]))
     assert read(tmp_path / "labels.csv", tmp_path / "corpus").done == FEW_CLIPS
+
+
+def test_files_behind_a_url_are_found_in_the_same_way() -> None:
+    from upath import UPath
+
+    root = UPath("memory://cico-test-files")
+    for name in (
+        "day1/Talk.MOV",
+        "._x.mp4",
+        ".hidden/y.mp4",
+        "made/step.json",
+        "made/z.mp4",
+        "out/w.mp4",
+        "a.csv",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"content")
+    found = {one.path: one.version for one in walk(root, skip=f"{root}/out")}
+    assert sorted(found) == ["a.csv", "day1/Talk.MOV"]
+    media = MediaFolder(root)
+    assert media.find("day1\\Talk.mov") == "day1/Talk.MOV"
+    assert media.find("day1/Talk") == "day1/Talk.MOV"
+    assert media.find("day2/Talk") is None
+    assert str(media.locate("day1/Talk")) == str(root / "day1/Talk.MOV")
+    with pytest.raises(InputError, match="leads out"):
+        media.find("../x.mp4")
+    (root / "day1/Talk.MOV").write_bytes(b"longer content")
+    assert {one.path: one.version for one in walk(root)}["day1/Talk.MOV"] != found["day1/Talk.MOV"]

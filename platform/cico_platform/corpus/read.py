@@ -12,7 +12,7 @@ from cico_platform.corpus.parallel import in_parallel
 from cico_platform.corpus.readers import BadRow, Row, elan
 from cico_platform.corpus.row_probe import probe_failure, probe_row
 from cico_platform.corpus.source_rows import SourceRows, read_rows
-from cico_platform.corpus.splits import Shares, assign_splits
+from cico_platform.corpus.splits import assign_splits
 from cico_platform.corpus.text import is_single_word, normalise_text, text_id_of
 from cico_platform.errors import CicoError
 from cico_platform.settings import OnProgress
@@ -47,11 +47,6 @@ class ReadSettings(BaseModel):
     licence: str | None = None
     tiers: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
-
-    @property
-    def shares(self) -> Shares:
-        """The shares of the splits."""
-        return Shares(self.seed, self.validation_share, self.test_share)
 
 
 def read_corpus(
@@ -261,4 +256,8 @@ def _clips(
             fps=found["fps"],
         )
         clips.append(clip)
-    return assign_splits(clips, settings.shares)
+    given = [
+        None if row.start is None and row.frames is None else (str(path), row.start, row.end, row.frames)
+        for row, path, _ in probed
+    ]
+    return assign_splits(clips, settings, given)

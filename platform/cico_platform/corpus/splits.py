@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from cico_platform.corpus.manifest import Clip, Split
 
@@ -10,26 +11,32 @@ from cico_platform.corpus.manifest import Clip, Split
 CLIPS_TO_HOLD_OUT = 5
 
 
-@dataclass(frozen=True)
-class Shares:
+class Shares(Protocol):
     """The seed of the splits, and the shares of two of them; the rest is for training."""
 
-    seed: int = 0
-    validation: float = 0.1
-    test: float = 0.1
+    seed: int
+    validation_share: float
+    test_share: float
 
 
-def assign_splits(clips: Sequence[Clip], shares: Shares) -> list[Clip]:
+def assign_splits(
+    clips: Sequence[Clip], shares: Shares, intervals: Sequence[Hashable] | None = None
+) -> list[Clip]:
     """Give a split to the clips that have none, the same for a seed whatever their order.
 
     Sentences: all clips of a text share a split, and so do all texts of one interval of a video; what is
     already in a split stays there and draws the others along. Isolated signs: every sign stays in training,
     and those with several clips give some to the other splits.
+
+    Parameters
+    ----------
+    intervals
+        What names the interval of each clip, as the corpus gives it; None where it gives none.
     """
     groups = _Groups()
-    for clip in clips:
+    for clip, interval in zip(clips, intervals or [None] * len(clips), strict=True):
         if clip.label is None:
-            groups.join(clip.text_id, (clip.path, clip.start, clip.end))
+            groups.join(clip.text_id, (clip.text_id,) if interval is None else (interval,))
     names = {clip.text_id: groups.name(clip.text_id) for clip in clips if clip.label is None}
     fixed: dict[str, Split] = {}
     for clip in clips:
@@ -76,8 +83,8 @@ class _Groups:
 def _draw(names: list[str], shares: Shares) -> dict[str, Split]:
     """Shuffle by a seeded hash and cut at the shares."""
     order = sorted(names, key=lambda name: hashlib.sha256(f"{shares.seed}/{name}".encode()).digest())
-    test = round(len(order) * shares.test)
-    validation = round(len(order) * shares.validation)
+    test = round(len(order) * shares.test_share)
+    validation = round(len(order) * shares.validation_share)
     return {
         name: "test" if i < test else "validation" if i < test + validation else "train"
         for i, name in enumerate(order)

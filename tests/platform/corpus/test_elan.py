@@ -11,7 +11,7 @@ from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.corpus.read import ReadSettings, read_corpus
 from cico_platform.corpus.readers import elan
 from cico_platform.corpus.readers.rows import Rows
-from cico_platform.corpus.splits import Shares, assign_splits
+from cico_platform.corpus.splits import assign_splits
 from cico_platform.errors import InputError
 
 HELLO, BYE = (200, 1000, "Hello there."), (1200, 1800, "Good bye.")
@@ -256,10 +256,11 @@ def test_two_languages_of_one_interval_share_a_split(tmp_path: Path) -> None:
         return Clip(text, text, "", "a.mp4", text, text, number, number + 1.0)  # type: ignore[arg-type]
 
     clips = [clip(number, language) for number in range(60) for language in ("de", "en")]
-    chosen = assign_splits(clips, Shares())
+    intervals = [(number, number + 1) for number in range(60) for _ in ("de", "en")]
+    chosen = assign_splits(clips, ReadSettings(), intervals)
     assert {c.split for c in chosen} == {"train", "validation", "test"}
     assert [c.split for c in chosen[::2]] == [c.split for c in chosen[1::2]]
-    assert assign_splits(clips[::-1], Shares())[::-1] == chosen
+    assert assign_splits(clips[::-1], ReadSettings(), intervals[::-1])[::-1] == chosen
 
 
 def test_tier_and_media_belong_to_elan_alone(tmp_path: Path) -> None:

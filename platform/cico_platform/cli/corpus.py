@@ -61,20 +61,23 @@ def read(
 
 def _say_found(result: dict[str, Any]) -> None:
     """What was chosen, changed, refused and left out."""
+    from rich.markup import escape
+
     from cico_platform.cli.output import say
 
     if len(result["readers"]) > 1:
         say("  rows: " + ", ".join(f"{count} {name}" for name, count in result["readers"].items()))
     if result["tiers"]:
-        say("  tiers: " + _shown([f"{name} ({count})" for name, count in result["tiers"].items()]))
+        named = [f"{name} ({count})" for name, count in result["tiers"].items()]
+        say("  tiers: " + escape(_shown(named)))
     for note, count in result["notes"].items():
-        say(f"  {count}: {note}")
+        say(f"  {count}: {escape(note)}")
     for reason, count in result["reasons"].items():
-        say(f"  quarantined {count}: {reason}")
+        say(f"  quarantined {count}: {escape(reason)}")
     if result["unused_columns"]:
-        say("  columns that are not used: " + _shown(result["unused_columns"]))
+        say("  columns that are not used: " + escape(_shown(result["unused_columns"])))
     if result["not_read"]:
-        say(f"  {result['not_read']} files are not read: " + _shown(result["not_read_files"]))
+        say(f"  {result['not_read']} files are not read: " + escape(_shown(result["not_read_files"])))
 
 
 def _shown(names: list[str]) -> str:

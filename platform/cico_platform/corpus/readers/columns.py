@@ -88,7 +88,7 @@ class Columns:
             length = _time(self.duration, cells)
             counted = {self.duration.unit == "frames"} if self.duration else set()
             if length is not None and counted == (units or counted):
-                end, units = (start or 0) + length, counted
+                end, units = round((start or 0) + length, 6), counted
         if units == {True}:
             # A negative last frame means "to the end", as in several published tables.
             last = None if end is None or end < 0 else int(end)

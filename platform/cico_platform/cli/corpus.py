@@ -44,6 +44,8 @@ def read(
     say(f"  format {result['format']}: {result['texts']} texts ({kind}); {splits}")
     for reason, count in result["reasons"].items():
         say(f"  quarantined {count}: {reason}")
+    for note, count in result["notes"].items():
+        say(f"  noted {count}: {note}")
     if result["unlisted_files"]:
         say(f"  {result['unlisted_files']} video files are named by no row")
     end(strict, result)

@@ -54,9 +54,9 @@ class Clip:
     """One clip: which frames of which file, what they say, and who signs under which licence.
 
     `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the upright
-    frame. `label` names the sign of an isolated clip and is `None` for a sentence. `text` is normalised,
-    `text_original` is as written. Clips of one sentence share `text_id`. `path` is relative to the corpus
-    folder, absolute, or a URL.
+    frame. `label` names the sign of an isolated clip and is `None` for a sentence. `text` is clean
+    (`clean_text`), `text_original` is as written (`display_text`). Clips of one sentence share `text_id`.
+    `path` is relative to the corpus folder, absolute, or a URL.
     """
 
     video_id: str

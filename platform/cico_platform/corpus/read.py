@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, Split, unique_ids, write_manifest
 from cico_platform.corpus.parallel import in_parallel
 from cico_platform.corpus.probe import probe
 from cico_platform.corpus.readers import BadRow, Row, Rows, find_reader
 from cico_platform.corpus.readers.folder import video_files
 from cico_platform.corpus.readers.rows import locate
-from cico_platform.corpus.text import is_single_word, normalise_text, text_id_of
+from cico_platform.corpus.text import is_single_word, text_id_of
 from cico_platform.errors import CicoError, InputError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
@@ -124,6 +125,7 @@ def _read(
         "splits": dict(Counter(clip.split for clip in clips)),
         "unlisted_files": sum(str(p) not in named for p in video_files(base)),
         "reasons": dict(reasons.most_common(10)),
+        "notes": dict(rows.notes),
     }
     write_json(folder / INFO_FILE, {"name": base.name, "licence": settings.licence, **details})
     return Summary(len(clips), 0, len(bad), 0.0, details)
@@ -177,7 +179,7 @@ def _is_isolated(rows: list[Row], named: bool) -> bool:
     """Whether the texts are names of signs: (nearly) all single words, fewer where a column says so."""
     if not rows:
         return False
-    single = sum(is_single_word(normalise_text(row.text)) for row in rows) / len(rows)
+    single = sum(is_single_word(clean_text(row.text)) for row in rows) / len(rows)
     return single >= (NAMED_ISOLATED_SHARE if named else ISOLATED_SHARE)
 
 
@@ -187,8 +189,8 @@ def _clips(
     ids = unique_ids(row.video_id or path.stem for row, path, _ in probed)
     clips = []
     for (row, path, found), video_id in zip(probed, ids, strict=True):
-        text = normalise_text(row.text)
-        label = normalise_text(row.label) if row.label and isolated else text if isolated else None
+        text = clean_text(row.text)
+        label = (clean_text(row.label or "") or text) if isolated else None
         clip = Clip(
             video_id=video_id,
             text_id=text_id_of(text),

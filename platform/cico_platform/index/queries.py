@@ -15,6 +15,8 @@ from cico_model.clips import select_windows, window_starts
 from cico_model.config import TowerConfig
 from cico_model.inference import InferenceEncoder, optimize_for_inference
 from cico_model.model import RetrievalModel
+from cico_model.text_cleaning import clean_text
+from cico_model.words import has_word
 from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.limits import ClipError, DecodeLimits
 from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
@@ -44,18 +46,18 @@ class VideoQuery(NamedTuple):
 
 
 def check_text(text: str) -> str:
-    """A query's text, trimmed.
+    """A query's text, clean.
 
     Raises
     ------
     InputError
-        If it says nothing, or is longer than a sentence can be.
+        If no letter and no digit is left of it, or it is longer than a sentence can be.
     """
-    text = text.strip()
-    if not any(letter.isalnum() for letter in text):
-        raise InputError("the text is empty; type the sentence to look for")
     if len(text) > MAX_TEXT:
         raise InputError(f"the text has {len(text)} characters; at most {MAX_TEXT} are searched for")
+    text = clean_text(text)
+    if not has_word(text):
+        raise InputError("the text is empty; type the sentence to look for")
     return text
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cico_model.text_cleaning import clean_text
+from cico_model.words import has_word
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.embedded import COLLECTIONS, EmbeddedIndex
 from cico_platform.index.queries import TextQuery
@@ -106,7 +108,7 @@ def open_text_bank(
 def _clips_by_text(index: VectorIndex, collection: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for hit in index.fetch(collection):
-        text = str(hit.payload.get("text") or "").strip()
-        if any(letter.isalnum() for letter in text):
+        text = clean_text(str(hit.payload.get("text") or ""))
+        if has_word(text):
             found.setdefault(text, []).append(hit.video_id)
     return dict(sorted(found.items()))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cico_model.model import RetrievalModel
+from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import Features, load_features, pad_features
@@ -52,7 +53,7 @@ def load_pairs(
     Raises
     ------
     InputError
-        If none is left.
+        If none is left, or a clip's text is empty.
     """
     loaded = features if isinstance(features, Features) else load_features(features, alpha)
     clips = {clip.video_id: clip for clip in Corpus(corpus).clips(split=split, labelled=False)}
@@ -61,7 +62,11 @@ def load_pairs(
         raise InputError(f"no clip of '{corpus}' in split '{split}' has features")
     texts: dict[str, str] = {}
     for name in selected.video_ids:
-        texts.setdefault(clips[name].text_id, clips[name].text)
+        text = texts.setdefault(clips[name].text_id, clips[name].text)
+        if not clean_text(text):
+            raise InputError(
+                f"clip '{name}': the text is empty; read the corpus again: 'cico corpus read' leaves it out"
+            )
     places = {text_id: place for place, text_id in enumerate(texts)}
     owners = [places[clips[name].text_id] for name in selected.video_ids]
     return Pairs(selected.video_ids, selected.values, list(texts.values()), owners)

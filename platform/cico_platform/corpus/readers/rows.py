@@ -2,11 +2,13 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cico_platform.corpus.text import LONGEST_TEXT, normalise_text
+from cico_model.text_cleaning import clean_text, display_text
+from cico_platform.corpus.text import LONGEST_TEXT
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, absolute_place, inside, relative
 
@@ -66,11 +68,16 @@ class BadRow:
 
 @dataclass
 class Rows:
-    """What a reader made of a source; `named` tells that the format itself calls the texts signs."""
+    """What a reader made of a source.
+
+    `named` tells that the format itself calls the texts signs. `notes` are sentences that people should know
+    of what was chosen, changed or left out, each with how often it applies.
+    """
 
     good: list[Row] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     named: bool = False
+    notes: Counter[str] = field(default_factory=Counter)
 
     def add(self, where: str, file: str, text: str, **fields: Any) -> None:
         """Add a row, checked: a row that cannot be used is kept as bad, with its reason.
@@ -103,7 +110,7 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
         raise InputError("no file is named")
     if len(text) > LONGEST_TEXT:
         raise InputError(f"the text has {len(text)} characters; at most {LONGEST_TEXT} are taken")
-    if not normalise_text(text):
+    if not clean_text(text):
         raise InputError("the text is empty")
     start, end = seconds(fields.pop("start", None)), seconds(fields.pop("end", None))
     if (start is not None and start < 0) or (end is not None and end <= (start or 0.0)):
@@ -115,7 +122,7 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
         k: (v.strip() or None) if isinstance(v, str) and k != "video_id" else v for k, v in fields.items()
     }
     known: dict[str, Any] = {**cleaned, "split": SPLIT_NAMES.get(split, ""), "start": start, "end": end}
-    return Row(where, file.strip(), text, **known)
+    return Row(where, file.strip(), display_text(text), **known)
 
 
 def seconds(value: object) -> float | None:

@@ -9,8 +9,8 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from tokenizers import Tokenizer as Backend
 
 PAD, START, END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
-# How CLIP cuts a text before its byte pairs are merged. It cuts words of Indic scripts, Thai, pointed Arabic and
-# Hebrew at their marks; published ids need that.
+# How CLIP cuts a text before its byte pairs are merged. Words of Indic scripts, Thai, pointed Arabic and
+# Hebrew are cut at their marks, too; published ids need that.
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 # A tokenizer of our own keeps marks and joiners with their letters. Where a script writes no spaces, a
 # zero-width space (which no clean text holds) parts the words, so that no pair is merged across them.

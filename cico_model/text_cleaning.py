@@ -10,15 +10,16 @@ import regex
 MOST_PASSES = 8
 BLANKS = regex.compile(r"[\s\u2800]+")  # the blank Braille pattern too
 # Unicode's default-ignorable characters show nothing: zero-width spaces, soft hyphens, byte order marks,
-# directional marks, variation selectors, Hangul fillers. Nor do controls and the object replacement character.
+# directional marks, variation selectors, Hangul fillers. Nor do controls and object replacement characters.
 IGNORABLE = r"[\p{Default_Ignorable_Code_Point}\p{Cc}\ufff9-\ufffc--[\u200c\u200d\u180b-\u180f]]"
 # Scripts in which zero-width joiners choose letter forms that tell words apart.
 JOINING = (
     r"[[\p{scx=Arab}\p{scx=Syrc}\p{scx=Mong}\p{scx=Nkoo}\p{scx=Deva}\p{scx=Beng}\p{scx=Guru}\p{scx=Gujr}"
-    r"\p{scx=Orya}\p{scx=Taml}\p{scx=Telu}\p{scx=Knda}\p{scx=Mlym}\p{scx=Sinh}\p{scx=Khmr}\p{scx=Mymr}]&&[\p{L}\p{M}]]"
+    r"\p{scx=Orya}\p{scx=Taml}\p{scx=Telu}\p{scx=Knda}\p{scx=Mlym}\p{scx=Sinh}\p{scx=Khmr}\p{scx=Mymr}]"
+    r"&&[\p{L}\p{M}]]"
 )
 EMOJI = r"\p{Extended_Pictographic}\p{Emoji_Modifier}"
-# A joiner says something after a letter of these scripts (a non-joiner between two), or between two emoji; the
+# A joiner says something after a letter of these scripts (a non-joiner between two) or between two emoji; the
 # second of two equal ones never does. Mongolian letters take selectors of their own.
 MEANINGLESS = (
     rf"(?<!{JOINING})\u200c|\u200c(?!{JOINING})"
@@ -30,8 +31,11 @@ JOINERS = regex.compile(MEANINGLESS, regex.V1)
 REPEATED = regex.compile(r"([\u200c\u200d])[\u200c\u200d]+")
 # What is left of a dotted capital I in lower case.
 DOTTED_I = regex.compile(r"i\u0307(?!\p{Mn})")
-# Mends broken characters and leaves the writer's quotation marks, ligatures and wide letters.
-AS_WRITTEN = ftfy.TextFixerConfig(uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False)
+# Mends broken characters and leaves the writer's quotation marks, ligatures and wide letters. Lone surrogates
+# stand for bytes that are no text; readers refuse them.
+AS_WRITTEN = ftfy.TextFixerConfig(
+    uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, fix_surrogates=False
+)
 
 
 def display_text(text: str) -> str:

@@ -1,7 +1,7 @@
 """Subtitle files as people and programs write them, made into the WebVTT that they mean.
 
-A parser leaves out what breaks the format: text after an empty line, a line that holds an arrow, a cue without
-an empty line before it. Here such parts are joined to the cue that they belong to, and repairs are counted.
+A parser leaves out what breaks the format: text after an empty line, a line that holds an arrow, a cue
+without an empty line before it. Here such parts are joined to their cue, and repairs are counted.
 """
 
 import re
@@ -15,6 +15,7 @@ ARROWS = r"(?:->|--->|- ->|→|–>|—>)"
 ODD_TIMING = re.compile(rf"^\s*({WHOLE}{FRACTION})\s*{ARROWS}\s*({WHOLE}{FRACTION})(?:\s.*)?$")
 # An arrow with something like a time on either side is meant as times; any other arrow is text.
 BROKEN_TIMING = re.compile(r"^\s*[\d.,;]*\d:[\d:.,;]*\s*-->|-->\s*\d[\d.,;]*:[\d:.,;]*(\s|$)")
+NUMBER = re.compile(r"\s*\d{1,9}\s*")
 NO_CUE = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
 HEADER = "WEBVTT"
 EMPTY_LINE = "cue with an empty line in it: the text after that line was kept"
@@ -64,7 +65,9 @@ def repair(text: str, named_webvtt: bool) -> Repaired:
     starts = [i for i in range(len(lines)) if _begins_cue(lines, i, webvtt)]
     if webvtt and any("X-TIMESTAMP-MAP" in line for line in lines[: starts[0] if starts else 20]):
         made.notes[TIMESTAMP_MAP] += 1
-    indexed = 2 * sum(_index_before(lines, start) is not None for start in starts) >= len(starts)
+    indexed = _has_numbers(lines, starts)
+    if starts and not webvtt:
+        lines = _without_last_number(lines, starts[-1])
     out = [HEADER]
     for number, start in enumerate(starts):
         end = starts[number + 1] if number + 1 < len(starts) else len(lines)
@@ -80,6 +83,13 @@ def repair(text: str, named_webvtt: bool) -> Repaired:
     return made
 
 
+def _has_numbers(lines: list[str], starts: list[int]) -> bool:
+    """Whether the cues of a SubRip file are numbered: the first is, or most of them are, one by one."""
+    at = [_index_before(lines, start) for start in starts]
+    offsets = Counter(int(lines[i]) - n for n, i in enumerate(at) if i is not None)
+    return bool(at) and (at[0] is not None or 2 * max(offsets.values(), default=0) > len(starts))
+
+
 def _begins_cue(lines: list[str], at: int, webvtt: bool) -> bool:
     """Whether a line gives a cue's times, readable or not."""
     line = lines[at]
@@ -89,7 +99,7 @@ def _begins_cue(lines: list[str], at: int, webvtt: bool) -> bool:
         return False
     if webvtt and (at == 0 or not lines[at - 1]):  # the first line of a block
         return True
-    return at > 0 and lines[at - 1].strip().isdigit() and (at == 1 or not lines[at - 2].strip())
+    return at > 0 and bool(NUMBER.fullmatch(lines[at - 1])) and (at == 1 or not lines[at - 2].strip())
 
 
 def _timing(line: str) -> str | None:
@@ -122,6 +132,14 @@ def _payload(lines: list[str], webvtt: bool, indexed: bool, last: bool) -> list[
     return lines
 
 
+def _without_last_number(lines: list[str], start: int) -> list[str]:
+    """Lines without the number of a cue that is not there any more, after the last one (at `start`)."""
+    own, after = _index_before(lines, start), _index_before(lines, len(lines))
+    if own is None or after is None or after <= start or lines[after - 1].strip():
+        return lines
+    return lines[:after] if int(lines[after]) == int(lines[own]) + 1 else lines
+
+
 def _without_blocks(lines: list[str]) -> list[str]:
     """Lines without comments, styles and regions: these begin after an empty line and end at the next one."""
     kept: list[str] = []
@@ -143,14 +161,14 @@ def _without_identifier(lines: list[str], webvtt: bool, indexed: bool) -> list[s
         return lines
     alone = end == 1 or not lines[-2]
     # WebVTT's identifier follows an empty line. Where that line is missing, a number is an identifier.
-    return lines[:-1] if (alone and end > 1) or lines[-1].strip().isdigit() else lines
+    return lines[:-1] if (alone and end > 1) or NUMBER.fullmatch(lines[-1]) else lines
 
 
 def _index_before(lines: list[str], at: int) -> int | None:
     """Which line holds the number of the cue whose times stand at a line."""
     while at > 0 and not lines[at - 1].strip():
         at -= 1
-    return at - 1 if at > 0 and lines[at - 1].strip().isdigit() else None
+    return at - 1 if at > 0 and NUMBER.fullmatch(lines[at - 1]) else None
 
 
 def _well_formed(payload: list[str], notes: Counter[str]) -> list[str]:

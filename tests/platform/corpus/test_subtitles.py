@@ -64,7 +64,7 @@ def test_cues_without_an_empty_line_between_them() -> None:
 
 def test_the_number_of_a_cue_that_is_cut_off_is_no_text() -> None:
     assert [cue.text for cue in read_cues(srt("one", "two") + "\n3\n").cues] == ["one", "two"]
-    assert [cue.text for cue in read_cues(srt("one", "it is\n1999")).cues] == ["one", "it is 1999"]
+    assert [cue.text for cue in read_cues(srt("one", "it is\n\n1999")).cues] == ["one", "it is 1999"]
 
 
 def test_cues_without_numbers_keep_numbers_that_are_text() -> None:

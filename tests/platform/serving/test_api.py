@@ -106,6 +106,12 @@ def test_aligning_an_uploaded_video_gives_its_own_times(client: TestClient, fold
     )
 
 
+@pytest.mark.parametrize("text", ["&amp;nbsp;", "\ufeff", "\u3164", "\u200b\u00ad"])
+def test_a_text_that_nobody_sees_is_refused_in_a_sentence(client: TestClient, text: str) -> None:
+    for path, body in (("/v1/search", {}), ("/v1/align", {"video_id": "clip-1"})):
+        assert "the text is empty" in problem(client.post(path, json={"text": text, **body}), 422)["detail"]
+
+
 def test_a_calibrated_collection_says_how_likely_a_result_is_right(calibrated: TestClient) -> None:
     body = calibrated.post("/v1/search", json={"text": SENTENCES[0], "limit": 8}).json()
     for row in body["results"]:

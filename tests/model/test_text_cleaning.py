@@ -23,7 +23,7 @@ PARTS = [
     "Ａ",
     "\x1b[1m",
 ]
-# Of Latin-1's letters, ftfy takes some sequences for broken UTF-8, and others once what parts them is dropped.
+# Of Latin-1, ftfy takes some sequences for broken UTF-8, and more once what parts them is dropped.
 LETTERS = st.characters(min_codepoint=0x250, max_codepoint=0x2FFF, exclude_categories=("Cs", "Co", "Cn"))
 LETTERS |= st.characters(max_codepoint=0x7F)
 ANY_TEXT = st.lists(LETTERS | st.sampled_from(PARTS), max_size=30).map("".join)

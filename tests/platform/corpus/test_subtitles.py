@@ -106,7 +106,8 @@ def test_times_in_all_their_forms() -> None:
 
 
 def test_times_that_cannot_be_read_are_named_and_cost_one_cue() -> None:
-    text = "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:61:00,000 --> 00:62:00,000\nb\n\n3\nsoon --> later\nc\n\n"
+    text = "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:61:00,000 --> 00:62:00,000\nb\n\n"
+    text += "3\nsoon --> later\nc\n\n"
     found = read_cues(text + "4\n00:00:0x,000 --> 00:00:05,000\nd\n\n5\n00:00:06,000 --> 00:00:07,000\ne\n")
     assert said(found) == [(1.0, 2.0, "a"), (6.0, 7.0, "e")]
     assert found.broken == [6, 10, 14]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cico_model.text_cleaning import clean_text
+from cico_model.text_cleaning import clean_text, display_text
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, Split, unique_ids, write_manifest
 from cico_platform.corpus.parallel import in_parallel
 from cico_platform.corpus.probe import probe
@@ -197,7 +197,7 @@ def _clips(
             split=row.split or "",  # type: ignore[arg-type]  # filled in below
             path=str(path) if is_remote(path) else str(Path(str(path)).absolute()),
             text=text,
-            text_original=row.text,
+            text_original=display_text(row.text),
             start=found["start"],
             end=found["end"],
             crop=found["crop"],

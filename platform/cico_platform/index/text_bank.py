@@ -21,6 +21,8 @@ from cico_platform.steps import write_json
 
 TEXTS_FILE, TEXT_TOKENS_FILE = "texts.json", "texts.f16"
 BATCH = 64
+# Of what is kept; banks with other ones are made again. 2: words are those of Unicode.
+VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class TextBankBuilder:
             self._kept = tempfile.TemporaryDirectory(prefix="cico-texts-")
             self.folder = Path(self._kept.name)
         self.clips = _clips_by_text(index, collection)
-        self.key = hashlib.sha256("\0".join(self.clips).encode()).hexdigest()
+        self.key = hashlib.sha256("\0".join([VERSION, *self.clips]).encode()).hexdigest()
 
     def missing(self) -> list[str]:
         """The texts to encode: none if they were encoded before."""

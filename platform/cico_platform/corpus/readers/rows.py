@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cico_model.text_cleaning import clean_text, display_text
+from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.text import LONGEST_TEXT
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, absolute_place, inside, relative
@@ -122,7 +122,7 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
         k: (v.strip() or None) if isinstance(v, str) and k != "video_id" else v for k, v in fields.items()
     }
     known: dict[str, Any] = {**cleaned, "split": SPLIT_NAMES.get(split, ""), "start": start, "end": end}
-    return Row(where, file.strip(), display_text(text), **known)
+    return Row(where, file.strip(), text, **known)
 
 
 def seconds(value: object) -> float | None:

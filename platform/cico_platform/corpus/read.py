@@ -125,7 +125,8 @@ def _read(
         "unlisted_files": sum(str(p) not in named for p in video_files(base)),
         "reasons": dict(reasons.most_common(10)),
     }
-    write_json(folder / INFO_FILE, {"name": base.name, "licence": settings.licence, **details})
+    about = {"name": base.name, "licence": settings.licence, "trim": settings.trim}
+    write_json(folder / INFO_FILE, {**about, **details})
     return Summary(len(clips), 0, len(bad), 0.0, details)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cico_model.model import RetrievalModel
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.index.base import VectorIndex
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.ranking import Ranking
 
 DEPTH = 10

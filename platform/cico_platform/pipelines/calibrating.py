@@ -6,9 +6,9 @@ import numpy as np
 
 from cico_model.calibration import Calibration, calibrate
 from cico_model.model import RetrievalModel
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit, Tokens
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.ranking import score, tokens_of
 
 SPLIT = "validation"

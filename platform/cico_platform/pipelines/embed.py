@@ -14,24 +14,17 @@ from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect, given_device
+from cico_platform.encoding.video_tokens import EMBED_BATCH, embed_features
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_ledger
-from cico_platform.pipelines.stored_features import (
-    Features,
-    Mix,
-    feature_shards,
-    pad_features,
-    read_mix,
-    read_shard,
-)
+from cico_platform.pipelines.stored_features import Features, Mix, feature_shards, read_mix, read_shard
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
 from cico_platform.storage import Place, absolute, on_this_machine, place
 
 Row = dict[str, Any]
 STAGE = "embed"
-ENCODE_BATCH = 64
 # So many are embedded before an actor for them would have started.
 FEW_VIDEOS = 64
 TOKENS_SCHEMA = pa.schema(
@@ -211,25 +204,16 @@ class VideoEmbedder:
         """Paths of shards (`shard`) to rows of `TOKENS_SCHEMA`."""
         for shard in batch["shard"].to_pylist():
             features = read_shard(shard, self.mix).strided(self.model.config.window_stride)
-            for first in range(0, len(features.video_ids), ENCODE_BATCH):
+            for first in range(0, len(features.video_ids), EMBED_BATCH):
                 yield self.embed(features, first)
 
-    @torch.inference_mode()
     def embed(self, features: Features, first: int) -> pa.Table:
         """The tokens of some of a shard's videos."""
-        part = slice(first, first + ENCODE_BATCH)
-        padded, valid = pad_features(features.values[part])
-        tokens = self.model.encode_video(padded.to(self.device), valid.to(self.device)).cpu()
-        counts = valid.sum(dim=1).tolist()
+        part = slice(first, first + EMBED_BATCH)
+        tokens = embed_features(self.model, features.values[part], self.device)
+        described = zip(features.video_ids[part], features.window_starts[part], tokens, strict=True)
         rows = [
-            {
-                "video_id": name,
-                "window_starts": starts.tolist(),
-                "tokens": tokens[row, 1 : 1 + counts[row]].numpy().astype(np.float16).tobytes(),
-                "dim": tokens.shape[2],
-            }
-            for row, (name, starts) in enumerate(
-                zip(features.video_ids[part], features.window_starts[part], strict=True)
-            )
+            {"video_id": name, "window_starts": starts.tolist(), "tokens": own.tobytes(), "dim": own.shape[1]}
+            for name, starts, own in described
         ]
         return pa.Table.from_pylist(rows, schema=TOKENS_SCHEMA)

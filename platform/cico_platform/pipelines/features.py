@@ -11,15 +11,11 @@ from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import connect
 from cico_platform.corpus.clip_keys import clip_keys
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.encoding.mixing import stored_features
+from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import source_rows
-from cico_platform.pipelines.encoders import (
-    EncodingSettings,
-    calibration_windows,
-    encode_clips,
-    half_precision,
-    read_encoders,
-)
+from cico_platform.pipelines.encoders import EncodingSettings, calibration_windows, encode_clips
 from cico_platform.pipelines.mine import PARTS_FOLDER
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.pipelines.reuse import find_stored, mark_stored
@@ -122,7 +118,9 @@ def extract_features(
         )
         collect(encoded, parts, lambda row: _rows(row, ids, config), on_progress)
         counts = settle(parts, source, STAGE)
-        about = {"alpha": alpha, "dim": config.feature_dim, "size": config.size, "stride": settings.stride}
+        about = {
+            "alpha": alpha, "dim": config.feature_dim, "size": config.size, **settings.features_config()
+        }  # fmt: skip
         _write_info(folder, source, [absolute(path) for path in encoders], ids, about)
         reused = sum(sum(map(bool, row["stored"])) for row in pending)
         details = {"encoders": len(ids), "dim": config.feature_dim, "reused": reused}
@@ -133,7 +131,7 @@ def extract_features(
 
 def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
     """A clip's features as bytes of float16, one entry an encoder."""
-    features = [] if row["error"] else [half_precision(o) for o in outputs]
+    features = [] if row["error"] else [stored_features(output).tobytes() for output in outputs]
     kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts")}
     return {**kept, "windows": len(row["window_starts"]), "features": features}
 

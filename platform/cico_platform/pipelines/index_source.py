@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from cico_platform.corpus.framing import framing_of
 from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.encoding.clip_encoder import VideoEncoding
 from cico_platform.errors import InputError
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
@@ -74,9 +76,10 @@ def read_source(
     config = check_searchable(model, open_model(model, features, int(info["dim"])))
     trained = model_alpha(model)
     alpha = float(info["alpha"]) if trained is None else trained
+    about = source.info()
     ledger = read_ledger(place(features))
     made = ledger.recipe or fingerprint(features)  # an older folder has no ledger
-    name = str(source.info().get("name") or source.path.resolve().name)
+    name = str(about.get("name") or source.path.resolve().name)
     storage = storage or TokenStorage()
     recipe = content_key(
         features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage), layout=LAYOUT
@@ -100,6 +103,12 @@ def read_source(
         features=absolute(features),
         quantization=storage.quantization,
         merge=storage.merge,
+        encoding=VideoEncoding(
+            int(info["stride"]),
+            int(info["windows"]),
+            info["precision"],
+            framing_of((clip.crop for clip in clips.values()), bool(about.get("trim", True))),
+        ),
     )
     return Source(source, str(features), clips, keys, _named(serving, keys))
 
@@ -113,7 +122,7 @@ def _location(corpus: Corpus, clip: Clip) -> str:
 
 
 def _named(info: ServingInfo, keys: Mapping[str, str]) -> ServingInfo:
-    content = content_key(recipe=info.recipe, clips=keys)
+    content = content_key(recipe=info.recipe, clips=keys, encoding=asdict(info.encoding))
     return replace(info, collection=f"{info.alias}-{content}", content=content)
 
 

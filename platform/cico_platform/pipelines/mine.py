@@ -15,15 +15,11 @@ from cico_model.text_support import Detection, text_support
 from cico_platform.cluster import connect
 from cico_platform.corpus.clip_keys import clip_keys
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.encoding.mixing import stored_features
+from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import source_rows
-from cico_platform.pipelines.encoders import (
-    EncodingSettings,
-    calibration_windows,
-    encode_clips,
-    half_precision,
-    read_encoders,
-)
+from cico_platform.pipelines.encoders import EncodingSettings, calibration_windows, encode_clips
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
 from cico_platform.settings import OnProgress
@@ -160,7 +156,7 @@ def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settin
         return result
     chosen = select_windows(len(starts), settings.windows)
     result["window_starts"] = [starts[index] for index in chosen]
-    result["features"] = half_precision(outputs[0], chosen)
+    result["features"] = stored_features(outputs[0], chosen).tobytes()
     best = outputs[0].logits.softmax(dim=-1).max(dim=-1)
     segments = merge_windows(
         starts,

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from cico_model.clips import thin_windows
+from cico_model.config import MAX_WINDOWS
+from cico_platform.encoding.mixing import mix_features, shares_of
+from cico_platform.encoding.windows import read_windows
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching, place, read_table
 
 Array = NDArray[np.float16]
 INFO_FILE = "features.json"
+# Of folders that an earlier version wrote.
+DEFAULTS = {"stride": 1, "windows": MAX_WINDOWS, "precision": "auto"}
 FEATURES_SCHEMA = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),
@@ -67,7 +69,7 @@ class Features:
         """The windows that stand for those at this stride (`cico_model.clips.thin_windows`)."""
         if stride == 1:
             return self
-        kept = [thin_windows(starts.tolist(), stride) for starts in self.window_starts]
+        kept = [read_windows(starts.tolist(), stride) for starts in self.window_starts]
         return replace(
             self,
             window_starts=[starts[rows] for starts, rows in zip(self.window_starts, kept, strict=True)],
@@ -120,7 +122,9 @@ def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:
     info = read_info(folder)
     ids = [encoder["id"] for encoder in info["encoders"]]
     alpha = 1.0 if len(ids) == 1 else float(info["alpha"]) if alpha is None else alpha
-    shares = {ids[0]: 1.0} if len(ids) == 1 else dict(zip(ids, (alpha, 1.0 - alpha), strict=True))
+    shares = dict.fromkeys(ids, 0.0)
+    for name, share in zip(ids, shares_of(len(ids), alpha), strict=True):
+        shares[name] += share
     return Mix(shares, alpha, int(info["dim"]))
 
 
@@ -128,20 +132,21 @@ def read_shard(path: str | Place, mix: Mix) -> Features:
     """The mixed features of one shard; a video's encoders are always in the same."""
     table = read_table(place(path), FEATURES_SCHEMA.names)
     starts: dict[str, NDArray[np.int32]] = {}
-    mixed: dict[str, NDArray[np.float32]] = {}
+    values: dict[str, dict[str, Array]] = {}
     for row in range(table.num_rows):
         name = table["video_id"][row].as_py()
-        share = mix.shares[table["encoder_id"][row].as_py()]
         flat = table["features"][row].values.to_numpy(zero_copy_only=False)
-        values = share * flat.reshape(-1, mix.dim).astype(np.float32)
-        mixed[name] = mixed[name] + values if name in mixed else values
+        values.setdefault(name, {})[table["encoder_id"][row].as_py()] = flat.reshape(-1, mix.dim)
         starts[name] = table["window_starts"][row].values.to_numpy()
-    values_by_video = [value.astype(np.float16) for value in mixed.values()]
-    return Features(list(mixed), list(starts.values()), values_by_video, mix.dim, mix.alpha)
+    shares = list(mix.shares.values())
+    mixed = [mix_features([own[encoder] for encoder in mix.shares], shares) for own in values.values()]
+    return Features(list(values), list(starts.values()), mixed, mix.dim, mix.alpha)
 
 
 def read_info(folder: str | Place) -> dict[str, Any]:
-    """Read `features.json`: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `stride`, `corpus`.
+    """Read `features.json`: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `corpus` and the windows.
+
+    Those are `stride`, `windows` and `precision`, as in `EncodingSettings`.
 
     Raises
     ------
@@ -151,19 +156,5 @@ def read_info(folder: str | Place) -> dict[str, Any]:
     path = place(folder) / INFO_FILE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no features; make them with 'cico features'")
-    info: dict[str, Any] = {"stride": 1, **json.loads(path.read_text(encoding="utf-8"))}
+    info: dict[str, Any] = {**DEFAULTS, **json.loads(path.read_text(encoding="utf-8"))}
     return info
-
-
-def pad_features(features: list[Array], length: int | None = None) -> tuple[Tensor, Tensor]:
-    """Features of a batch of videos, padded with zeros: float32 [B, T, F] and bool [B, T].
-
-    T is `length`, or that of the longest video.
-    """
-    longest = length or max(len(value) for value in features)
-    padded = torch.zeros(len(features), longest, features[0].shape[1])
-    valid = torch.zeros(len(features), longest, dtype=torch.bool)
-    for row, value in enumerate(features):
-        padded[row, : len(value)] = torch.from_numpy(value.astype(np.float32))
-        valid[row, : len(value)] = True
-    return padded, valid

@@ -61,7 +61,7 @@ def _decode(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
 
 
 def _write_clip(answers: BinaryIO, clip: DecodedClip) -> None:
-    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size}
+    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size, "crop": clip.crop}
     _write(answers, {**about, "shape": clip.frames.shape})
     answers.write(np.ascontiguousarray(clip.frames).data)
     answers.write(np.ascontiguousarray(clip.times, dtype=np.float64).data)

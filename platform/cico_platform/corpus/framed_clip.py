@@ -14,7 +14,12 @@ KEPT_BYTES = 1 << 29
 
 
 def decode_framed_clip(
-    path: str | Path, settings: FramingSettings, size: int, limits: DecodeLimits | None = None
+    path: str | Path,
+    settings: FramingSettings,
+    size: int,
+    limits: DecodeLimits | None = None,
+    *,
+    end: float | None = None,
 ) -> DecodedClip:
     """Decode the frames that `corpus read` and `cico features` together make of a file.
 
@@ -26,6 +31,13 @@ def decode_framed_clip(
         As in `video.decode_clip`.
     size
         Side of the square that the signer's box is squeezed into, in pixels.
+    end
+        Seconds; what comes after is not looked at.
+
+    Returns
+    -------
+    DecodedClip
+        `crop` is the square that was found, or None.
 
     Raises
     ------
@@ -34,15 +46,16 @@ def decode_framed_clip(
     """
     limits = limits or DecodeLimits()
     if settings.mode == "whole":
-        return decode_clip(path, size=size, limits=limits)
+        return decode_clip(path, end=end, size=size, limits=limits)
     kept = _Kept()
-    small = decode_clip(path, longest=SEARCH_SIDE, limits=limits, keep=kept.add)
-    framing = frame_clip(small, settings)
+    small = decode_clip(path, end=end, longest=SEARCH_SIDE, limits=limits, keep=kept.add)
+    framing = frame_clip(small, settings, end=end)
     if len(kept.frames) < len(small.frames):
-        return decode_clip(path, **_place(framing), size=size, limits=limits)
+        clip = decode_clip(path, **_place(framing), size=size, limits=limits)
+        return replace(clip, crop=framing.crop)
     clip = shape_frames(kept.frames, small.fps, **_place(framing), size=size, limits=limits)
     cut_off = framing.end is None or float(small.times[-1]) < framing.end
-    return replace(clip, truncated=small.truncated and cut_off)
+    return replace(clip, truncated=small.truncated and cut_off, crop=framing.crop)
 
 
 def _place(framing: Framing) -> dict[str, Any]:

@@ -55,10 +55,15 @@ def decode_isolated(
 
 
 def decode_framed(
-    path: str | Path, framing: "FramingSettings", size: int, limits: DecodeLimits | None = None
+    path: str | Path,
+    framing: "FramingSettings",
+    size: int,
+    limits: DecodeLimits | None = None,
+    *,
+    end: float | None = None,
 ) -> DecodedClip:
     """`framed_clip.decode_framed_clip` in another process, as `decode_isolated`."""
-    request = {"path": os.fspath(path), "framing": asdict(framing), "size": size}
+    request = {"path": os.fspath(path), "framing": asdict(framing), "size": size, "end": end}
     return _ask(request, limits or DecodeLimits())
 
 
@@ -119,7 +124,8 @@ class _Decoder:
             _fill(times, self.process.stdout)
         except (EOFError, ValueError, OSError) as error:
             raise ClipError(_cause(self.process.wait(), limits)) from error
-        return DecodedClip(frames, about["fps"], times, about["truncated"], tuple(about["source_size"]))
+        size = tuple(about["source_size"])
+        return DecodedClip(frames, about["fps"], times, about["truncated"], size, about["crop"])
 
     def close(self) -> None:
         self.process.kill()

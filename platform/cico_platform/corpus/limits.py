@@ -30,7 +30,8 @@ class DecodeLimits:
 class DecodedClip:
     """Frames uint8 `[N, H, W, 3]` RGB, `fps`, their `times` in seconds, and whether the file broke off.
 
-    `source_size` is the (upright) frame's width and height before cropping.
+    `source_size` is the (upright) frame's width and height before cropping, `crop` the signer's square in
+    fractions of it, where it was searched for.
     """
 
     frames: NDArray[np.uint8]
@@ -38,6 +39,7 @@ class DecodedClip:
     times: NDArray[np.float64]
     truncated: bool = False
     source_size: tuple[int, int] = (0, 0)
+    crop: list[float] | None = None
 
 
 def check_crop(crop: list[float] | None) -> list[float] | None:

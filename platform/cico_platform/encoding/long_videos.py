@@ -9,8 +9,7 @@ import numpy as np
 
 from cico_model.clips import window_starts
 from cico_model.config import WINDOW_FRAMES
-from cico_platform.corpus.framing import frame_clip
-from cico_platform.corpus.isolation import decode_isolated
+from cico_platform.corpus.isolation import decode_framed, decode_isolated
 from cico_platform.corpus.limits import ClipError, DecodedClip
 from cico_platform.corpus.signer_box import SEARCH_SIDE
 from cico_platform.encoding.clip_encoder import ClipEncoder
@@ -104,16 +103,18 @@ def read_chunks(
 def _chunks(path: str | Path, encoder: ClipEncoder, settings: LongVideoSettings) -> Iterator[DecodedClip]:
     """The video in chunks, each decoded once and a little longer than up to the next one's start."""
     _check_length(path, settings.longest)
-    crop: list[float] | None = None
+    framing, crop = replace(encoder.encoding.framing, trim=False), None
     begin = 0.0
     while True:
         end = begin + settings.chunk + OVERLAP
         try:
-            if begin == 0.0:
-                crop = _crop(path, end, encoder)
-            clip = decode_isolated(
-                path, start=begin, end=end, crop=crop, size=encoder.frame_size, limits=QUERY_LIMITS
-            )
+            if begin == 0.0:  # where the signer is then, the signer stays
+                clip = decode_framed(path, framing, encoder.frame_size, QUERY_LIMITS, end=end)
+                crop = clip.crop
+            else:
+                clip = decode_isolated(
+                    path, start=begin, end=end, crop=crop, size=encoder.frame_size, limits=QUERY_LIMITS
+                )
         except ClipError:
             if begin == 0.0:
                 raise
@@ -124,15 +125,6 @@ def _chunks(path: str | Path, encoder: ClipEncoder, settings: LongVideoSettings)
         begin += settings.chunk
         if begin >= settings.longest:
             raise _too_long(settings.longest)
-
-
-def _crop(path: str | Path, end: float, encoder: ClipEncoder) -> list[float] | None:
-    """The signer's square, from the first chunk: signers of long videos sit."""
-    framing = replace(encoder.encoding.framing, trim=False)
-    if framing.mode == "whole":
-        return None
-    clip = decode_isolated(path, end=end, longest=SEARCH_SIDE, limits=QUERY_LIMITS)
-    return frame_clip(clip, framing).crop
 
 
 def _check_length(path: str | Path, longest: float) -> None:

@@ -14,6 +14,7 @@ from cico_platform.errors import InputError
 from cico_platform.index.inside import find_inside
 from cico_platform.index.search import Searcher
 from cico_platform.index.server import ServerIndex
+from cico_platform.index.serving_info import clip_encoder_of
 
 
 def test_sliding_groups_cover_every_window_at_every_length() -> None:
@@ -54,7 +55,7 @@ def test_a_sentence_is_found_where_it_is_signed(long: tuple[Path, dict[int, tupl
     folder, when = long
     found = 0
     with Searcher.open(folder / "index") as searcher:
-        encoder = searcher.clip_encoder()
+        encoder = clip_encoder_of(searcher.info, searcher.model, threads=1)
         # Short chunks, so that sentences lie across their borders.
         settings = LongVideoSettings(chunk=3.0)
         video = read_long_video(folder / "long.mp4", encoder, settings)
@@ -80,7 +81,7 @@ def test_no_part_ends_after_the_video_however_its_chunks_fall(
     folder, when = long
     ends = max(end for _, end in when.values())
     with Searcher.open(folder / "index") as searcher:
-        encoder = searcher.clip_encoder()
+        encoder = clip_encoder_of(searcher.info, searcher.model, threads=1)
         for left in (1, 5):  # frames in the last chunk
             settings = LongVideoSettings(chunk=(ends - left / FPS) / 2)
             read = read_long_video(folder / "long.mp4", encoder, settings)

@@ -14,6 +14,7 @@ from cico_platform.encoding.video_queries import VideoQuery, encode_video
 from cico_platform.errors import InputError
 from cico_platform.index.inside import Inside, find_inside
 from cico_platform.index.search import Searcher
+from cico_platform.index.serving_info import clip_encoder_of
 from cico_platform.serving import service as serving
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.settings import ServiceSettings
@@ -26,7 +27,7 @@ class Encoders:
 
     def __init__(self, searcher: Searcher, path: Path) -> None:
         self.model, self.info, self.path = searcher.model, searcher.info, path
-        self.fast = searcher.clip_encoder()
+        self.fast = clip_encoder_of(searcher.info, searcher.model, threads=1)
         self.hold, self.longest = 0.0, 20.0
 
     def ways(self) -> serving.Encoders:

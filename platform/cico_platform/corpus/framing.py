@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from cico_platform.corpus.limits import DecodedClip
 from cico_platform.corpus.signer_box import find_signer
 
@@ -83,9 +85,16 @@ def frame_clip(
     if not settings.trim or frames >= len(clip.frames):
         return Framing(start, end, crop, len(clip.frames))
     begins = round(float(clip.times[box.first_frame]), 6)
-    # Half a frame past the last one, so that rounding can neither lose it nor let the next in.
-    ends = round(float(clip.times[box.last_frame]) + 0.5 / clip.fps, 6)
+    ends = round(_end_of(clip, box.last_frame), 6)
     return Framing(begins, ends, crop, frames)
+
+
+def _end_of(clip: DecodedClip, last: int) -> float:
+    """A time between a frame and the next, so that rounding can neither lose it nor let the next in."""
+    time = float(clip.times[last])
+    end = time + 0.5 / clip.fps
+    following = float(clip.times[last + 1]) if last + 1 < len(clip.times) else np.inf
+    return end if end < following - 1e-3 else (time + following) / 2
 
 
 def framing_of(crops: Iterable[list[float] | None], trim: bool = True) -> FramingSettings:

@@ -66,6 +66,15 @@ def test_a_read_clip_and_a_query_have_the_same_frames(video: Path) -> None:
     assert (query.fps, query.source_size) == (corpus.fps, corpus.source_size)
 
 
+def test_no_frame_after_the_signing_comes_in_where_the_rate_varies(tmp_path: Path) -> None:
+    # 10 frames a second at first, 100 from the last motion on: half of the average step holds several.
+    times = [100 * min(i, 30) + 10 * max(i - 30, 0) for i in range(60)]
+    path = write(tmp_path / "varies.mp4", signing(60), times=times)
+    framing = frame_clip(small(path), FramingSettings())
+    kept = decode_clip(path, start=framing.start, end=framing.end, size=16)
+    assert len(kept.frames) == framing.frames
+
+
 @pytest.mark.parametrize("settings", [FramingSettings(), FramingSettings("whole"), FramingSettings("cut")])
 def test_a_query_is_decoded_once(
     settings: FramingSettings, video: Path, monkeypatch: pytest.MonkeyPatch

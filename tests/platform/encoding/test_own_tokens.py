@@ -15,6 +15,7 @@ from cico_model.config import TOWERS
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_model.text import CorpusTokenizer
+from cico_platform.corpus import isolation
 from cico_platform.corpus.framing import WHOLE_FRAME, FramingSettings
 from cico_platform.corpus.isolation import decode_framed
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, write_manifest
@@ -190,6 +191,21 @@ def test_the_windows_of_a_long_video_have_the_features_of_the_clip(built: Built,
         np.testing.assert_allclose(times, [(first + start) / FPS for start in starts], atol=1e-3)
         # Other windows lie beside them: the layers that windows share round differently.
         np.testing.assert_allclose(found.features[rows], features, rtol=0.01, atol=0.01)
+
+
+def test_two_encoders_share_one_decode(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    real = isolation._ask
+    monkeypatch.setattr(
+        isolation, "_ask", lambda request, limits: asked.append(request) or real(request, limits)
+    )
+    assert len(built.encoder.encoders) == 2
+    encode_video(built.videos["wide"], built.encoder)
+    assert len(asked) == 1
+    asked.clear()
+    # 64 frames of 25 a second in chunks of a second: three of them, and whether it goes on after the longest.
+    read_long_video(built.videos["wide"], built.encoder, LongVideoSettings(chunk=1.0))
+    assert len(asked) == 4
 
 
 def decoded(clip: Clip, size: int) -> NDArray[np.uint8]:

@@ -128,6 +128,7 @@ def our_mining(task: Task, begin: Begin) -> Work:
     def run() -> Outputs:
         starts, output = _encode(actor, task.folder / "video.mp4")
         row: dict[str, Any] = {"video_id": "video", "path": "", "error": "", "window_starts": starts}
+        row["window_times"] = []
         row["num_frames"] = starts[-1] + WINDOW_FRAMES
         found = find_segments(row, [output], labels, settings)
         part = parts_row(found, "encoder", actor.config.feature_dim)

@@ -157,6 +157,7 @@ def _rows(
             side.features,
             side.features[0].shape[1],
             alpha,
+            [np.zeros((0, 2))] * len(names),
         )
         pairs = load_pairs(corpus.path, features, "test")
         metrics = retrieval_metrics(score_pairs(model, pairs), pairs.owners)

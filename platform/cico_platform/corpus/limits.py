@@ -41,6 +41,10 @@ class DecodedClip:
     source_size: tuple[int, int] = (0, 0)
     crop: list[float] | None = None
 
+    def boundaries(self, begin: float = 0.0) -> NDArray[np.float64]:
+        """When each frame appears and when the last one disappears, seconds from `begin`: float64 [N + 1]."""
+        return np.append(self.times, self.times[-1] + 1 / self.fps) - begin
+
 
 def check_crop(crop: list[float] | None) -> list[float] | None:
     """The crop itself, once it is known to be `[x0, y0, x1, y1]` in fractions.

@@ -15,6 +15,7 @@ from cico_platform.corpus.signer_box import SEARCH_SIDE
 from cico_platform.encoding.clip_encoder import ClipEncoder
 from cico_platform.encoding.mixing import Features
 from cico_platform.encoding.video_queries import QUERY_LIMITS
+from cico_platform.encoding.windows import window_spans
 from cico_platform.errors import InputError
 
 # Seconds that a chunk overlaps the next one: more than a window.
@@ -92,10 +93,8 @@ def read_chunks(
             if not fresh:
                 continue
             features = encoder.features(clip.frames, fresh)
-            begins = [float(times[s]) for s in fresh]
-            last, end = begins[-1], float(times[-1]) + 1 / clip.fps
-            spans = [(begin, min(begin + WINDOW_FRAMES / clip.fps, end)) for begin in begins]
-            yield LongVideo(features, spans)
+            last = float(times[fresh[-1]])
+            yield LongVideo(features, window_spans(fresh, clip.boundaries().tolist()))
     except ClipError as error:
         raise InputError(f"the video can't be searched in: {error}") from error
 

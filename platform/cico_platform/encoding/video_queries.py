@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cico_model.alignment import window_times
 from cico_platform.corpus.isolation import decode_framed
 from cico_platform.corpus.limits import ClipError, DecodeLimits
 from cico_platform.encoding.clip_encoder import ClipEncoder
+from cico_platform.encoding.windows import window_spans
 from cico_platform.errors import InputError
 
 # What one query video may cost: less than a corpus' clip, for a person waits and others queue behind.
@@ -40,10 +40,6 @@ def encode_video(path: str | Path, encoder: ClipEncoder, limits: DecodeLimits = 
         raise InputError(f"the video can't be searched with: {error}") from error
     starts, features = encoder.clip_features(clip.frames)
     (tokens,) = encoder.tokens([features])
-    times, end = clip.times, float(clip.times[-1]) + 1 / clip.fps
-    # A clip shorter than a window is filled up with its last frame: nothing is signed after its end.
-    spans = window_times([0] * len(starts), clip.fps)
-    windows = [
-        (float(times[i]), min(float(times[i]) + span[1], end)) for i, span in zip(starts, spans, strict=True)
-    ]
-    return VideoQuery(tokens.astype(np.float32), float(times[0]), end, windows)
+    boundaries = clip.boundaries()
+    windows = window_spans(starts, boundaries.tolist())
+    return VideoQuery(tokens.astype(np.float32), float(boundaries[0]), float(boundaries[-1]), windows)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cico_model.clips import select_windows, thin_windows, window_starts
-from cico_model.config import MAX_WINDOWS
+from cico_model.config import MAX_WINDOWS, WINDOW_FRAMES
 
 
 def encoded_windows(num_frames: int, stride: int = 1, limit: int | None = MAX_WINDOWS) -> list[int]:
@@ -23,6 +23,26 @@ def encoded_windows(num_frames: int, stride: int = 1, limit: int | None = MAX_WI
     """
     starts = window_starts(num_frames, stride)
     return starts if limit is None else [starts[i] for i in select_windows(len(starts), limit)]
+
+
+def window_spans(starts: Sequence[int], boundaries: Sequence[float]) -> list[tuple[float, float]]:
+    """When windows begin and end, in seconds.
+
+    Parameters
+    ----------
+    starts
+        Their first frames.
+    boundaries
+        When each frame appears, and when the last one disappears (`DecodedClip.boundaries`). A video shorter
+        than a window ends before its only window does.
+
+    Examples
+    --------
+    >>> window_spans([0, 2], [i / 10 for i in range(19)])
+    [(0.0, 1.6), (0.2, 1.8)]
+    """
+    last = len(boundaries) - 1
+    return [(float(boundaries[s]), float(boundaries[min(s + WINDOW_FRAMES, last)])) for s in starts]
 
 
 def read_windows(starts: Sequence[int], stride: int) -> list[int]:

@@ -34,7 +34,7 @@ class IndexedClip:
 
     `tokens` are float [T, D], one a valid window (no class token, no padding), as the video tower gives them,
     with 1 <= T. `payload` is JSON: the manifest's columns, `corpus`, `duration` in seconds, `window_starts`
-    (frames), `fps`, and an absolute `path`.
+    (frames), `window_times` where they do not follow from the rate, `fps`, and an absolute `path`.
     """
 
     video_id: str

@@ -187,7 +187,13 @@ def _spans(hit: Hit, words: Sequence[tuple[str, list[int]]], weights: NDArray[np
 
 
 def hit_windows(hit: Hit) -> list[tuple[float, float]]:
-    """Start and end of a hit's windows, in seconds within the clip."""
+    """Start and end of a hit's windows, in seconds within the clip.
+
+    They are in the payload where frames do not follow each other at a constant rate from the clip's start.
+    """
+    times = hit.payload.get("window_times")
+    if times:
+        return list(zip(times[::2], times[1::2], strict=True))[: len(tokens_of(hit))]
     fps = float(hit.payload.get("fps") or 0) or 25.0
     starts = [int(start) for start in hit.payload.get("window_starts") or range(len(tokens_of(hit)))]
     return window_times(starts[: len(tokens_of(hit))], fps)

@@ -31,6 +31,7 @@ TOKENS_SCHEMA = pa.schema(
     [
         pa.field("video_id", pa.string()),
         pa.field("window_starts", pa.list_(pa.int32())),
+        pa.field("window_times", pa.list_(pa.float64())),
         pa.field("tokens", pa.large_binary()),
         pa.field("dim", pa.int32()),
     ]
@@ -52,9 +53,9 @@ def embed(
 ) -> Summary:
     """Store the tokens of every video of a feature folder.
 
-    Writes shards `part-*.parquet`, a row a video: `video_id, window_starts, tokens, dim`; tokens are bytes
-    of float16 [W, dim], one a window. Videos that `out` holds already, from the same features and model, are
-    not embedded again. The features are mixed as in the model's training.
+    Writes shards `part-*.parquet`, a row a video: `video_id, window_starts, window_times, tokens, dim`;
+    tokens are bytes of float16 [W, dim], one a window. Videos that `out` holds already, from the same
+    features and model, are not embedded again. The features are mixed as in the model's training.
 
     Raises
     ------
@@ -109,7 +110,8 @@ def embed_videos(
     Yields
     ------
     dict
-        `video_id`, `window_starts`, and `tokens` float16 [W, D]: one a window, no class token, no padding.
+        `video_id`, `window_starts`, `window_times`, and `tokens` float16 [W, D]: one a window, no class
+        token, no padding.
     """
     shards = feature_shards(features)
     if only is not None:
@@ -121,7 +123,8 @@ def embed_videos(
             if only is not None and row["video_id"] not in only:
                 continue
             tokens = np.frombuffer(row["tokens"], dtype=np.float16).reshape(-1, row["dim"])
-            yield {"video_id": row["video_id"], "window_starts": row["window_starts"], "tokens": tokens}
+            kept = {name: row[name] for name in ("video_id", "window_starts", "window_times")}
+            yield {**kept, "tokens": tokens}
 
 
 def embed_shards(
@@ -211,9 +214,15 @@ class VideoEmbedder:
         """The tokens of some of a shard's videos."""
         part = slice(first, first + EMBED_BATCH)
         tokens = embed_features(self.model, features.values[part], self.device)
-        described = zip(features.video_ids[part], features.window_starts[part], tokens, strict=True)
+        columns = (features.video_ids, features.window_starts, features.window_times)
         rows = [
-            {"video_id": name, "window_starts": starts.tolist(), "tokens": own.tobytes(), "dim": own.shape[1]}
-            for name, starts, own in described
+            {
+                "video_id": name,
+                "window_starts": starts.tolist(),
+                "window_times": times.ravel().tolist(),
+                "tokens": own.tobytes(),
+                "dim": own.shape[1],
+            }
+            for name, starts, times, own in zip(*(column[part] for column in columns), tokens, strict=True)
         ]
         return pa.Table.from_pylist(rows, schema=TOKENS_SCHEMA)

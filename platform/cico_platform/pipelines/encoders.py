@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import ray
 import torch
@@ -15,9 +16,10 @@ from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import given_device, is_started_here, node_cores, threads_each
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.encoding.sign_encoders import load_encoders
-from cico_platform.encoding.windows import encoded_windows
+from cico_platform.encoding.windows import encoded_windows, window_spans
 from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows, with_frames
 from cico_platform.pipelines.reuse import StoredFeatures, StoredReader
+from cico_platform.pipelines.stored_features import FEATURES_EDITION, flat_spans
 from cico_platform.settings import Settings
 from cico_platform.steps import content_key
 
@@ -67,6 +69,7 @@ class EncodingSettings(Settings):
         """A name of all that decides a clip's rows but the clip; int8 is calibrated on the others, too."""
         return content_key(
             stage=stage,
+            edition=FEATURES_EDITION,
             encoders=list(encoders),
             settings=self.decisive(),
             calibrated=self._calibrated_on(keys),
@@ -74,7 +77,9 @@ class EncodingSettings(Settings):
 
     def encoding(self, keys: dict[str, str]) -> str:
         """A name of all that decides the features of a clip, but for the clip and the encoder's weights."""
-        return content_key(encoding=self.features_config(), calibrated=self._calibrated_on(keys))
+        return content_key(
+            edition=FEATURES_EDITION, encoding=self.features_config(), calibrated=self._calibrated_on(keys)
+        )
 
     def features_config(self) -> dict[str, Any]:
         """The settings that decide a clip's features."""
@@ -125,26 +130,27 @@ class EncodingActor:
         self.config = self.encoders.config
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Clips with `pixels` to what `describe` makes of them; `window_starts` is added."""
+        """Clips with `pixels` to what `describe` makes of them, their `window_starts` and `window_times`."""
         rows = batch.drop_columns(["pixels"]).to_pylist()
         videos = [frames_of(pixels.as_buffer(), self.config.resize) for pixels in batch["pixels"]]
         stored = [
             [self.stored(name) for name in row.get("stored") or [""] * len(self.encoders)] for row in rows
         ]
         for row, own in zip(rows, stored, strict=True):
-            row["window_starts"] = self._starts_of(row, own)
+            row["window_starts"], row["window_times"] = self._windows_of(row, own)
         known = [[None if one is None else one.output() for one in own] for own in stored]
         outputs = self.encoders.encode(videos, [row["window_starts"] for row in rows], known)
         described = [self.describe(row, output) for row, output in zip(rows, outputs, strict=True)]
         return pa.Table.from_pylist(described, schema=self.schema)
 
-    def _starts_of(self, row: Row, known: Sequence[StoredFeatures | None]) -> list[int]:
+    def _windows_of(self, row: Row, known: Sequence[StoredFeatures | None]) -> tuple[list[int], list[float]]:
         if row["error"]:
-            return []
+            return [], []
         if row["num_frames"]:
-            return self.starts(row["num_frames"])
+            starts = self.starts(row["num_frames"])
+            return starts, flat_spans(window_spans(starts, np.frombuffer(row["boundaries"]).tolist()))
         # Not decoded: every encoder's features are stored.
-        return next(stored.starts for stored in known if stored is not None)
+        return next((stored.starts, stored.times) for stored in known if stored is not None)
 
     def starts(self, num_frames: int) -> list[int]:
         """First frames of the windows that are encoded of a clip."""

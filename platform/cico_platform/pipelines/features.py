@@ -35,6 +35,7 @@ ENCODED_SCHEMA = pa.schema(
         pa.field("error", pa.string()),
         pa.field("windows", pa.int32()),
         pa.field("window_starts", pa.list_(pa.int32())),
+        pa.field("window_times", pa.list_(pa.float64())),
         pa.field("features", pa.list_(pa.binary())),
     ]
 )
@@ -55,10 +56,11 @@ def extract_features(
 ) -> Summary:
     """Extract the features of every sentence clip.
 
-    Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts, dim,
-    features` (float16, row after row). `features.json` names the encoders and alpha, `clips.parquet` each
-    clip's outcome. Clips that `out` holds already, from the same encoders and settings, are not done again.
-    Features by one of the encoders that `out` or a folder of `reuse` holds are not computed again, either.
+    Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts,
+    window_times, dim, features` (float16, row after row). `features.json` names the encoders and alpha,
+    `clips.parquet` each clip's outcome. Clips that `out` holds already, from the same encoders and
+    settings, are not done again. Features by one of the encoders that `out` or a folder of `reuse` holds are
+    not computed again, either.
 
     Parameters
     ----------
@@ -132,7 +134,7 @@ def extract_features(
 def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
     """A clip's features as bytes of float16, one entry an encoder."""
     features = [] if row["error"] else [stored_features(output).tobytes() for output in outputs]
-    kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts")}
+    kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts", "window_times")}
     return {**kept, "windows": len(row["window_starts"]), "features": features}
 
 
@@ -142,6 +144,7 @@ def _rows(row: Row, ids: list[str], config: SignEncoderConfig) -> list[Row]:
             "video_id": row["video_id"],
             "encoder_id": encoder_id,
             "window_starts": row["window_starts"],
+            "window_times": row["window_times"],
             "dim": config.feature_dim,
             "features": np.frombuffer(values, dtype=np.float16),
         }

@@ -19,6 +19,8 @@ from cico_platform.steps import content_key, fingerprint
 from cico_platform.storage import Place, absolute, place
 
 DEFAULT_FPS = 25.0
+# Seconds: a quarter of a frame.
+SAME_TIME = 0.01
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Source:
         for row in embed_videos(self.features, self.info.model, self.info.alpha, only):
             clip = self.clips[row["video_id"]]
             tokens, starts = merge_tokens(row["tokens"], row["window_starts"], self.info.merge)
-            payload = _payload(self.corpus, clip, starts)
+            payload = _payload(self.corpus, clip, starts, _times_by_start(row))
             payload |= {"clip_key": self.keys[clip.video_id], "model_id": self.info.recipe}
             yield IndexedClip(clip.video_id, tokens, payload)
 
@@ -126,10 +128,19 @@ def _named(info: ServingInfo, keys: Mapping[str, str]) -> ServingInfo:
     return replace(info, collection=f"{info.alias}-{content}", content=content)
 
 
-def _payload(corpus: Corpus, clip: Clip, window_starts: list[int]) -> dict[str, Any]:
+def _times_by_start(row: dict[str, Any]) -> dict[int, tuple[float, float]]:
+    """Begin and end of each window, by its first frame; empty where an earlier version did not store them."""
+    times = row["window_times"]
+    return dict(zip(row["window_starts"], zip(times[::2], times[1::2], strict=True), strict=False))
+
+
+def _payload(
+    corpus: Corpus, clip: Clip, window_starts: list[int], times: Mapping[int, tuple[float, float]]
+) -> dict[str, Any]:
     """What people filter by and see of a clip; what is not known is absent."""
     fps = clip.fps or DEFAULT_FPS
-    duration = clip.frames / fps if clip.frames else None
+    # The last window ends with the clip.
+    duration = times[max(times)][1] if times else clip.frames / fps if clip.frames else None
     if clip.end is not None:
         duration = clip.end - (clip.start or 0.0)
     known = {
@@ -139,4 +150,7 @@ def _payload(corpus: Corpus, clip: Clip, window_starts: list[int]) -> dict[str, 
         "duration": duration,
         "window_starts": window_starts,
     }
+    # Times that a constant rate tells anyway would only make answers of a server larger.
+    if any(abs(times[s][0] - s / fps) > SAME_TIME for s in window_starts if s in times):
+        known["window_times"] = [round(time, 4) for s in window_starts for time in times[s]]
     return {name: value for name, value in known.items() if value is not None}

@@ -1,6 +1,7 @@
 """Sign features as they are stored: shards of two encoders, mixed when they are read (method 4)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from cico_platform.storage import Place, matching, place, read_table
 
 Array = NDArray[np.float16]
 INFO_FILE = "features.json"
+# Of what is stored, and of the frames that decoding gives: features of another one are computed anew.
+FEATURES_EDITION = 2
 # Of folders that an earlier version wrote.
 DEFAULTS = {"stride": 1, "windows": MAX_WINDOWS, "precision": "auto"}
 FEATURES_SCHEMA = pa.schema(
@@ -23,6 +26,8 @@ FEATURES_SCHEMA = pa.schema(
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("encoder_id", pa.string(), nullable=False),
         pa.field("window_starts", pa.list_(pa.int32()), nullable=False),
+        # Begin and end of each window in turn, in seconds from the clip's start.
+        pa.field("window_times", pa.list_(pa.float64())),
         pa.field("dim", pa.int32(), nullable=False),
         pa.field("features", pa.list_(pa.float16()), nullable=False),
     ]
@@ -45,6 +50,9 @@ class Features:
         F.
     alpha
         The first encoder's share in `values`; 1 where there is but one.
+    window_times
+        float64 [W, 2]: begin and end of each window, in seconds from the clip's start; empty [0, 2] where an
+        earlier version has not stored them.
     """
 
     video_ids: list[str]
@@ -52,6 +60,7 @@ class Features:
     values: list[Array]
     dim: int
     alpha: float
+    window_times: list[NDArray[np.float64]]
 
     def select(self, video_ids: list[str]) -> "Features":
         """These videos only, in this order; those without features are left out."""
@@ -63,6 +72,7 @@ class Features:
             [self.values[i] for i in rows],
             self.dim,
             self.alpha,
+            [self.window_times[i] for i in rows],
         )
 
     def strided(self, stride: int) -> "Features":
@@ -74,6 +84,10 @@ class Features:
             self,
             window_starts=[starts[rows] for starts, rows in zip(self.window_starts, kept, strict=True)],
             values=[value[rows] for value, rows in zip(self.values, kept, strict=True)],
+            window_times=[
+                times[rows] if len(times) else times
+                for times, rows in zip(self.window_times, kept, strict=True)
+            ],
         )
 
 
@@ -105,11 +119,14 @@ def load_features(folder: str | Place, alpha: float | None = None) -> Features:
         (
             row
             for shard in shards
-            for row in zip(shard.video_ids, shard.window_starts, shard.values, strict=True)
+            for row in zip(
+                shard.video_ids, shard.window_starts, shard.values, shard.window_times, strict=True
+            )
         ),
         key=lambda row: row[0],
     )
-    return Features([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], mix.dim, mix.alpha)
+    names, starts, values, times = ([row[column] for row in rows] for column in range(4))
+    return Features(names, starts, values, mix.dim, mix.alpha, times)
 
 
 def feature_shards(folder: str | Place) -> list[Place]:
@@ -130,7 +147,8 @@ def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:
 
 def read_shard(path: str | Place, mix: Mix) -> Features:
     """The mixed features of one shard; a video's encoders are always in the same."""
-    table = read_table(place(path), FEATURES_SCHEMA.names)
+    table = read_table(place(path))
+    times: dict[str, NDArray[np.float64]] = {}
     starts: dict[str, NDArray[np.int32]] = {}
     values: dict[str, dict[str, Array]] = {}
     for row in range(table.num_rows):
@@ -138,9 +156,21 @@ def read_shard(path: str | Place, mix: Mix) -> Features:
         flat = table["features"][row].values.to_numpy(zero_copy_only=False)
         values.setdefault(name, {})[table["encoder_id"][row].as_py()] = flat.reshape(-1, mix.dim)
         starts[name] = table["window_starts"][row].values.to_numpy()
+        times[name] = _times_of(table, row)
     shares = list(mix.shares.values())
     mixed = [mix_features([own[encoder] for encoder in mix.shares], shares) for own in values.values()]
-    return Features(list(values), list(starts.values()), mixed, mix.dim, mix.alpha)
+    return Features(list(values), list(starts.values()), mixed, mix.dim, mix.alpha, list(times.values()))
+
+
+def flat_spans(spans: Sequence[tuple[float, float]]) -> list[float]:
+    """Begins and ends of windows in turn, as they are stored."""
+    return [time for span in spans for time in span]
+
+
+def _times_of(table: pa.Table, row: int) -> NDArray[np.float64]:
+    known = table["window_times"][row].values if "window_times" in table.column_names else None
+    flat = np.zeros(0) if known is None else known.to_numpy(zero_copy_only=False)
+    return np.asarray(flat, dtype=np.float64).reshape(-1, 2)
 
 
 def read_info(folder: str | Place) -> dict[str, Any]:

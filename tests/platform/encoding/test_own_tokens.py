@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -20,9 +21,12 @@ from cico_platform.corpus.framing import WHOLE_FRAME, FramingSettings
 from cico_platform.corpus.isolation import decode_framed
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, write_manifest
 from cico_platform.corpus.probe import probe
+from cico_platform.corpus.video import decode_clip
 from cico_platform.encoding.clip_encoder import ClipEncoder, VideoEncoding
 from cico_platform.encoding.long_videos import LongVideoSettings, read_long_video
 from cico_platform.encoding.video_queries import encode_video
+from cico_platform.index.clips import Hit
+from cico_platform.index.ranking import hit_windows, tokens_of
 from cico_platform.index.search import Searcher
 from cico_platform.pipelines.decode import decode_row, source_rows
 from cico_platform.pipelines.features import FeatureSettings, extract_features
@@ -31,9 +35,13 @@ from cico_platform.pipelines.indexing import build_index
 from cico_platform.pipelines.stored_features import load_features
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-FPS = 25
 # Width and height of the source, and frames in which somebody signs: of the first more than 64 windows.
-SHAPES = {"square": (128, 128, 90), "wide": (192, 108, 40), "tall": (108, 192, 30)}
+SHAPES = {
+    "square": (128, 128, 90),
+    "wide": (192, 108, 40),
+    "tall": (108, 192, 30),
+    "phone": (192, 108, 60),  # half as many frames a second from its middle on
+}
 STILL = 12
 
 
@@ -54,8 +62,25 @@ def write_videos(folder: Path) -> dict[str, Path]:
     paths = {}
     for number, (name, (width, height, moving)) in enumerate(SHAPES.items()):
         paths[name] = folder / f"{name}.mp4"
-        write_video(paths[name], film(width, height, moving, number))
+        frames = film(width, height, moving, number)
+        if name == "phone":
+            write_varying(paths[name], frames)
+        else:
+            write_video(paths[name], frames)
     return paths
+
+
+def write_varying(path: Path, frames: NDArray[np.uint8]) -> None:
+    """25 frames a second, from the middle on 12.5."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1000)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for number, frame in enumerate(frames):
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture.pts = 40 * number + 40 * max(number - len(frames) // 2, 0)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
 
 
 def searched(name: str, path: Path) -> Clip:
@@ -84,14 +109,18 @@ def whole(name: str, path: Path) -> Clip:
 
 @dataclass(frozen=True)
 class Built:
-    """An index of the three videos, what it was made of, and what a search loads to encode queries."""
+    """An index of the videos, what it was made of, and what a search loads to encode queries."""
 
     corpus: Path
     features: Path
     model: Path
     videos: dict[str, Path]
-    tokens: dict[str, NDArray[np.float32]]
+    hits: dict[str, Hit]
     encoder: ClipEncoder
+
+    @property
+    def tokens(self) -> dict[str, NDArray[np.float32]]:
+        return {name: np.asarray(tokens_of(hit), np.float32) for name, hit in self.hits.items()}
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +136,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     build_index(corpus, features, folder / "model", index)
     with Searcher.open(index) as searcher:
         hits = searcher.index.fetch(searcher.info.collection, list(videos), tokens=True)
-        tokens = {hit.video_id: np.asarray(hit.tokens, np.float32) for hit in hits}
-        return Built(corpus, features, folder / "model", videos, tokens, searcher.clip_encoder())
+        found = {hit.video_id: hit for hit in hits}
+        return Built(corpus, features, folder / "model", videos, found, searcher.clip_encoder())
 
 
 def save_model(folder: Path, **changes: int) -> RetrievalModel:
@@ -140,6 +169,18 @@ def test_the_features_of_a_query_are_the_stored_ones_bit_by_bit(built: Built) ->
         own = stored.select([clip.video_id])
         assert starts == own.window_starts[0].tolist()
         np.testing.assert_array_equal(features, own.values[0])
+
+
+def test_the_windows_of_a_clip_are_where_those_of_its_query_are(built: Built) -> None:
+    for clip in Corpus(built.corpus).clips():
+        hit, query = built.hits[clip.video_id], encode_video(clip.path, built.encoder)
+        assert clip.start is not None
+        times = np.asarray(hit_windows(hit)) + clip.start
+        np.testing.assert_allclose(times, query.windows, atol=0.011, err_msg=clip.video_id)
+        assert ("window_times" in hit.payload) == (clip.video_id == "phone")
+    # Not what an index divided by a rate would tell: 16 frames take 0.64 s at first, 1.28 s later.
+    lengths = [end - start for start, end in encode_video(built.videos["phone"], built.encoder).windows]
+    assert (min(lengths), max(lengths)) == (pytest.approx(0.64, abs=0.01), pytest.approx(1.28, abs=0.05))
 
 
 def test_a_collection_knows_how_its_videos_became_features(built: Built) -> None:
@@ -185,10 +226,10 @@ def test_the_windows_of_a_long_video_have_the_features_of_the_clip(built: Built,
         assert clip.start is not None
         found = read_long_video(clip.path, encoder, LongVideoSettings(stride=1))
         starts, features = encoder.clip_features(decoded(clip, encoder.frame_size))
-        first = round(clip.start * FPS)
+        moments = decode_clip(clip.path, size=8).times
+        first = int(np.searchsorted(moments, clip.start - 1e-3))
         rows = [first + start for start in starts]
-        times = [found.times[row][0] for row in rows]
-        np.testing.assert_allclose(times, [(first + start) / FPS for start in starts], atol=1e-3)
+        np.testing.assert_allclose([found.times[row][0] for row in rows], moments[rows], atol=1e-3)
         # Other windows lie beside them: the layers that windows share round differently.
         np.testing.assert_allclose(found.features[rows], features, rtol=0.01, atol=0.01)
 

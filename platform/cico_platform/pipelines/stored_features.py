@@ -115,18 +115,15 @@ def load_features(folder: str | Place, alpha: float | None = None) -> Features:
     """
     mix = read_mix(folder, alpha)
     shards = [read_shard(path, mix) for path in feature_shards(folder)]
-    rows = sorted(
-        (
-            row
-            for shard in shards
-            for row in zip(
-                shard.video_ids, shard.window_starts, shard.values, shard.window_times, strict=True
-            )
-        ),
-        key=lambda row: row[0],
+    joined = Features(
+        [name for shard in shards for name in shard.video_ids],
+        [starts for shard in shards for starts in shard.window_starts],
+        [values for shard in shards for values in shard.values],
+        mix.dim,
+        mix.alpha,
+        [times for shard in shards for times in shard.window_times],
     )
-    names, starts, values, times = ([row[column] for row in rows] for column in range(4))
-    return Features(names, starts, values, mix.dim, mix.alpha, times)
+    return joined.select(sorted(joined.video_ids))
 
 
 def feature_shards(folder: str | Place) -> list[Place]:

@@ -18,7 +18,14 @@ from cico_platform.encoding.video_tokens import EMBED_BATCH, embed_features
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_ledger
-from cico_platform.pipelines.stored_features import Features, Mix, feature_shards, read_mix, read_shard
+from cico_platform.pipelines.stored_features import (
+    FEATURES_EDITION,
+    Features,
+    Mix,
+    feature_shards,
+    read_mix,
+    read_shard,
+)
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
 from cico_platform.storage import Place, absolute, on_this_machine, place
@@ -69,7 +76,13 @@ def embed(
     keys = ledger.keys
     if not keys:
         raise InputError(f"'{features}' was written by another version; run 'cico features' again")
-    recipe = content_key(stage=STAGE, features=ledger.recipe, shares=mix.shares, model=fingerprint(model))
+    recipe = content_key(
+        stage=STAGE,
+        edition=FEATURES_EDITION,
+        features=ledger.recipe,
+        shares=mix.shares,
+        model=fingerprint(model),
+    )
 
     def body(building: Place) -> Summary:
         connect()

@@ -10,10 +10,12 @@ import os
 import resource
 import signal
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from cico_platform.corpus.framed_clip import decode_framed_clip
+from cico_platform.corpus.framing import FramingSettings
 from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
 from cico_platform.corpus.video import decode_clip
 
@@ -34,12 +36,12 @@ def main() -> None:
         answers.flush()
 
 
-def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO) -> None:
+def _answer(request: dict[str, Any], limits: DecodeLimits, answers: BinaryIO) -> None:
     memory = 2 * limits.bytes + MEMORY_BESIDE_FRAMES
     resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
     signal.alarm(int(limits.seconds) + GRACE_SECONDS)  # the kernel ends this process, whatever holds it up
     try:
-        clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # as they were given
+        clip = _decode(request, limits)
     except ClipError as error:
         _write(answers, {"error": str(error)})
     except Exception as error:  # one clip must not end the run, whatever is wrong with it
@@ -51,8 +53,15 @@ def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO)
         signal.alarm(0)
 
 
+def _decode(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
+    framing = request.pop("framing", None)
+    if framing is None:
+        return decode_clip(limits=limits, **request)
+    return decode_framed_clip(limits=limits, settings=FramingSettings(**framing), **request)
+
+
 def _write_clip(answers: BinaryIO, clip: DecodedClip) -> None:
-    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size}
+    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size, "crop": clip.crop}
     _write(answers, {**about, "shape": clip.frames.shape})
     answers.write(np.ascontiguousarray(clip.frames).data)
     answers.write(np.ascontiguousarray(clip.times, dtype=np.float64).data)

@@ -127,7 +127,8 @@ def _read(
         "reasons": dict(reasons.most_common(10)),
         "notes": dict(rows.notes),
     }
-    write_json(folder / INFO_FILE, {"name": base.name, "licence": settings.licence, **details})
+    about = {"name": base.name, "licence": settings.licence, "trim": settings.trim}
+    write_json(folder / INFO_FILE, {**about, **details})
     return Summary(len(clips), 0, len(bad), 0.0, details)
 
 

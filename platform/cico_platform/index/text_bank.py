@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from cico_model.text_cleaning import clean_text
 from cico_model.words import has_word
+from cico_platform.encoding.texts import TextQuery
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.embedded import COLLECTIONS, EmbeddedIndex
-from cico_platform.index.queries import TextQuery
 from cico_platform.index.set_encoding import point_vector, set_encoder
 from cico_platform.index.token_file import Place, TokenFile
 from cico_platform.steps import write_json

@@ -8,9 +8,9 @@ from cico_model.calibration import Calibration, calibrate
 from cico_model.model import RetrievalModel
 from cico_model.text_cleaning import clean_text
 from cico_model.words import has_word
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit, Tokens
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.ranking import score, tokens_of
 
 SPLIT = "validation"

@@ -13,8 +13,9 @@ from torch import Tensor
 from cico_model.model import RetrievalModel
 from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.errors import InputError
-from cico_platform.pipelines.stored_features import Features, load_features, pad_features
+from cico_platform.pipelines.stored_features import Features, load_features
 from cico_platform.storage import Place
 
 ENCODE_BATCH = 64
@@ -118,7 +119,7 @@ def encode_pairs(model: RetrievalModel, pairs: Pairs) -> EncodedPairs:
     longest = max(len(value) for value in pairs.features)
     videos, masks = [], []
     for first in range(0, len(pairs), ENCODE_BATCH):
-        features, valid = pad_features(pairs.features[first : first + ENCODE_BATCH], longest)
+        features, valid = pad_rows(pairs.features[first : first + ENCODE_BATCH], longest)
         videos.append(model.encode_video(features.to(device), valid.to(device)))
         masks.append(model.video_mask(valid).to(device))
     encoded = [

@@ -10,10 +10,10 @@ import torch
 from cico_command import Cico
 from tiny_index import SENTENCES
 
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.clips import Filters, IndexedClip
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.ranking import Stages
 from cico_platform.index.search import Searcher
 from cico_platform.index.server import ServerIndex

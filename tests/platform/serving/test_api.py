@@ -62,7 +62,7 @@ def test_a_page_too_deep_is_refused(client: TestClient, folder: Path) -> None:
 
 def test_pages_of_what_maxsim_ranks_low_neither_repeat_nor_miss_clips(searcher: Searcher) -> None:
     """With a second stage that keeps two, pages of two are the exact ranking of each two of MaxSim's."""
-    from cico_platform.index.queries import encode_texts
+    from cico_platform.encoding.texts import encode_texts
     from cico_platform.index.ranking import Ranking, Stages
 
     ranking = Ranking(searcher.index, searcher.info.collection, searcher.model.config, Stages(rerank=2))

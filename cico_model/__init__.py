@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     )
     from cico_model.sign_encoder import SignEncoder
     from cico_model.similarity import pooled_similarity, score_matrix
-    from cico_model.text import ClipTokenizer, CorpusTokenizer, augment_text, load_tokenizer
+    from cico_model.text import ClipTokenizer, CorpusTokenizer, load_tokenizer
+    from cico_model.text_augmentation import augment_text
+    from cico_model.text_cleaning import clean_text, display_text
     from cico_model.tower_import import import_towers
     from cico_model.towers import TextTower, VideoTower
+    from cico_model.words import find_words
 
 HOMES = {
     "accumulation": ("two_pass_backward",),
@@ -63,9 +66,12 @@ HOMES = {
     ),
     "sign_encoder": ("SignEncoder",),
     "similarity": ("pooled_similarity", "score_matrix"),
-    "text": ("ClipTokenizer", "CorpusTokenizer", "augment_text", "load_tokenizer"),
+    "text": ("ClipTokenizer", "CorpusTokenizer", "load_tokenizer"),
+    "text_augmentation": ("augment_text",),
+    "text_cleaning": ("clean_text", "display_text"),
     "tower_import": ("import_towers",),
     "towers": ("TextTower", "VideoTower"),
+    "words": ("find_words",),
 }
 
 __all__ = [
@@ -82,8 +88,11 @@ __all__ = [
     "align",
     "augment_text",
     "calibrate",
+    "clean_text",
+    "display_text",
     "distributed_retrieval_loss",
     "export_model",
+    "find_words",
     "import_clip",
     "import_retrieval_model",
     "import_sign_encoder",

@@ -9,8 +9,13 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from tokenizers import Tokenizer as Backend
 
 PAD, START, END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
-# How CLIP cuts a text before its byte pairs are merged.
+# How CLIP cuts a text before its byte pairs are merged. Words of Indic scripts, Thai, pointed Arabic and
+# Hebrew are cut at their marks, too; published ids need that.
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+# A tokenizer of our own keeps marks and joiners with their letters. Where a script writes no spaces, a
+# zero-width space (which no clean text holds) parts the words, so that no pair is merged across them.
+WORD_BREAK = "\u200b"
+WORD_PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}[\p{L}\p{M}\x{200C}\x{200D}]*|[\p{N}]|[^\s\p{L}\p{N}\x{200B}]+"
 END_OF_WORD = "</w>"
 
 
@@ -20,14 +25,27 @@ def clip_splitter() -> Any:
     return pre_tokenizers.Split(Regex(PIECES), behavior="removed", invert=True)
 
 
+def has_word_breaks(definition: str) -> bool:
+    """Whether a tokenizer was trained on texts with word breaks; earlier versions' were not."""
+    splits = (json.loads(definition).get("pre_tokenizer") or {}).get("pretokenizers") or []
+    return any(split.get("pattern") == {"Regex": WORD_PIECES} for split in splits)
+
+
 def train_definition(texts: Sequence[str], vocab_size: int) -> str:
-    """The `tokenizer.json` of a byte-pair tokenizer: padding, start, end, bytes, learned pairs."""
+    """The `tokenizer.json` of a byte-pair tokenizer: padding, start, end, bytes, learned pairs.
+
+    Parameters
+    ----------
+    texts
+        Clean, with word breaks (`words.mark_breaks`).
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     endings = [letter + END_OF_WORD for letter in alphabet]
     backend = Backend(models.BPE(end_of_word_suffix=END_OF_WORD))
     backend.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    pieces = pre_tokenizers.Split(Regex(WORD_PIECES), behavior="removed", invert=True)
     backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [clip_splitter(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     backend.decoder = decoders.Sequence([decoders.Replace(END_OF_WORD, "\u0120"), decoders.ByteLevel()])
     trainer = trainers.BpeTrainer(

@@ -1,25 +1,48 @@
-"""Texts to tokens and back to words: CLIP's own tokenizer, and one trained on a corpus; text augmentation."""
+"""Texts to tokens and back to words: CLIP's own tokenizer, and one trained on a corpus."""
 
+import bisect
 import functools
-import html
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import ftfy
 import numpy as np
 import torch
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
-from cico_model.byte_pairs import END, PAD, START, clip_splitter, train_definition
+from cico_model.byte_pairs import (
+    END,
+    PAD,
+    START,
+    WORD_BREAK,
+    clip_splitter,
+    has_word_breaks,
+    train_definition,
+)
+from cico_model.text_augmentation import augment_text
+from cico_model.text_cleaning import clean_text, display_text
+from cico_model.words import find_words, mark_breaks
 
-# What a reader calls a word: letters and digits, with inner apostrophes and hyphens; a Chinese, Japanese or
-# Korean character by itself.
-CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-WORDS = re.compile(rf"[{CJK}]|(?:(?![{CJK}])[^\W_])+(?:['’-](?:(?![{CJK}])[^\W_])+)*")
+__all__ = [
+    "ClipTokenizer",
+    "CorpusTokenizer",
+    "Piece",
+    "TextTokenizer",
+    "TokenBatch",
+    "Word",
+    "assemble",
+    "augment_text",
+    "clean_text",
+    "clip_backend",
+    "clip_spans",
+    "display_text",
+    "find_words",
+    "load_tokenizer",
+    "truncate",
+]
+
 CORPUS_FILE, CLIP_FILE = "tokenizer.json", "clip_tokenizer.json"
 
 
@@ -80,8 +103,10 @@ class ClipTokenizer:
         pieces, cleaned = [], [clean_text(text) for text in texts]
         for text in cleaned:
             row: list[Piece] = []
-            for part, (start, end) in clip_splitter().pre_tokenize_str(text):
-                row += [Piece(token, start, end) for token in backend.encode(part)]
+            for part, (start, _) in clip_splitter().pre_tokenize_str(text):
+                ids = backend.encode(part)
+                spans = clip_spans(part, ids)
+                row += [Piece(i, start + s, start + e) for i, (s, e) in zip(ids, spans, strict=True)]
             pieces.append(row)
         return assemble(pieces, cleaned, (backend.start_of_text(), backend.end_of_text()), context_length)
 
@@ -111,13 +136,15 @@ class CorpusTokenizer:
             tokenizer_object=backend, pad_token=PAD, bos_token=START, eos_token=END
         )
         self._backend: Any = self.fast.backend_tokenizer
+        self._breaks = has_word_breaks(definition)
         self._backend.encode_special_tokens = True  # a text that holds "<|endoftext|>" means the characters
         self._ends = (int(self.fast.bos_token_id), int(self.fast.eos_token_id))
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 2000) -> "CorpusTokenizer":
         """Learn the byte pairs of a corpus' texts; the same texts give the same tokenizer."""
-        return cls(train_definition([clean_text(text) for text in texts], vocab_size))
+        marked = [mark_breaks(clean_text(text), WORD_BREAK)[0] for text in texts]
+        return cls(train_definition(marked, vocab_size))
 
     @property
     def vocab_size(self) -> int:
@@ -133,8 +160,15 @@ class CorpusTokenizer:
             If a text is empty: its row is named.
         """
         cleaned = [clean_text(text) for text in texts]
-        encodings = self._backend.encode_batch(cleaned, add_special_tokens=False)
-        pieces = [[Piece(i, *span) for i, span in zip(e.ids, e.offsets, strict=True)] for e in encodings]
+        marked = [mark_breaks(text, WORD_BREAK) if self._breaks else (text, []) for text in cleaned]
+        encodings = self._backend.encode_batch([text for text, _ in marked], add_special_tokens=False)
+        pieces = [
+            [
+                Piece(i, start - bisect.bisect(marks, start), end - bisect.bisect(marks, end - 1))
+                for i, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            ]
+            for encoding, (_, marks) in zip(encodings, marked, strict=True)
+        ]
         return assemble(pieces, cleaned, self._ends, context_length)
 
     def decode(self, ids: Tensor) -> str:
@@ -143,7 +177,11 @@ class CorpusTokenizer:
         return str(self._backend.decode(kept)).strip()
 
     def save(self, folder: str | Path) -> None:
-        """Write `tokenizer.json` and the files beside it that `transformers` reads."""
+        """Write `tokenizer.json` and the files beside it that `transformers` reads.
+
+        Where a script writes no spaces, `transformers` gives the same ids only if it is given the text with
+        its word breaks.
+        """
         self.fast.save_pretrained(str(folder))
 
     def __reduce__(self) -> tuple[type["CorpusTokenizer"], tuple[str]]:
@@ -164,23 +202,6 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
     if (folder / CORPUS_FILE).is_file():
         return CorpusTokenizer((folder / CORPUS_FILE).read_text(encoding="utf-8"))
     raise ValueError(f"'{folder}' holds no tokenizer: neither {CORPUS_FILE} nor {CLIP_FILE}")
-
-
-def clean_text(text: str) -> str:
-    """A text as CLIP cleans it: broken characters and HTML entities mended, spaces single, lower case."""
-    text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return re.sub(r"\s+", " ", text).strip().lower()
-
-
-def find_words(text: str) -> list[tuple[str, int, int]]:
-    """Words of a cleaned text with the characters they span; punctuation is none.
-
-    Examples
-    --------
-    >>> [word for word, _, _ in find_words("don't stop, 你好!")]
-    ["don't", 'stop', '你', '好']
-    """
-    return [(match[0], match.start(), match.end()) for match in WORDS.finditer(text)]
 
 
 def truncate(count: int, context_length: int) -> list[int]:
@@ -233,45 +254,23 @@ def clip_backend() -> Any:
     return Tokenizer()
 
 
-def augment_text(
-    text: str,
-    rng: np.random.Generator,
-    kind: str = "swap",
-    probability: float = 0.5,
-    synonyms: Mapping[str, Sequence[str]] | None = None,
-) -> str:
-    """A text changed at random for training (paper, section 3.4), or as it is.
-
-    Parameters
-    ----------
-    kind
-        "swap": two words change places. "synonym": a word that has synonyms is replaced by one.
-        "deletion": each word is dropped with probability 0.1, one is kept.
-    probability
-        How often the text is changed at all.
-    synonyms
-        For "synonym": other words by word, lower case.
+def clip_spans(piece: str, ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Which characters of a piece each of its CLIP tokens stands for, in whole or in part.
 
     Examples
     --------
-    >>> augment_text("a b", np.random.default_rng(0), probability=1.0)
-    'b a'
+    >>> clip_spans("我喝", clip_backend().encode("我喝"))
+    [(0, 1), (0, 1), (0, 1), (1, 2), (1, 2), (1, 2)]
     """
-    if kind not in ("swap", "synonym", "deletion"):
-        raise ValueError(f"texts are augmented by swap, synonym or deletion, not '{kind}'")
-    words = text.split()
-    if rng.random() >= probability or not words:
-        return text
-    if kind == "swap" and len(words) > 1:
-        first, second = rng.choice(len(words), 2, replace=False)
-        words[first], words[second] = words[second], words[first]
-    elif kind == "deletion":
-        kept = [word for word in words if rng.random() >= 0.1]
-        words = kept or [words[int(rng.integers(len(words)))]]
-    elif kind == "synonym":
-        choices = [i for i, word in enumerate(words) if (synonyms or {}).get(word.lower())]
-        if choices:
-            place = int(rng.choice(choices))
-            others = (synonyms or {})[words[place].lower()]
-            words[place] = others[int(rng.integers(len(others)))]
-    return " ".join(words)
+    whole = [(0, len(piece))] * len(ids)
+    if piece.isascii() or len(ids) == 1:  # lies within one word
+        return whole
+    spans, done = [], 0
+    for count in range(1, len(ids) + 1):
+        said = clip_backend().decode(ids[:count]).removesuffix(" ")
+        pairs = enumerate(zip(said, piece, strict=False))
+        complete = next((i for i, (one, other) in pairs if one != other), min(len(said), len(piece)))
+        # A character that is not complete yet is decoded as a replacement.
+        spans.append((done, min(complete + (len(said) > complete), len(piece))))
+        done = complete
+    return spans if done == len(piece) else whole

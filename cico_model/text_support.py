@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cico_model.text import clean_text, find_words
+from cico_model.text_cleaning import clean_text
+from cico_model.words import find_words, is_unspaced
 
 # Detections' worth of belief that a sign goes with no word more than with another.
 PRIOR = 2.0
@@ -51,7 +52,7 @@ def text_support(detections: Sequence[Detection], texts: Sequence[str]) -> list[
     >>> [round(support, 1) for support in text_support(seen, texts)]
     [1.4, 1.4, 1.4, 0.9]
     """
-    sentences = [tuple(word for word, _, _ in find_words(clean_text(text))) for text in texts]
+    sentences = [_units(text) for text in texts]
     words = [set(sentence) for sentence in sentences]
     best: dict[tuple[int, int], float] = {}
     for video, label, confidence in detections:
@@ -78,3 +79,9 @@ def text_support(detections: Sequence[Detection], texts: Sequence[str]) -> list[
                 factors.append(here / usual)
         support[video, label] = max(factors)
     return [support[video, label] for video, label, _ in detections]
+
+
+def _units(text: str) -> tuple[str, ...]:
+    """A sentence's words, and the letters of words that a dictionary cut: "看书" shares one with "买书"."""
+    words = [word for word, _, _ in find_words(clean_text(text))]
+    return tuple(words + [letter for word in words if len(word) > 1 and is_unspaced(word) for letter in word])

@@ -13,7 +13,8 @@ from tiny_corpus import film, write_corpus, write_video
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE, pad_features
+from cico_platform.encoding.video_tokens import pad_rows
+from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
 from cico_platform.steps import write_json
 from cico_platform.training.pairs import Pairs, load_pairs
 from cico_platform.training.retrieval import RetrievalSettings, fresh_model
@@ -90,7 +91,7 @@ def _write_features(folder: Path, clips: list[Clip]) -> None:
 
 def _learn(model: RetrievalModel, pairs: Pairs, steps: int) -> None:
     first = list({owner: video for video, owner in enumerate(pairs.owners)}.values())
-    features, valid = pad_features([pairs.features[video] for video in first])
+    features, valid = pad_rows([pairs.features[video] for video in first])
     tokens = model.tokenise([pairs.texts[pairs.owners[video]] for video in first])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(steps):

@@ -12,20 +12,22 @@ import torch
 from numpy.typing import NDArray
 
 from cico_model.checkpoint import save_sign_encoder
-from cico_model.clips import select_windows, window_starts, windows
+from cico_model.clips import windows
 from cico_model.config import SIGN_ENCODERS, TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model, save_retrieval_model
 from cico_model.sign_encoder import SignEncoder
 from cico_model.text import CorpusTokenizer
+from cico_platform.corpus.framing import FramingSettings, frame_clip
 from cico_platform.corpus.video import decode_clip
+from cico_platform.encoding.clip_encoder import VideoEncoding, load_clip_encoder
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.queries import load_encoders, locate_signer
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.writer import IndexWriter
 
 FPS, SIDE, SIGN_FRAMES = 25, 240, 18
+SIGNER = FramingSettings("signer")
 WORDS = ("boy", "girl", "reads", "writes", "book", "letter", "garden", "school")
 SENTENCES = (
     "The boy reads a book",
@@ -100,7 +102,7 @@ def settle_batch_norm(encoder: SignEncoder, videos: list[Path]) -> None:
     for module in encoder.modules():
         if isinstance(module, torch.nn.BatchNorm3d):
             module.momentum = None
-    crop = locate_signer(videos[0]).crop
+    crop = frame_clip(decode_clip(videos[0], longest=192), SIGNER).crop
     shots = [decode_clip(video, size=encoder.config.resize, crop=crop).frames for video in videos]
     batch = torch.cat([windows(frames, [0, 10, 20], encoder.config) for frames in shots])
     with torch.no_grad():
@@ -157,14 +159,14 @@ def index_videos(
     encoder_folder, model_folder = make_models(folder, videos, sentences)
     model = load_retrieval_model(model_folder)
     info = ServingInfo("clips-1", TOWERS.embed_dim, str(model_folder), (str(encoder_folder),), 1.0, "tiny")
-    encoder = load_encoders(info, threads=1)[0]
+    encoder = load_clip_encoder(info.encoders, model, 1.0, VideoEncoding(framing=SIGNER), threads=1)
     features, payloads = [], []
     for number, (path, sentence) in enumerate(zip(videos, sentences, strict=True)):
-        place = locate_signer(path)._asdict()
-        frames = decode_clip(path, size=encoder.config.resize, **place).frames
-        starts = window_starts(len(frames))
-        chosen = [starts[i] for i in select_windows(len(starts))]
-        features.append(encoder.encode([frames], [chosen])[0].embedding)
+        framing = frame_clip(decode_clip(path, longest=192), SIGNER)
+        place = {"start": framing.start, "end": framing.end, "crop": framing.crop}
+        frames = decode_clip(path, size=encoder.frame_size, **place).frames  # type: ignore[arg-type]
+        chosen, mixed = encoder.clip_features(frames)
+        features.append(torch.from_numpy(mixed.astype(np.float32)))
         payloads.append(
             {
                 **place,

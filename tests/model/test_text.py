@@ -1,5 +1,7 @@
 """Texts become the published tokens, lose nothing, and find back to their words."""
 
+import itertools
+import json
 import pickle
 import unicodedata
 from pathlib import Path
@@ -11,12 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from instant_clip_tokenizer import Tokenizer
 
+from cico_model.byte_pairs import PIECES
 from cico_model.text import (
     ClipTokenizer,
     CorpusTokenizer,
     TextTokenizer,
     augment_text,
     clean_text,
+    clip_backend,
+    clip_spans,
+    find_words,
     load_tokenizer,
     truncate,
 )
@@ -93,7 +99,7 @@ def test_a_word_is_made_of_its_own_tokens(corpus_tokenizer: CorpusTokenizer, kin
     tokenizer: TextTokenizer = ClipTokenizer() if kind == "clip" else corpus_tokenizer
     batch = tokenizer.encode(["Don't WAKE the cat, please!", "你好 world"])
     assert [w.text for w in batch.words[0]] == ["don't", "wake", "the", "cat", "please"]
-    assert [w.text for w in batch.words[1]] == ["你", "好", "world"]
+    assert [w.text for w in batch.words[1]] == ["你好", "world"]
     positions = [p for word in batch.words[0] for p in word.positions]
     assert positions == sorted(set(positions))
     cat = next(w for w in batch.words[0] if w.text == "cat")
@@ -134,6 +140,50 @@ def test_an_empty_text_is_named() -> None:
         ClipTokenizer().encode(["fine", "  \n"])
 
 
+SCRIPTS = ["我喝牛奶", "ฉันไปโรงเรียน", "ខ្ញុំទៅសាលារៀន", "नमस्ते दुनिया", "السَّلَامُ عَلَيْكُمْ", "שָׁלוֹם עוֹלָם"]
+KEPT = list(itertools.product([False, True], repeat=3))[1:]
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_a_clip_token_belongs_to_the_words_of_its_own_characters(text: str) -> None:
+    batch = ClipTokenizer().encode([text], context_length=200)
+    assert batch.ids[0, 1:-1].tolist() == Tokenizer().encode(clean_text(text)), "published ids"
+    words = batch.words[0]
+    assert len(words) > 1
+    for before, word in itertools.pairwise(words):
+        assert before.positions[0] < word.positions[0]
+        # A token of CLIP may cross into the next word, by one character's bytes or letters.
+        assert len(set(before.positions) & set(word.positions)) <= 1
+    assert sorted({p for word in words for p in word.positions}) == list(range(1, batch.ids.shape[1] - 1))
+
+
+def test_each_clip_token_lies_at_its_bytes() -> None:
+    piece = "我a喝"
+    spans = clip_spans(piece, clip_backend().encode(piece))
+    assert spans[0] == (0, 1)
+    assert spans[-1] == (2, 3)
+    assert (1, 2) in spans
+    assert {i for start, end in spans for i in range(start, end)} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_a_corpus_tokenizer_merges_words_and_never_across_them(text: str) -> None:
+    tokenizer = CorpusTokenizer.train([text] * 3, vocab_size=1000)
+    words = tokenizer.encode([f"{text} {text}"], context_length=200).words[0]
+    assert [word.text for word in words] == 2 * [word for word, _, _ in find_words(text)]
+    assert [word.positions for word in words] == [[1 + i] for i in range(len(words))]
+
+
+def test_a_tokenizer_of_an_earlier_version_cuts_as_it_was_trained() -> None:
+    definition = json.loads(CorpusTokenizer.train(["我喝牛奶"] * 3, vocab_size=1000)._backend.to_str())
+    split = definition["pre_tokenizer"]["pretokenizers"][0]
+    split["pattern"] = {"Regex": PIECES}
+    earlier = CorpusTokenizer(json.dumps(definition)).encode(["我喝牛奶"])
+    assert [word.text for word in earlier.words[0]] == ["我", "喝", "牛奶"]
+    assert (earlier.ids > 0).all(), "no token for a break that it does not know"
+    assert earlier.ids.shape[1] > 5
+
+
 class TestAugmentation:
     text = "the quick brown fox jumps"
 
@@ -164,3 +214,24 @@ class TestAugmentation:
     def test_another_kind_is_refused(self) -> None:
         with pytest.raises(ValueError, match="not 'shuffle'"):
             augment_text(self.text, np.random.default_rng(0), "shuffle")
+
+    def test_words_of_scripts_without_spaces_change_places(self) -> None:
+        for text in ("我喝牛奶", "ฉันไปโรงเรียน"):
+            words = sorted(word for word, _, _ in find_words(text))
+            changed = augment_text(text, np.random.default_rng(0), "swap", 1.0)
+            assert changed != text
+            assert sorted(changed) == sorted(text)
+            assert all(word in changed for word in words)
+
+    def test_deletion_drops_whole_words_of_scripts_without_spaces(self) -> None:
+        rng = np.random.default_rng(0)
+        found = {augment_text("ฉันไปโรงเรียน", rng, "deletion", 1.0) for _ in range(200)}
+        assert "ฉันโรงเรียน" in found
+        assert found <= {
+            "".join(w for w, keep in zip(("ฉัน", "ไป", "โรงเรียน"), k, strict=True) if keep) for k in KEPT
+        }
+
+    def test_synonyms_are_found_beside_punctuation_and_without_spaces(self) -> None:
+        rng = np.random.default_rng(0)
+        assert augment_text("The fox, again", rng, "synonym", 1.0, {"fox": ["vixen"]}) == "The vixen, again"
+        assert augment_text("我喝牛奶。", rng, "synonym", 1.0, {"牛奶": ["水"]}) == "我喝水。"

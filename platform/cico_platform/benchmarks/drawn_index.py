@@ -14,9 +14,9 @@ from cico_model.text import CorpusTokenizer
 from cico_platform.benchmarks.material import drawn_encoder, drawn_video
 from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.synthesis.vocabulary import ADJECTIVES, PEOPLE, PLACE_PHRASES, THINGS, VERBS
+from cico_platform.encoding.texts import TextQuery, encode_texts
 from cico_platform.index.base import open_index
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.queries import TextQuery, encode_texts
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.writer import BATCH, IndexWriter
 

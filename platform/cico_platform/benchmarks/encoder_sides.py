@@ -105,33 +105,34 @@ def our_features(task: Task, begin: Begin) -> Work:
     """A video file to stored features of the windows that retrieval uses, as `cico features` does it."""
     from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
 
-    encoders = _actor(task, begin, limit=MAX_WINDOWS)
+    actor = _actor(task, begin, limit=MAX_WINDOWS)
 
     def run() -> Outputs:
-        starts, output = _encode(encoders, task.folder / "video.mp4")
+        starts, output = _encode(actor, task.folder / "video.mp4")
         values = output.embedding.numpy().astype(np.float16)
         row = {"video_id": "video", "encoder_id": "encoder", "window_starts": starts, "dim": values.shape[1]}
         table = pa.Table.from_pylist([{**row, "features": values.ravel()}], schema=FEATURES_SCHEMA)
         pq.write_table(table, task.folder / "features.parquet")
         return {"starts": np.asarray(starts), "embedding": values.astype(np.float32)}
 
-    return Work(run, lambda: _warm_up(encoders, sparse=True))
+    return Work(run, lambda: _warm_up(actor, sparse=True))
 
 
 def our_mining(task: Task, begin: Begin) -> Work:
     """A video file to labelled segments, from every window, as `cico mine` does it."""
     from cico_platform.pipelines.mine import PARTS_SCHEMA, MineSettings, find_segments, parts_row
 
-    encoders = _actor(task, begin, limit=None)
+    actor = _actor(task, begin, limit=None)
     _, labels = load_sign_encoder(task.folder / "encoder")
     settings = MineSettings(precision="bfloat16", threads=task.threads)
 
     def run() -> Outputs:
-        starts, output = _encode(encoders, task.folder / "video.mp4")
+        starts, output = _encode(actor, task.folder / "video.mp4")
         row: dict[str, Any] = {"video_id": "video", "path": "", "error": "", "window_starts": starts}
+        row["window_times"] = []
         row["num_frames"] = starts[-1] + WINDOW_FRAMES
         found = find_segments(row, [output], labels, settings)
-        part = parts_row(found, "encoder", encoders.config.feature_dim)
+        part = parts_row(found, "encoder", actor.config.feature_dim)
         pq.write_table(pa.Table.from_pylist(part, schema=PARTS_SCHEMA), task.folder / "mined.parquet")
         return {
             "starts": np.asarray(starts),
@@ -139,7 +140,7 @@ def our_mining(task: Task, begin: Begin) -> Work:
             "embedding": output.embedding.numpy(),
         }
 
-    return Work(run, lambda: _warm_up(encoders, sparse=False))
+    return Work(run, lambda: _warm_up(actor, sparse=False))
 
 
 def _clips(task: Task, name: str) -> Tensor:
@@ -158,11 +159,11 @@ def _actor(task: Task, begin: Begin, limit: int | None) -> Any:
     """The pipelines' encoder, without Ray around it."""
     _load_engine(task)
 
-    from cico_platform.pipelines.encoders import EncodingSettings, SignEncoders
+    from cico_platform.pipelines.encoders import EncodingActor, EncodingSettings
 
     begin()
     settings = EncodingSettings(precision="bfloat16", threads=task.threads)
-    return SignEncoders(
+    return EncodingActor(
         [str(task.folder / "encoder")],
         settings,
         lambda row, _: row,
@@ -172,10 +173,10 @@ def _actor(task: Task, begin: Begin, limit: int | None) -> Any:
     )
 
 
-def _warm_up(encoders: Any, sparse: bool) -> None:
+def _warm_up(actor: Any, sparse: bool) -> None:
     """Windows that lie apart, or close together, are encoded each in its own way: compile it."""
-    frames = np.zeros((48, encoders.config.resize, encoders.config.resize, 3), np.uint8)
-    encoders.encode([frames], [[0] if sparse else list(range(32))])
+    frames = np.zeros((48, actor.config.resize, actor.config.resize, 3), np.uint8)
+    actor.encoders.encode([frames], [[0] if sparse else list(range(32))])
 
 
 def _load_engine(task: Task) -> None:
@@ -186,10 +187,10 @@ def _load_engine(task: Task) -> None:
         torch.zeros(1, device=task.device)
 
 
-def _encode(encoders: Any, video: Path) -> tuple[list[int], Any]:
+def _encode(actor: Any, video: Path) -> tuple[list[int], Any]:
     from cico_platform.corpus.video import decode_clip
 
-    frames = decode_clip(video, size=encoders.config.resize).frames
-    starts: list[int] = encoders.starts(len(frames))
-    (outputs,) = encoders.encode([frames], [starts])
+    frames = decode_clip(video, size=actor.config.resize).frames
+    starts: list[int] = actor.starts(len(frames))
+    (outputs,) = actor.encoders.encode([frames], [starts])
     return starts, outputs[0]

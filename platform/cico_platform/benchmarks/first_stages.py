@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cico_model.ragged import ragged_scores, unit_rows
 from cico_platform.benchmarks.search_material import Demo, Material, encode_clips
-from cico_platform.index.queries import encode_texts
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.index.set_encoding import SetEncoder
 
 Float = NDArray[np.float32]

@@ -22,15 +22,12 @@ from cico_platform.benchmarks.machine import describe_machine
 from cico_platform.benchmarks.rows import Row, compare, summary
 from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.encoding.mixing import mix_features, shares_of, stored_features
+from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import decode_row, source_rows
 from cico_platform.pipelines.embed import model_alpha
-from cico_platform.pipelines.encoders import (
-    EncodingSettings,
-    SignEncoders,
-    calibration_windows,
-    read_encoders,
-)
+from cico_platform.pipelines.encoders import EncodingActor, EncodingSettings, calibration_windows
 from cico_platform.pipelines.stored_features import Features
 from cico_platform.training.pairs import load_pairs, score_pairs
 
@@ -45,7 +42,7 @@ QUICK_CLIPS = 32
 class _Side:
     """What one precision says of the clips so far: both encoders' features, and the first one's classes."""
 
-    encoders: SignEncoders
+    actor: EncodingActor
     seconds: list[float] = field(default_factory=list)
     features: list[NDArray[np.float16]] = field(default_factory=list)
     logits: list[torch.Tensor] = field(default_factory=list)
@@ -88,7 +85,7 @@ def bench_precision(work_dir: Path, settings: BenchSettings, say: Say) -> dict[s
             }
         )
         calibration = calibration_windows(corpus, trained_on, config, precision)
-        sides[precision] = _Side(_encoders(folders, encoding, calibration))
+        sides[precision] = _Side(_actor(folders, encoding, calibration))
     names = _encode(corpus, clips, sides, alpha, say)
     return {
         "rows": _rows(corpus, names, sides, model, alpha),
@@ -107,27 +104,28 @@ def _read(work_dir: Path) -> tuple[Corpus, list[str], RetrievalModel, float]:
     return Corpus(work_dir / "corpus"), folders, model, 1.0 if alpha is None or len(folders) == 1 else alpha
 
 
-def _encoders(
+def _actor(
     folders: Sequence[str], encoding: EncodingSettings, calibration: torch.Tensor | None
-) -> SignEncoders:
+) -> EncodingActor:
     """The pipelines' encoder, without Ray around it."""
-    return SignEncoders(folders, encoding, lambda row, _: row, pa.schema([]), MAX_WINDOWS, calibration, "cpu")
+    nothing = pa.schema([])
+    return EncodingActor(folders, encoding, lambda row, _: row, nothing, MAX_WINDOWS, calibration, "cpu")
 
 
 def _encode(
     corpus: Corpus, clips: Sequence[Clip], sides: dict[str, _Side], alpha: float, say: Say
 ) -> list[tuple[str, list[int]]]:
     """Let each side encode the clips; returns the names and windows of those that could be decoded."""
-    config = sides[PLAIN].encoders.config
+    config = sides[PLAIN].actor.config
     named: list[tuple[str, list[int]]] = []
     for first in range(0, len(clips), CLIPS_AT_ONCE):
         rows = source_rows(corpus, clips[first : first + CLIPS_AT_ONCE])
         decoded = [(row["video_id"], decode_row(row, config.resize)[0]) for row in rows]
         videos = [(name, frames) for name, frames in decoded if frames is not None]
-        starts = [sides[PLAIN].encoders.starts(len(frames)) for _, frames in videos]
+        starts = [sides[PLAIN].actor.starts(len(frames)) for _, frames in videos]
         for side in sides.values():
             began = time.perf_counter()
-            outputs = side.encoders.encode([frames for _, frames in videos], starts)
+            outputs = side.actor.encoders.encode([frames for _, frames in videos], starts)
             side.seconds.append((time.perf_counter() - began) / max(1, sum(map(len, starts))))
             side.features += [_mixed(encoded, alpha) for encoded in outputs]
             side.logits += [encoded[0].logits for encoded in outputs]
@@ -137,9 +135,8 @@ def _encode(
 
 
 def _mixed(encoded: list[SignOutput], alpha: float) -> NDArray[np.float16]:
-    shares = (alpha, 1.0 - alpha)[: len(encoded)]
-    mixed = sum(share * output.embedding.numpy() for share, output in zip(shares, encoded, strict=True))
-    return np.asarray(mixed, dtype=np.float16)
+    stored = [stored_features(output) for output in encoded]
+    return mix_features(stored, shares_of(len(stored), alpha))
 
 
 def _rows(
@@ -160,6 +157,7 @@ def _rows(
             side.features,
             side.features[0].shape[1],
             alpha,
+            [np.zeros((0, 2))] * len(names),
         )
         pairs = load_pairs(corpus.path, features, "test")
         metrics = retrieval_metrics(score_pairs(model, pairs), pairs.owners)

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.encoding.texts import encode_texts
+from cico_platform.encoding.video_tokens import embed_features
 from cico_platform.errors import InputError
-from cico_platform.index.queries import encode_texts
 from cico_platform.pipelines.embed import model_alpha
-from cico_platform.pipelines.stored_features import load_features, pad_features
+from cico_platform.pipelines.stored_features import load_features
 
 ROWS_FILE, LENGTHS_FILE, QUERIES_FILE = "rows.f16", "lengths.npy", "queries.npz"
 # A new clip is two or three pieces of clips, each at a speed of its own, with so much of the features' own
@@ -147,11 +147,8 @@ def read_queries(folder: Path) -> list[NDArray[np.float32]]:
         return list(np.split(arrays["rows"], np.cumsum(arrays["lengths"])[:-1]))
 
 
-@torch.inference_mode()
 def _encode(model: RetrievalModel, features: list[NDArray[np.float32]]) -> list[NDArray[np.float16]]:
-    padded, valid = pad_features([values.astype(np.float16) for values in features])
-    tokens = model.encode_video(padded, valid).numpy().astype(np.float16)
-    return [tokens[row, 1 : 1 + count] for row, count in enumerate(valid.sum(dim=1).tolist())]
+    return embed_features(model, [values.astype(np.float16) for values in features])
 
 
 def _pieced(

@@ -13,9 +13,9 @@ from cico_model.ragged import ragged_scores
 from cico_platform.benchmarks.search_material import Material, read_material, read_queries
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
+from cico_platform.encoding.texts import TextQuery
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
-from cico_platform.index.queries import TextQuery
 from cico_platform.index.ranking import Ranking, Stages
 from cico_platform.index.token_storage import Quantization
 

@@ -13,8 +13,8 @@ from cico_model.config import TowerConfig
 from cico_platform.benchmarks.interleave import Say
 from cico_platform.benchmarks.search_material import Material
 from cico_platform.benchmarks.search_sides import COLLECTION, DEPTH, INDEX, build_index, disk_bytes
+from cico_platform.encoding.texts import TextQuery
 from cico_platform.index.embedded import EmbeddedIndex
-from cico_platform.index.queries import TextQuery
 from cico_platform.index.ranking import Ranking, Stages
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
 

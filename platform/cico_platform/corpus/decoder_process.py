@@ -10,10 +10,12 @@ import os
 import resource
 import signal
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from cico_platform.corpus.framed_clip import decode_framed_clip
+from cico_platform.corpus.framing import FramingSettings
 from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
 from cico_platform.corpus.packet_times import packet_times
 from cico_platform.corpus.video import decode_clip
@@ -35,16 +37,12 @@ def main() -> None:
         answers.flush()
 
 
-def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO) -> None:
+def _answer(request: dict[str, Any], limits: DecodeLimits, answers: BinaryIO) -> None:
     memory = 2 * limits.bytes + MEMORY_BESIDE_FRAMES
     resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
     signal.alarm(int(limits.seconds) + GRACE_SECONDS)  # the kernel ends this process, whatever holds it up
     try:
-        if request.pop("times_only", False):
-            times = packet_times(str(request["path"]), limits)
-            clip = DecodedClip(np.zeros((len(times), 1, 1, 1), np.uint8), 1.0, times)
-        else:
-            clip = decode_clip(limits=limits, **request)  # type: ignore[arg-type]  # as they were given
+        clip = _decode(request, limits)
     except ClipError as error:
         _write(answers, {"error": str(error)})
     except Exception as error:  # one clip must not end the run, whatever is wrong with it
@@ -56,8 +54,18 @@ def _answer(request: dict[str, object], limits: DecodeLimits, answers: BinaryIO)
         signal.alarm(0)
 
 
+def _decode(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
+    if request.pop("times_only", False):
+        times = packet_times(str(request["path"]), limits)
+        return DecodedClip(np.zeros((len(times), 1, 1, 1), np.uint8), 1.0, times)
+    framing = request.pop("framing", None)
+    if framing is None:
+        return decode_clip(limits=limits, **request)
+    return decode_framed_clip(limits=limits, settings=FramingSettings(**framing), **request)
+
+
 def _write_clip(answers: BinaryIO, clip: DecodedClip) -> None:
-    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size}
+    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size, "crop": clip.crop}
     _write(answers, {**about, "shape": clip.frames.shape})
     answers.write(np.ascontiguousarray(clip.frames).data)
     answers.write(np.ascontiguousarray(clip.times, dtype=np.float64).data)

@@ -9,12 +9,15 @@ import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
+
+if TYPE_CHECKING:  # a process that only asks for frames needs no OpenCV
+    from cico_platform.corpus.framing import FramingSettings
 
 MODULE = "cico_platform.corpus.decoder_process"
 
@@ -40,7 +43,6 @@ def decode_isolated(
         As `decode_clip`; also if the decoder crashed, took longer than `limits.seconds`, or wanted more
         memory than the limits allow.
     """
-    limits = limits or DecodeLimits()
     request = {
         "path": os.fspath(path),
         "start": start,
@@ -49,6 +51,23 @@ def decode_isolated(
         "size": size,
         "longest": longest,
     }
+    return _ask(request, limits or DecodeLimits())
+
+
+def decode_framed(
+    path: str | Path,
+    framing: "FramingSettings",
+    size: int,
+    limits: DecodeLimits | None = None,
+    *,
+    end: float | None = None,
+) -> DecodedClip:
+    """`framed_clip.decode_framed_clip` in another process, as `decode_isolated`."""
+    request = {"path": os.fspath(path), "framing": asdict(framing), "size": size, "end": end}
+    return _ask(request, limits or DecodeLimits())
+
+
+def _ask(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
     decoder = _idle.take()
     try:
         clip = decoder.decode(request, limits)
@@ -121,7 +140,8 @@ class _Decoder:
             _fill(times, self.process.stdout)
         except (EOFError, ValueError, OSError) as error:
             raise ClipError(_cause(self.process.wait(), limits)) from error
-        return DecodedClip(frames, about["fps"], times, about["truncated"], tuple(about["source_size"]))
+        size = tuple(about["source_size"])
+        return DecodedClip(frames, about["fps"], times, about["truncated"], size, about["crop"])
 
     def close(self) -> None:
         self.process.kill()

@@ -30,7 +30,8 @@ class DecodeLimits:
 class DecodedClip:
     """Frames uint8 `[N, H, W, 3]` RGB, `fps`, their `times` in seconds, and whether the file broke off.
 
-    `source_size` is the (upright) frame's width and height before cropping.
+    `source_size` is the (upright) frame's width and height before cropping, `crop` the signer's square in
+    fractions of it, where it was searched for.
     """
 
     frames: NDArray[np.uint8]
@@ -38,6 +39,11 @@ class DecodedClip:
     times: NDArray[np.float64]
     truncated: bool = False
     source_size: tuple[int, int] = (0, 0)
+    crop: list[float] | None = None
+
+    def boundaries(self, begin: float = 0.0) -> NDArray[np.float64]:
+        """When each frame appears and when the last one disappears, seconds from `begin`: float64 [N + 1]."""
+        return np.append(self.times, self.times[-1] + 1 / self.fps) - begin
 
 
 def check_crop(crop: list[float] | None) -> list[float] | None:

@@ -56,9 +56,9 @@ class Clip:
 
     `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the upright
     frame. `signer` is who signs it, `participants` all people whom it shows. `label` names the sign of an
-    isolated clip and is `None` for a sentence. `text` is normalised,
-    `text_original` is as written. Clips of one sentence share `text_id`. `path` is relative to the corpus
-    folder, absolute, or a URL.
+    isolated clip and is `None` for a sentence. `text` is clean (`clean_text`), `text_original` is as written
+    (`display_text`). Clips of one sentence share `text_id`. `path` is relative to the corpus folder,
+    absolute, or a URL.
     """
 
     video_id: str

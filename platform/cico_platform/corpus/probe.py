@@ -1,10 +1,12 @@
 """Probing one clip: whether it can be decoded, how long it is, where its signer is and when she signs."""
 
+from dataclasses import asdict
 from typing import Any
 
+from cico_platform.corpus.framing import FramingSettings, frame_clip
 from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.limits import ClipError
-from cico_platform.corpus.signer_box import SEARCH_SIDE, find_signer
+from cico_platform.corpus.signer_box import SEARCH_SIDE
 
 
 def probe(row: dict[str, Any]) -> dict[str, Any]:
@@ -33,26 +35,12 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(row: dict[str, Any]) -> dict[str, Any]:
     clip = decode_isolated(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
-    found: dict[str, Any] = {
-        "start": row["start"],
-        "end": row["end"],
-        "crop": row["crop"],
-        "frames": len(clip.frames),
-        "fps": clip.fps,
-        # Until when the last frame is shown: an interval may end after it.
-        "covered": round(float(clip.times[-1]) + 1 / clip.fps, 6),
-    }
-    if row["pixel_box"] is not None:
-        found["crop"] = _fractions(row["pixel_box"], clip.source_size)
-    if row["find_signer"] and (found["crop"] is None or row["trim"]):
-        box = find_signer(clip.frames, clip.fps)
-        found["crop"] = found["crop"] or box.crop
-        if row["trim"] and box.last_frame - box.first_frame + 1 < len(clip.frames):
-            found["start"] = round(float(clip.times[box.first_frame]), 6)
-            # Half a frame past the last one, so that rounding can neither lose it nor let the next in.
-            found["end"] = round(float(clip.times[box.last_frame]) + 0.5 / clip.fps, 6)
-            found["frames"] = box.last_frame - box.first_frame + 1
-    return found
+    crop = row["crop"] if row["pixel_box"] is None else _fractions(row["pixel_box"], clip.source_size)
+    settings = FramingSettings("signer" if row["find_signer"] else "whole", row["trim"])
+    framing = frame_clip(clip, settings, start=row["start"], end=row["end"], crop=crop)
+    # Until when the last frame is shown: an interval may end after it.
+    covered = round(float(clip.times[-1]) + 1 / clip.fps, 6)
+    return {**asdict(framing), "fps": clip.fps, "covered": covered}
 
 
 def _fractions(box: list[float], size: tuple[int, int]) -> list[float]:

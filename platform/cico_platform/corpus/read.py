@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cico_model.text_cleaning import clean_text, display_text
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, unique_ids, write_manifest
 from cico_platform.corpus.parallel import in_parallel
 from cico_platform.corpus.readers import BadRow, Row, elan
 from cico_platform.corpus.row_probe import probe_failure, probe_row
 from cico_platform.corpus.source_rows import SourceRows, read_rows
 from cico_platform.corpus.splits import assign_splits
-from cico_platform.corpus.text import is_single_word, normalise_text, text_id_of
+from cico_platform.corpus.text import is_single_word, text_id_of
 from cico_platform.errors import CicoError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
@@ -221,7 +222,7 @@ def _is_isolated(rows: list[Row], named: bool) -> bool:
     """Whether the texts are names of signs: (nearly) all single words, fewer where a column says so."""
     if not rows:
         return False
-    single = sum(is_single_word(normalise_text(row.text)) for row in rows) / len(rows)
+    single = sum(is_single_word(clean_text(row.text)) for row in rows) / len(rows)
     return single >= (NAMED_ISOLATED_SHARE if named else ISOLATED_SHARE)
 
 
@@ -233,8 +234,8 @@ def _clips(
 ) -> list[Clip]:
     clips = []
     for row, path, found in probed:
-        text = normalise_text(row.text)
-        label = normalise_text(row.label) if row.label and isolated else text if isolated else None
+        text = clean_text(row.text)
+        label = (clean_text(row.label or "") or text) if isolated else None
         shown = row.participants or ((row.signer,) if row.signer else ())
         clip = Clip(
             video_id=ids[row.number],
@@ -242,7 +243,7 @@ def _clips(
             split=row.split or "",  # type: ignore[arg-type]  # filled in below
             path=str(path) if is_remote(path) else str(Path(str(path)).absolute()),
             text=text,
-            text_original=row.text,
+            text_original=display_text(row.text),
             start=found["start"],
             end=found["end"],
             crop=found["crop"],

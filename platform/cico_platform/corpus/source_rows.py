@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers import BESIDE, BadRow, Reader, Row, Rows, elan, find_readers
 from cico_platform.corpus.readers.rows import joined
 from cico_platform.corpus.source_files import Listing, NotRead, list_files, not_read, path_version
-from cico_platform.corpus.text import normalise_text
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, absolute, absolute_place, place, relative
 
@@ -111,7 +111,7 @@ def _without_repeats(rows: Rows) -> Rows:
     seen: dict[tuple[object, ...], Row] = {}
     good, bad = [], list(rows.bad)
     for row in rows.good:
-        first = seen.setdefault((row.file, row.start, row.end, normalise_text(row.text)), row)
+        first = seen.setdefault((row.file, row.start, row.end, clean_text(row.text)), row)
         if _file_of(first) == _file_of(row):
             good.append(row)
         else:

@@ -3,7 +3,7 @@
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -36,6 +36,9 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,mxf,m4v,h264,hevc,ivf"
 )
 DEFAULT_FPS = 25.0
+# Seconds, and a frame of PyAV.
+TimedFrame = tuple[float, Any]
+Keep = Callable[[float, Any], None]
 SEEK_MARGIN = 0.5
 # Filters that make a frame upright, by quarter turns clockwise.
 TURNS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -55,6 +58,7 @@ def decode_clip(
     size: int | None = None,
     longest: int | None = None,
     limits: DecodeLimits | None = None,
+    keep: Keep | None = None,
 ) -> DecodedClip:
     """Decode one clip: seek to the key frame before `start`, crop, scale, stop at `end`.
 
@@ -75,6 +79,9 @@ def decode_clip(
         Instead of `size`: the longest side, the aspect kept. A smaller frame stays as it is.
     limits
         What a hostile file may cost; `DecodeLimits()` by default.
+    keep
+        Called with the time and the decoded frame of each that is returned, see `shape_frames`; not for
+        folders.
 
     Returns
     -------
@@ -92,7 +99,31 @@ def decode_clip(
     shape = _Shape(crop, size, longest)
     if _is_folder(path):
         return read_frame_folder(place(path), start, end, shape.crop, size, longest, limits)
-    return _decode(str(path), start, end, shape, limits)
+    return _decode(str(path), start, end, shape, limits, keep)
+
+
+def shape_frames(
+    frames: Iterable[TimedFrame],
+    fps: float,
+    *,
+    start: float | None,
+    end: float | None,
+    crop: list[float] | None,
+    size: int,
+    limits: DecodeLimits,
+) -> DecodedClip:
+    """Make a clip of decoded frames that `decode_clip` has handed to `keep`: as if it were called again.
+
+    Raises
+    ------
+    ClipError
+        As `decode_clip`.
+    """
+    shape, collected = _Shape(crop, size, None), _Collected(limits)
+    for moment, frame in frames:
+        if _is_within(moment, start, end):
+            collected.add(moment, shape.apply(frame))
+    return collected.finish(fps, 0, shape.source_size)
 
 
 def _is_folder(path: str | Path) -> bool:
@@ -106,7 +137,12 @@ def _is_folder(path: str | Path) -> bool:
 
 
 def _decode(
-    path: str, start: float | None, end: float | None, shape: "_Shape", limits: DecodeLimits
+    path: str,
+    start: float | None,
+    end: float | None,
+    shape: "_Shape",
+    limits: DecodeLimits,
+    keep: Keep | None,
 ) -> DecodedClip:
     with _open(path, limits) as container:
         stream = container.streams.video[0]
@@ -116,12 +152,18 @@ def _decode(
             for moment, frame in _timed_frames(container, stream, limits):
                 if end is not None and moment >= end - 1e-6:
                     break
-                if start is None or moment >= start - 1e-6:
+                if _is_within(moment, start, end):
                     collected.add(moment, shape.apply(frame))
+                    if keep is not None:
+                        keep(moment, frame)
         except (av.FFmpegError, ValueError, MemoryError) as error:
             collected.broken = _reason(error)
         expected = stream.frames if start is None and end is None else 0
         return collected.finish(_fps(stream), expected, shape.source_size)
+
+
+def _is_within(moment: float, start: float | None, end: float | None) -> bool:
+    return (start is None or moment >= start - 1e-6) and (end is None or moment < end - 1e-6)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from cico_platform.pipelines.encoders import read_encoders
+from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.steps import STEP_FILE, Summary, content_key, fingerprint, run_step
 from cico_platform.storage import Place
 

@@ -16,7 +16,7 @@ NAMESPACE = uuid.UUID("6c1c0f5e-3b0a-5a43-9d39-0f6a8b1d2c47")
 FILTER_FIELDS = ("corpus", "language", "sign_language", "signer", "participants", "licence", "split")
 MAX_VALUES = 100
 # Most results of an answer, how deep its pages go, and characters of a text that is searched for.
-MAX_LIMIT, MAX_DEPTH, MAX_TEXT = 100, 500, 1000
+MAX_LIMIT, MAX_DEPTH = 100, 500
 
 
 def point_id(video_id: str) -> str:
@@ -34,7 +34,7 @@ class IndexedClip:
 
     `tokens` are float [T, D], one a valid window (no class token, no padding), as the video tower gives them,
     with 1 <= T. `payload` is JSON: the manifest's columns, `corpus`, `duration` in seconds, `window_starts`
-    (frames), `fps`, and an absolute `path`.
+    (frames), `window_times` where they do not follow from the rate, `fps`, and an absolute `path`.
     """
 
     video_id: str

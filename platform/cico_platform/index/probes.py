@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cico_model.model import RetrievalModel
+from cico_model.text_cleaning import clean_text
+from cico_model.words import has_word
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.index.base import VectorIndex
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.ranking import Ranking
 
 DEPTH = 10
@@ -66,8 +68,8 @@ def choose_texts(clips: Iterable[tuple[str, str]], count: int) -> dict[str, list
     """
     texts: dict[str, list[str]] = {}
     for video_id, text in clips:
-        if any(letter.isalnum() for letter in text):
-            texts.setdefault(text, []).append(video_id)
+        if has_word(said := clean_text(text)):
+            texts.setdefault(said, []).append(video_id)
     order = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
     return {text: sorted(texts[text]) for text in order[: min(count, MOST)]}
 

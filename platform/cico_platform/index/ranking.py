@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cico_model.alignment import WordSpan, align, attention, window_times, word_spans
 from cico_model.config import TowerConfig
 from cico_model.ragged import product_scores, ragged_scores, unit_rows
+from cico_platform.encoding.texts import TextQuery
+from cico_platform.encoding.video_queries import VideoQuery
+from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit, Hits, Tokens
-from cico_platform.index.queries import TextQuery, VideoQuery
 from cico_platform.index.set_encoding import point_vector, query_vector
 from cico_platform.index.text_bank import TextBank
 
@@ -165,24 +165,13 @@ def _against(
     )
 
 
-def pad(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
-    """Tokens [n, D] of several clips as one batch: float32 [B, N, D] and valid bool [B, N]."""
-    longest = max(len(row) for row in rows)
-    batch = torch.zeros(len(rows), longest, rows[0].shape[1])
-    valid = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for number, row in enumerate(rows):
-        batch[number, : len(row)] = torch.from_numpy(np.array(row, dtype=np.float32))
-        valid[number, : len(row)] = True
-    return batch, valid
-
-
 def spans(hits: Sequence[Hit], query: TextQuery) -> list[list[WordSpan]]:
     """When each word of a text is signed in each clip, in seconds within the clip."""
     products = [hit.products for hit in hits if hit.products is not None]
     if len(products) == len(hits):
         return [_spans(hit, query.words, attention(p)) for hit, p in zip(hits, products, strict=True)]
-    video, video_valid = pad([tokens_of(hit) for hit in hits])
-    text, text_valid = pad([query.tokens] * len(hits))
+    video, video_valid = pad_rows([tokens_of(hit) for hit in hits])
+    text, text_valid = pad_rows([query.tokens] * len(hits))
     weights = align(video, text, video_valid, text_valid).numpy()
     return [_spans(hit, query.words, rows) for hit, rows in zip(hits, weights, strict=True)]
 
@@ -198,7 +187,13 @@ def _spans(hit: Hit, words: Sequence[tuple[str, list[int]]], weights: NDArray[np
 
 
 def hit_windows(hit: Hit) -> list[tuple[float, float]]:
-    """Start and end of a hit's windows, in seconds within the clip."""
+    """Start and end of a hit's windows, in seconds within the clip.
+
+    They are in the payload where frames do not follow each other at a constant rate from the clip's start.
+    """
+    times = hit.payload.get("window_times")
+    if times:
+        return list(zip(times[::2], times[1::2], strict=True))[: len(tokens_of(hit))]
     fps = float(hit.payload.get("fps") or 0) or 25.0
     starts = [int(start) for start in hit.payload.get("window_starts") or range(len(tokens_of(hit)))]
     return window_times(starts[: len(tokens_of(hit))], fps)

@@ -8,15 +8,17 @@ from typing import Any, Self
 
 from cico_model.alignment import WordSpan
 from cico_model.calibration import Calibration
-from cico_model.inference import InferenceEncoder
 from cico_model.retrieval_checkpoint import load_retrieval_model
+from cico_platform.encoding.clip_encoder import ClipEncoder
+from cico_platform.encoding.long_videos import read_long_video
+from cico_platform.encoding.texts import check_text, encode_texts
+from cico_platform.encoding.video_queries import encode_video
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import MAX_LIMIT, Filters
-from cico_platform.index.inside import find_inside, read_long_video
-from cico_platform.index.queries import check_text, encode_texts, encode_video, load_encoders
+from cico_platform.index.inside import find_inside
 from cico_platform.index.ranking import Ranked, Ranking, Stages
-from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
+from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, clip_encoder_of, live_serving
 from cico_platform.index.text_bank import TextBank, open_text_bank
 from cico_platform.storage import on_this_machine
 
@@ -34,7 +36,7 @@ class Searcher:
         self.index, self.info = index, info
         self.model = load_retrieval_model(on_this_machine(info.model))
         self.ranking = Ranking(index, info.collection, self.model.config, stages)
-        self._encoders: list[InferenceEncoder] | None = None
+        self._encoder: ClipEncoder | None = None
         self._bank: TextBank | None = None
         self._loading = threading.Lock()
 
@@ -76,7 +78,7 @@ class Searcher:
     ) -> list[dict[str, Any]]:
         """The sentences that a video may sign, best first: rows as `by_text`, one a sentence."""
         check_limit(limit)
-        query = encode_video(path, self._loaded_encoders(), self.info.alpha, self.model)
+        query = encode_video(path, self.clip_encoder())
         found = self.ranking.by_video(query, self.text_bank(), limit, filters)
         return [row(ranked, self.info.calibrations.get("video")) for ranked in found]
 
@@ -91,7 +93,7 @@ class Searcher:
         """
         query = encode_texts(self.model, [check_text(text)])[0]
         check_limit(limit)
-        video = read_long_video(path, self._loaded_encoders(), self.info.alpha, self.model)
+        video = read_long_video(path, self.clip_encoder())
         inside = find_inside(video, query, self.model, limit)
         ranges = [
             {
@@ -104,11 +106,12 @@ class Searcher:
         ]
         return {"ranges": ranges, "read_seconds": round(inside.read, 3)}
 
-    def _loaded_encoders(self) -> list[InferenceEncoder]:
+    def clip_encoder(self) -> ClipEncoder:
+        """The way from a video to the collection's tokens, loaded at first use."""
         with self._loading:
-            if self._encoders is None:
-                self._encoders = load_encoders(self.info)
-            return self._encoders
+            if self._encoder is None:
+                self._encoder = clip_encoder_of(self.info, self.model)
+            return self._encoder
 
     def nothing_fits(self, way: str, rows: list[dict[str, Any]]) -> bool | None:
         """Whether the best of the rows of a search by `text` or `video` is likelier no answer.

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from cico_model.calibration import Calibration
+from cico_model.model import RetrievalModel
+from cico_platform.corpus.framing import FramingSettings
+from cico_platform.encoding.clip_encoder import ClipEncoder, VideoEncoding, load_clip_encoder
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
@@ -59,6 +62,8 @@ class ServingInfo:
         How its points are laid out (`set_encoding.LAYOUT`).
     calibrations
         What scores of a search by `text` and by `video` mean; empty where no validation split said so.
+    encoding
+        How its videos became features: those of queries become them alike.
     """
 
     collection: str
@@ -78,6 +83,7 @@ class ServingInfo:
     model_name: str = ""
     layout: int = LAYOUT
     calibrations: dict[str, Calibration] = field(default_factory=dict)
+    encoding: VideoEncoding = field(default_factory=VideoEncoding)
 
 
 def write_serving(index: VectorIndex, info: ServingInfo) -> None:
@@ -134,6 +140,7 @@ def known_collections(index: VectorIndex) -> dict[str, ServingInfo]:
             "alias": alias,
             "probes": probes,
             "calibrations": calibrations,
+            "encoding": _encoding(record.get("encoding", {})),
         }
         info = ServingInfo(**{**record, **read})
         if isinstance(index, EmbeddedIndex):
@@ -142,6 +149,17 @@ def known_collections(index: VectorIndex) -> dict[str, ServingInfo]:
             info = replace(info, model=str(home / info.model), encoders=encoders)
         found[name] = info
     return found
+
+
+def _encoding(record: dict[str, Any]) -> VideoEncoding:
+    """How videos were encoded; records of earlier versions don't say it."""
+    framing = FramingSettings(**record["framing"]) if "framing" in record else VideoEncoding().framing
+    return VideoEncoding(**{**record, "framing": framing})
+
+
+def clip_encoder_of(info: ServingInfo, model: RetrievalModel, threads: int | None = None) -> ClipEncoder:
+    """The way from a video to a collection's tokens, loaded."""
+    return load_clip_encoder(info.encoders, model, info.alpha, info.encoding, threads)
 
 
 def remove_collection(index: VectorIndex, collection: str) -> None:

@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cico_model.text_cleaning import clean_text
+from cico_model.words import has_word
+from cico_platform.encoding.texts import TextQuery
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.embedded import COLLECTIONS, EmbeddedIndex
-from cico_platform.index.queries import TextQuery
 from cico_platform.index.set_encoding import point_vector, set_encoder
 from cico_platform.index.token_file import Place, TokenFile
 from cico_platform.steps import write_json
 
 TEXTS_FILE, TEXT_TOKENS_FILE = "texts.json", "texts.f16"
 BATCH = 64
+# Of what is kept; banks with other ones are made again. 2: words are those of Unicode.
+VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class TextBankBuilder:
             self._kept = tempfile.TemporaryDirectory(prefix="cico-texts-")
             self.folder = Path(self._kept.name)
         self.clips = _clips_by_text(index, collection)
-        self.key = hashlib.sha256("\0".join(self.clips).encode()).hexdigest()
+        self.key = hashlib.sha256("\0".join([VERSION, *self.clips]).encode()).hexdigest()
 
     def missing(self) -> list[str]:
         """The texts to encode: none if they were encoded before."""
@@ -106,7 +110,7 @@ def open_text_bank(
 def _clips_by_text(index: VectorIndex, collection: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for hit in index.fetch(collection):
-        text = str(hit.payload.get("text") or "").strip()
-        if any(letter.isalnum() for letter in text):
+        text = clean_text(str(hit.payload.get("text") or ""))
+        if has_word(text):
             found.setdefault(text, []).append(hit.video_id)
     return dict(sorted(found.items()))

@@ -6,9 +6,11 @@ import numpy as np
 
 from cico_model.calibration import Calibration, calibrate
 from cico_model.model import RetrievalModel
+from cico_model.text_cleaning import clean_text
+from cico_model.words import has_word
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit, Tokens
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.ranking import score, tokens_of
 
 SPLIT = "validation"
@@ -50,8 +52,8 @@ def _validation_clips(index: VectorIndex, collection: str) -> list[Hit]:
 
 
 def _text(hit: Hit) -> str:
-    text = str(hit.payload.get("text") or "").strip()
-    return text if any(letter.isalnum() for letter in text) else ""
+    text = clean_text(str(hit.payload.get("text") or ""))
+    return text if has_word(text) else ""
 
 
 def _encoded(model: RetrievalModel, texts: Sequence[str]) -> list[Tokens]:

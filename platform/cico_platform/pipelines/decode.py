@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ray.data import Dataset, TaskPoolStrategy
 
 from cico_platform.corpus.isolation import decode_isolated
-from cico_platform.corpus.limits import ClipError
+from cico_platform.corpus.limits import ClipError, DecodedClip
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.errors import InputError
 
@@ -64,8 +64,9 @@ def decoded(rows: Sequence[Row], size: int, decoders: int, per_block: int = CLIP
     Returns
     -------
     Dataset
-        The rows with `pixels` (bytes of uint8 [N, size, size, 3], see `frames_of`) and `num_frames`; a clip
-        that cannot be decoded has no pixels, and its `error` says why.
+        The rows with `pixels` (bytes of uint8 [N, size, size, 3], see `frames_of`), `num_frames` and
+        `boundaries` (bytes of `DecodedClip.boundaries` from the clip's start); a clip that cannot be decoded
+        has no pixels, and its `error` says why.
     """
     blocks = -(-len(rows) // min(per_block, CLIPS_PER_BLOCK))
     source = ray.data.from_items(list(rows), override_num_blocks=blocks)
@@ -84,20 +85,27 @@ def frames_of(pixels: bytes | memoryview, size: int) -> Frames:
 
 def decode_row(row: Row, size: int) -> tuple[Frames | None, str]:
     """The frames of one row, or the reason why there are none."""
+    clip, error = _decode(row, size)
+    return None if clip is None else clip.frames, error
+
+
+def _decode(row: Row, size: int) -> tuple[DecodedClip | None, str]:
     if row["error"]:
         return None, str(row["error"])
     crop = None if row["crop"] is None else [float(edge) for edge in row["crop"]]
     try:
-        clip = decode_isolated(row["path"], start=row["start"], end=row["end"], crop=crop, size=size)
+        return decode_isolated(row["path"], start=row["start"], end=row["end"], crop=crop, size=size), ""
     except ClipError as error:
         return None, str(error)
     except Exception as error:  # one clip must not end the run, whatever is wrong with it
         return None, f"{type(error).__name__}: {error}"
-    return clip.frames, ""
 
 
 def with_frames(row: Row, size: int) -> Row:
-    """The row with `pixels`, `num_frames` and `error`, as `decoded` gives it."""
-    frames, error = decode_row(row, size) if row.get("decode", True) else (None, str(row["error"]))
-    pixels = b"" if frames is None else np.ascontiguousarray(frames).tobytes()
-    return {**row, "error": error, "pixels": pixels, "num_frames": 0 if frames is None else len(frames)}
+    """The row with `pixels`, `num_frames`, `boundaries` and `error`, as `decoded` gives it."""
+    clip, error = _decode(row, size) if row.get("decode", True) else (None, str(row["error"]))
+    if clip is None:
+        return {**row, "error": error, "pixels": b"", "num_frames": 0, "boundaries": b""}
+    pixels = np.ascontiguousarray(clip.frames).tobytes()
+    boundaries = clip.boundaries(row["start"] or 0.0).tobytes()
+    return {**row, "error": "", "pixels": pixels, "num_frames": len(clip.frames), "boundaries": boundaries}

@@ -14,14 +14,15 @@ from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect, given_device
+from cico_platform.encoding.video_tokens import EMBED_BATCH, embed_features
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_ledger
 from cico_platform.pipelines.stored_features import (
+    FEATURES_EDITION,
     Features,
     Mix,
     feature_shards,
-    pad_features,
     read_mix,
     read_shard,
 )
@@ -31,13 +32,13 @@ from cico_platform.storage import Place, absolute, on_this_machine, place
 
 Row = dict[str, Any]
 STAGE = "embed"
-ENCODE_BATCH = 64
 # So many are embedded before an actor for them would have started.
 FEW_VIDEOS = 64
 TOKENS_SCHEMA = pa.schema(
     [
         pa.field("video_id", pa.string()),
         pa.field("window_starts", pa.list_(pa.int32())),
+        pa.field("window_times", pa.list_(pa.float64())),
         pa.field("tokens", pa.large_binary()),
         pa.field("dim", pa.int32()),
     ]
@@ -59,9 +60,9 @@ def embed(
 ) -> Summary:
     """Store the tokens of every video of a feature folder.
 
-    Writes shards `part-*.parquet`, a row a video: `video_id, window_starts, tokens, dim`; tokens are bytes
-    of float16 [W, dim], one a window. Videos that `out` holds already, from the same features and model, are
-    not embedded again. The features are mixed as in the model's training.
+    Writes shards `part-*.parquet`, a row a video: `video_id, window_starts, window_times, tokens, dim`;
+    tokens are bytes of float16 [W, dim], one a window. Videos that `out` holds already, from the same
+    features and model, are not embedded again. The features are mixed as in the model's training.
 
     Raises
     ------
@@ -75,7 +76,13 @@ def embed(
     keys = ledger.keys
     if not keys:
         raise InputError(f"'{features}' was written by another version; run 'cico features' again")
-    recipe = content_key(stage=STAGE, features=ledger.recipe, shares=mix.shares, model=fingerprint(model))
+    recipe = content_key(
+        stage=STAGE,
+        edition=FEATURES_EDITION,
+        features=ledger.recipe,
+        shares=mix.shares,
+        model=fingerprint(model),
+    )
 
     def body(building: Place) -> Summary:
         connect()
@@ -116,7 +123,8 @@ def embed_videos(
     Yields
     ------
     dict
-        `video_id`, `window_starts`, and `tokens` float16 [W, D]: one a window, no class token, no padding.
+        `video_id`, `window_starts`, `window_times`, and `tokens` float16 [W, D]: one a window, no class
+        token, no padding.
     """
     shards = feature_shards(features)
     if only is not None:
@@ -128,7 +136,8 @@ def embed_videos(
             if only is not None and row["video_id"] not in only:
                 continue
             tokens = np.frombuffer(row["tokens"], dtype=np.float16).reshape(-1, row["dim"])
-            yield {"video_id": row["video_id"], "window_starts": row["window_starts"], "tokens": tokens}
+            kept = {name: row[name] for name in ("video_id", "window_starts", "window_times")}
+            yield {**kept, "tokens": tokens}
 
 
 def embed_shards(
@@ -211,25 +220,22 @@ class VideoEmbedder:
         """Paths of shards (`shard`) to rows of `TOKENS_SCHEMA`."""
         for shard in batch["shard"].to_pylist():
             features = read_shard(shard, self.mix).strided(self.model.config.window_stride)
-            for first in range(0, len(features.video_ids), ENCODE_BATCH):
+            for first in range(0, len(features.video_ids), EMBED_BATCH):
                 yield self.embed(features, first)
 
-    @torch.inference_mode()
     def embed(self, features: Features, first: int) -> pa.Table:
         """The tokens of some of a shard's videos."""
-        part = slice(first, first + ENCODE_BATCH)
-        padded, valid = pad_features(features.values[part])
-        tokens = self.model.encode_video(padded.to(self.device), valid.to(self.device)).cpu()
-        counts = valid.sum(dim=1).tolist()
+        part = slice(first, first + EMBED_BATCH)
+        tokens = embed_features(self.model, features.values[part], self.device)
+        columns = (features.video_ids, features.window_starts, features.window_times)
         rows = [
             {
                 "video_id": name,
                 "window_starts": starts.tolist(),
-                "tokens": tokens[row, 1 : 1 + counts[row]].numpy().astype(np.float16).tobytes(),
-                "dim": tokens.shape[2],
+                "window_times": times.ravel().tolist(),
+                "tokens": own.tobytes(),
+                "dim": own.shape[1],
             }
-            for row, (name, starts) in enumerate(
-                zip(features.video_ids[part], features.window_starts[part], strict=True)
-            )
+            for name, starts, times, own in zip(*(column[part] for column in columns), tokens, strict=True)
         ]
         return pa.Table.from_pylist(rows, schema=TOKENS_SCHEMA)

@@ -7,23 +7,21 @@ import numpy as np
 import pyarrow as pa
 import ray
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from ray.data import ActorPoolStrategy
 
-from cico_model.checkpoint import load_sign_encoder
-from cico_model.clips import select_windows, window_starts, windows
+from cico_model.clips import windows
 from cico_model.config import MAX_WINDOWS, SignEncoderConfig
-from cico_model.inference import optimize_for_inference
 from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import given_device, is_started_here, node_cores, threads_each
 from cico_platform.corpus.manifest import Clip, Corpus
-from cico_platform.errors import InputError
+from cico_platform.encoding.sign_encoders import load_encoders
+from cico_platform.encoding.windows import encoded_windows, window_spans
 from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows, with_frames
 from cico_platform.pipelines.reuse import StoredFeatures, StoredReader
+from cico_platform.pipelines.stored_features import FEATURES_EDITION, flat_spans
 from cico_platform.settings import Settings
 from cico_platform.steps import content_key
-from cico_platform.storage import Place, on_this_machine
 
 Row = dict[str, Any]
 CALIBRATION_CLIPS = 6
@@ -65,12 +63,13 @@ class EncodingSettings(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """The settings that change what comes out, for a step's key."""
-        return self.model_dump(include={"precision", "stride", "windows"})
+        return self.features_config()
 
     def recipe(self, stage: str, encoders: Sequence[str], keys: dict[str, str]) -> str:
         """A name of all that decides a clip's rows but the clip; int8 is calibrated on the others, too."""
         return content_key(
             stage=stage,
+            edition=FEATURES_EDITION,
             encoders=list(encoders),
             settings=self.decisive(),
             calibrated=self._calibrated_on(keys),
@@ -78,14 +77,19 @@ class EncodingSettings(Settings):
 
     def encoding(self, keys: dict[str, str]) -> str:
         """A name of all that decides the features of a clip, but for the clip and the encoder's weights."""
-        decisive = {name: getattr(self, name) for name in ("precision", "stride", "windows")}
-        return content_key(encoding=decisive, calibrated=self._calibrated_on(keys))
+        return content_key(
+            edition=FEATURES_EDITION, encoding=self.features_config(), calibrated=self._calibrated_on(keys)
+        )
+
+    def features_config(self) -> dict[str, Any]:
+        """The settings that decide a clip's features."""
+        return self.model_dump(include={"precision", "stride", "windows"})
 
     def _calibrated_on(self, keys: dict[str, str]) -> dict[str, str]:
         return keys if self.precision == "int8" else {}
 
 
-class SignEncoders:
+class EncodingActor:
     """The actor: encodes the windows of a batch of decoded clips with one or several sign encoders.
 
     Parameters
@@ -120,90 +124,37 @@ class SignEncoders:
         device = device or given_device()
         self.settings, self.limit = settings, limit
         self.describe, self.schema, self.stored = describe, schema, StoredReader()
-        loaded = [load_sign_encoder(on_this_machine(folder))[0] for folder in folders]
-        self.config = loaded[0].config
-        self.encoders = [
-            optimize_for_inference(
-                encoder.to(device),
-                settings.precision,
-                calibration,
-                threads=settings.threads,
-            )
-            for encoder in loaded
-        ]
+        self.encoders = load_encoders(
+            folders, settings.precision, calibration, threads=settings.threads, device=device
+        )
+        self.config = self.encoders.config
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Clips with `pixels` to what `describe` makes of them; `window_starts` is added."""
+        """Clips with `pixels` to what `describe` makes of them, their `window_starts` and `window_times`."""
         rows = batch.drop_columns(["pixels"]).to_pylist()
         videos = [frames_of(pixels.as_buffer(), self.config.resize) for pixels in batch["pixels"]]
-        known = [
+        stored = [
             [self.stored(name) for name in row.get("stored") or [""] * len(self.encoders)] for row in rows
         ]
-        for row, own in zip(rows, known, strict=True):
-            row["window_starts"] = self._starts_of(row, own)
-        outputs = self.encode(videos, [row["window_starts"] for row in rows], known)
+        for row, own in zip(rows, stored, strict=True):
+            row["window_starts"], row["window_times"] = self._windows_of(row, own)
+        known = [[None if one is None else one.output() for one in own] for own in stored]
+        outputs = self.encoders.encode(videos, [row["window_starts"] for row in rows], known)
         described = [self.describe(row, output) for row, output in zip(rows, outputs, strict=True)]
         return pa.Table.from_pylist(described, schema=self.schema)
 
-    def _starts_of(self, row: Row, known: Sequence[StoredFeatures | None]) -> list[int]:
+    def _windows_of(self, row: Row, known: Sequence[StoredFeatures | None]) -> tuple[list[int], list[float]]:
         if row["error"]:
-            return []
+            return [], []
         if row["num_frames"]:
-            return self.starts(row["num_frames"])
+            starts = self.starts(row["num_frames"])
+            return starts, flat_spans(window_spans(starts, np.frombuffer(row["boundaries"]).tolist()))
         # Not decoded: every encoder's features are stored.
-        return next(stored.starts for stored in known if stored is not None)
+        return next((stored.starts, stored.times) for stored in known if stored is not None)
 
     def starts(self, num_frames: int) -> list[int]:
         """First frames of the windows that are encoded of a clip."""
-        found = window_starts(num_frames, self.settings.stride)
-        if self.limit is None:
-            return found
-        return [found[i] for i in select_windows(len(found), self.limit)]
-
-    def encode(
-        self,
-        videos: Sequence[NDArray[np.uint8]],
-        starts: Sequence[Sequence[int]],
-        known: Sequence[Sequence[StoredFeatures | None]] | None = None,
-    ) -> list[list[SignOutput]]:
-        """Outputs by video and encoder; windows of all videos share the encoders' batches.
-
-        Where `known` has an encoder's features of a video, they are taken instead: without class scores.
-        """
-        known = known or [[None] * len(self.encoders) for _ in videos]
-        results = []
-        for number, encoder in enumerate(self.encoders):
-            stored = [own[number] for own in known]
-            wanted = [[] if have else chosen for have, chosen in zip(stored, starts, strict=True)]
-            computed = zip(encoder.encode(videos, wanted), stored, strict=True)
-            results.append([output if have is None else have.output() for output, have in computed])
-        return [list(outputs) for outputs in zip(*results, strict=True)]
-
-
-def half_precision(output: SignOutput, rows: Sequence[int] | None = None) -> bytes:
-    """Features of all windows, or of these, as they are stored: bytes of float16 [W, F]."""
-    values = output.embedding if rows is None else output.embedding[list(rows)]
-    return np.asarray(values, dtype=np.float16).tobytes()
-
-
-def read_encoders(folders: Sequence[str | Place]) -> tuple[SignEncoderConfig, list[list[str]]]:
-    """The size that all these sign encoders share, and the labels of each.
-
-    Raises
-    ------
-    InputError
-        If a folder holds no sign encoder, or they take frames of different sizes.
-    """
-    if not folders:
-        raise InputError("no sign encoder was given")
-    try:
-        loaded = [load_sign_encoder(on_this_machine(folder)) for folder in folders]
-    except (ValueError, OSError, RuntimeError) as error:
-        raise InputError(f"{error}; a sign encoder comes from 'cico train sign-encoder'") from error
-    configs = [encoder.config for encoder, _ in loaded]
-    if len({(config.resize, config.frame_size, config.feature_dim) for config in configs}) > 1:
-        raise InputError(f"the sign encoders differ in size: {', '.join(config.size for config in configs)}")
-    return configs[0], [labels for _, labels in loaded]
+        return encoded_windows(num_frames, self.settings.stride, self.limit)
 
 
 def resources(settings: EncodingSettings) -> tuple[EncodingSettings, dict[str, float]]:
@@ -237,7 +188,7 @@ def encode_clips(
     rows
         From `source_rows`.
     actor
-        What `SignEncoders` takes, but the settings.
+        What `EncodingActor` takes, but the settings.
     """
     if not rows:
         return
@@ -246,7 +197,7 @@ def encode_clips(
         yield from _encode_here(rows, config, settings, **actor)
         return
     encoded = decoded(rows, config.resize, settings.decoders, settings.clips).map_batches(
-        SignEncoders,
+        EncodingActor,
         fn_constructor_kwargs={"settings": settings, **actor},
         batch_size=settings.clips,
         batch_format="pyarrow",
@@ -269,7 +220,7 @@ def _encode_here(
 ) -> Iterator[list[Row]]:
     """The same in this process; files are still decoded in a process of their own."""
     threads = torch.get_num_threads()
-    encoders = SignEncoders(settings=settings, device="cpu", **actor)
+    encoders = EncodingActor(settings=settings, device="cpu", **actor)
     try:
         for first in range(0, len(rows), settings.clips):
             frames = [with_frames(row, config.resize) for row in rows[first : first + settings.clips]]
@@ -289,7 +240,7 @@ def calibration_windows(
     for row in source_rows(corpus, clips[::step]):
         frames, _ = decode_row(row, config.resize)
         if frames is not None:
-            starts = window_starts(len(frames))
+            starts = encoded_windows(len(frames), limit=None)
             cut.append(windows(frames, [starts[len(starts) // 2]], config))
         if len(cut) == CALIBRATION_CLIPS:
             break

@@ -11,15 +11,11 @@ from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import connect
 from cico_platform.corpus.clip_keys import clip_keys
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.encoding.mixing import stored_features
+from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import source_rows
-from cico_platform.pipelines.encoders import (
-    EncodingSettings,
-    calibration_windows,
-    encode_clips,
-    half_precision,
-    read_encoders,
-)
+from cico_platform.pipelines.encoders import EncodingSettings, calibration_windows, encode_clips
 from cico_platform.pipelines.mine import PARTS_FOLDER
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.pipelines.reuse import find_stored, mark_stored
@@ -39,6 +35,7 @@ ENCODED_SCHEMA = pa.schema(
         pa.field("error", pa.string()),
         pa.field("windows", pa.int32()),
         pa.field("window_starts", pa.list_(pa.int32())),
+        pa.field("window_times", pa.list_(pa.float64())),
         pa.field("features", pa.list_(pa.binary())),
     ]
 )
@@ -59,10 +56,11 @@ def extract_features(
 ) -> Summary:
     """Extract the features of every sentence clip.
 
-    Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts, dim,
-    features` (float16, row after row). `features.json` names the encoders and alpha, `clips.parquet` each
-    clip's outcome. Clips that `out` holds already, from the same encoders and settings, are not done again.
-    Features by one of the encoders that `out` or a folder of `reuse` holds are not computed again, either.
+    Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts,
+    window_times, dim, features` (float16, row after row). `features.json` names the encoders and alpha,
+    `clips.parquet` each clip's outcome. Clips that `out` holds already, from the same encoders and
+    settings, are not done again. Features by one of the encoders that `out` or a folder of `reuse` holds are
+    not computed again, either.
 
     Parameters
     ----------
@@ -122,7 +120,9 @@ def extract_features(
         )
         collect(encoded, parts, lambda row: _rows(row, ids, config), on_progress)
         counts = settle(parts, source, STAGE)
-        about = {"alpha": alpha, "dim": config.feature_dim, "size": config.size, "stride": settings.stride}
+        about = {
+            "alpha": alpha, "dim": config.feature_dim, "size": config.size, **settings.features_config()
+        }  # fmt: skip
         _write_info(folder, source, [absolute(path) for path in encoders], ids, about)
         reused = sum(sum(map(bool, row["stored"])) for row in pending)
         details = {"encoders": len(ids), "dim": config.feature_dim, "reused": reused}
@@ -133,8 +133,8 @@ def extract_features(
 
 def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
     """A clip's features as bytes of float16, one entry an encoder."""
-    features = [] if row["error"] else [half_precision(o) for o in outputs]
-    kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts")}
+    features = [] if row["error"] else [stored_features(output).tobytes() for output in outputs]
+    kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts", "window_times")}
     return {**kept, "windows": len(row["window_starts"]), "features": features}
 
 
@@ -144,6 +144,7 @@ def _rows(row: Row, ids: list[str], config: SignEncoderConfig) -> list[Row]:
             "video_id": row["video_id"],
             "encoder_id": encoder_id,
             "window_starts": row["window_starts"],
+            "window_times": row["window_times"],
             "dim": config.feature_dim,
             "features": np.frombuffer(values, dtype=np.float16),
         }

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from cico_platform.corpus.framing import framing_of
 from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.encoding.clip_encoder import VideoEncoding
 from cico_platform.errors import InputError
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
@@ -17,6 +19,8 @@ from cico_platform.steps import content_key, fingerprint
 from cico_platform.storage import Place, absolute, place
 
 DEFAULT_FPS = 25.0
+# Seconds: a quarter of a frame.
+SAME_TIME = 0.01
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Source:
         for row in embed_videos(self.features, self.info.model, self.info.alpha, only):
             clip = self.clips[row["video_id"]]
             tokens, starts = merge_tokens(row["tokens"], row["window_starts"], self.info.merge)
-            payload = _payload(self.corpus, clip, starts)
+            payload = _payload(self.corpus, clip, starts, _times_by_start(row))
             payload |= {"clip_key": self.keys[clip.video_id], "model_id": self.info.recipe}
             yield IndexedClip(clip.video_id, tokens, payload)
 
@@ -74,9 +78,10 @@ def read_source(
     config = check_searchable(model, open_model(model, features, int(info["dim"])))
     trained = model_alpha(model)
     alpha = float(info["alpha"]) if trained is None else trained
+    about = source.info()
     ledger = read_ledger(place(features))
     made = ledger.recipe or fingerprint(features)  # an older folder has no ledger
-    name = str(source.info().get("name") or source.path.resolve().name)
+    name = str(about.get("name") or source.path.resolve().name)
     storage = storage or TokenStorage()
     recipe = content_key(
         features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage), layout=LAYOUT
@@ -100,6 +105,12 @@ def read_source(
         features=absolute(features),
         quantization=storage.quantization,
         merge=storage.merge,
+        encoding=VideoEncoding(
+            int(info["stride"]),
+            int(info["windows"]),
+            info["precision"],
+            framing_of((clip.crop for clip in clips.values()), bool(about.get("trim", True))),
+        ),
     )
     return Source(source, str(features), clips, keys, _named(serving, keys))
 
@@ -113,14 +124,23 @@ def _location(corpus: Corpus, clip: Clip) -> str:
 
 
 def _named(info: ServingInfo, keys: Mapping[str, str]) -> ServingInfo:
-    content = content_key(recipe=info.recipe, clips=keys)
+    content = content_key(recipe=info.recipe, clips=keys, encoding=asdict(info.encoding))
     return replace(info, collection=f"{info.alias}-{content}", content=content)
 
 
-def _payload(corpus: Corpus, clip: Clip, window_starts: list[int]) -> dict[str, Any]:
+def _times_by_start(row: dict[str, Any]) -> dict[int, tuple[float, float]]:
+    """Begin and end of each window, by its first frame; empty where an earlier version did not store them."""
+    times = row["window_times"]
+    return dict(zip(row["window_starts"], zip(times[::2], times[1::2], strict=True), strict=False))
+
+
+def _payload(
+    corpus: Corpus, clip: Clip, window_starts: list[int], times: Mapping[int, tuple[float, float]]
+) -> dict[str, Any]:
     """What people filter by and see of a clip; what is not known is absent."""
     fps = clip.fps or DEFAULT_FPS
-    duration = clip.frames / fps if clip.frames else None
+    # The last window ends with the clip.
+    duration = times[max(times)][1] if times else clip.frames / fps if clip.frames else None
     if clip.end is not None:
         duration = clip.end - (clip.start or 0.0)
     known = {
@@ -130,4 +150,7 @@ def _payload(corpus: Corpus, clip: Clip, window_starts: list[int]) -> dict[str, 
         "duration": duration,
         "window_starts": window_starts,
     }
+    # Times that a constant rate tells anyway would only make answers of a server larger.
+    if any(abs(times[s][0] - s / fps) > SAME_TIME for s in window_starts if s in times):
+        known["window_times"] = [round(time, 4) for s in window_starts for time in times[s]]
     return {name: value for name, value in known.items() if value is not None}

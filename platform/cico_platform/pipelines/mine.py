@@ -15,15 +15,11 @@ from cico_model.text_support import Detection, text_support
 from cico_platform.cluster import connect
 from cico_platform.corpus.clip_keys import clip_keys
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.encoding.mixing import stored_features
+from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import source_rows
-from cico_platform.pipelines.encoders import (
-    EncodingSettings,
-    calibration_windows,
-    encode_clips,
-    half_precision,
-    read_encoders,
-)
+from cico_platform.pipelines.encoders import EncodingSettings, calibration_windows, encode_clips
 from cico_platform.pipelines.parts import Parts, collect, settle
 from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
 from cico_platform.settings import OnProgress
@@ -33,7 +29,7 @@ from cico_platform.storage import Place, absolute, place, read_table, write_tabl
 Row = dict[str, Any]
 STAGE = "mine"
 # Of what is written; another one is mined anew.
-EDITION = 4
+EDITION = 5
 PARTS_FOLDER = "parts"
 SEGMENTS_FILE = "segments.parquet"
 SEGMENTS_SCHEMA = pa.schema(
@@ -63,6 +59,7 @@ FOUND_SCHEMA = pa.schema(
         pa.field("path", pa.string()),
         pa.field("error", pa.string()),
         pa.field("window_starts", pa.list_(pa.int32())),
+        pa.field("window_times", pa.list_(pa.float64())),
         pa.field("features", pa.binary()),
     ]
 )
@@ -155,12 +152,21 @@ def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settin
     """A clip's segments, from the class scores of its windows, and the features of those for retrieval."""
     result: Row = {"video_id": row["video_id"], "path": row["path"], "error": row["error"]}
     starts = row["window_starts"]
-    result |= {"windows": len(starts), "kept": 0, "segments": [], "window_starts": [], "features": b""}
+    result |= {
+        "windows": len(starts),
+        "kept": 0,
+        "segments": [],
+        "window_starts": [],
+        "window_times": [],
+        "features": b"",
+    }
     if row["error"]:
         return result
     chosen = select_windows(len(starts), settings.windows)
     result["window_starts"] = [starts[index] for index in chosen]
-    result["features"] = half_precision(outputs[0], chosen)
+    times = row["window_times"]
+    result["window_times"] = [time for index in chosen for time in times[2 * index : 2 * index + 2]]
+    result["features"] = stored_features(outputs[0], chosen).tobytes()
     best = outputs[0].logits.softmax(dim=-1).max(dim=-1)
     segments = merge_windows(
         starts,

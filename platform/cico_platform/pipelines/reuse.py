@@ -17,14 +17,15 @@ from cico_platform.storage import Place, absolute, matching, place, read_table
 Row = dict[str, Any]
 # Shards that a worker keeps open; their clips come in the order in which they were written.
 SHARDS_HELD = 4
-COLUMNS = ("window_starts", "dim", "features")
+COLUMNS = ("window_starts", "window_times", "dim", "features")
 
 
 @dataclass(frozen=True)
 class StoredFeatures:
-    """Features of one clip by one encoder: first frames of the windows, and float16 [W, F]."""
+    """Features of one clip by one encoder: first frames and times of the windows, and float16 [W, F]."""
 
     starts: list[int]
+    times: list[float]
     values: NDArray[np.float16]
 
     def output(self) -> SignOutput:
@@ -90,9 +91,9 @@ class StoredReader:
             return None
         shard, _, row = address.rpartition("#")
         table = self._table(shard)
-        starts, dim, flat = (table[name][int(row)] for name in COLUMNS)
+        starts, times, dim, flat = (table[name][int(row)] for name in COLUMNS)
         values = flat.values.to_numpy(zero_copy_only=False).reshape(-1, dim.as_py())
-        return StoredFeatures(starts.as_py(), np.array(values, dtype=np.float16))
+        return StoredFeatures(starts.as_py(), times.as_py(), np.array(values, dtype=np.float16))
 
 
 def _read(shard: str) -> pa.Table:

@@ -1,26 +1,33 @@
 """Sign features as they are stored: shards of two encoders, mixed when they are read (method 4)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from cico_model.clips import thin_windows
+from cico_model.config import MAX_WINDOWS
+from cico_platform.encoding.mixing import mix_features, shares_of
+from cico_platform.encoding.windows import read_windows
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching, place, read_table
 
 Array = NDArray[np.float16]
 INFO_FILE = "features.json"
+# Of what is stored, and of the frames that decoding gives: features of another one are computed anew.
+FEATURES_EDITION = 2
+# Of folders that an earlier version wrote.
+DEFAULTS = {"stride": 1, "windows": MAX_WINDOWS, "precision": "auto"}
 FEATURES_SCHEMA = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("encoder_id", pa.string(), nullable=False),
         pa.field("window_starts", pa.list_(pa.int32()), nullable=False),
+        # Begin and end of each window in turn, in seconds from the clip's start.
+        pa.field("window_times", pa.list_(pa.float64())),
         pa.field("dim", pa.int32(), nullable=False),
         pa.field("features", pa.list_(pa.float16()), nullable=False),
     ]
@@ -43,6 +50,9 @@ class Features:
         F.
     alpha
         The first encoder's share in `values`; 1 where there is but one.
+    window_times
+        float64 [W, 2]: begin and end of each window, in seconds from the clip's start; empty [0, 2] where an
+        earlier version has not stored them.
     """
 
     video_ids: list[str]
@@ -50,6 +60,7 @@ class Features:
     values: list[Array]
     dim: int
     alpha: float
+    window_times: list[NDArray[np.float64]]
 
     def select(self, video_ids: list[str]) -> "Features":
         """These videos only, in this order; those without features are left out."""
@@ -61,17 +72,22 @@ class Features:
             [self.values[i] for i in rows],
             self.dim,
             self.alpha,
+            [self.window_times[i] for i in rows],
         )
 
     def strided(self, stride: int) -> "Features":
         """The windows that stand for those at this stride (`cico_model.clips.thin_windows`)."""
         if stride == 1:
             return self
-        kept = [thin_windows(starts.tolist(), stride) for starts in self.window_starts]
+        kept = [read_windows(starts.tolist(), stride) for starts in self.window_starts]
         return replace(
             self,
             window_starts=[starts[rows] for starts, rows in zip(self.window_starts, kept, strict=True)],
             values=[value[rows] for value, rows in zip(self.values, kept, strict=True)],
+            window_times=[
+                times[rows] if len(times) else times
+                for times, rows in zip(self.window_times, kept, strict=True)
+            ],
         )
 
 
@@ -99,15 +115,15 @@ def load_features(folder: str | Place, alpha: float | None = None) -> Features:
     """
     mix = read_mix(folder, alpha)
     shards = [read_shard(path, mix) for path in feature_shards(folder)]
-    rows = sorted(
-        (
-            row
-            for shard in shards
-            for row in zip(shard.video_ids, shard.window_starts, shard.values, strict=True)
-        ),
-        key=lambda row: row[0],
+    joined = Features(
+        [name for shard in shards for name in shard.video_ids],
+        [starts for shard in shards for starts in shard.window_starts],
+        [values for shard in shards for values in shard.values],
+        mix.dim,
+        mix.alpha,
+        [times for shard in shards for times in shard.window_times],
     )
-    return Features([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], mix.dim, mix.alpha)
+    return joined.select(sorted(joined.video_ids))
 
 
 def feature_shards(folder: str | Place) -> list[Place]:
@@ -120,28 +136,44 @@ def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:
     info = read_info(folder)
     ids = [encoder["id"] for encoder in info["encoders"]]
     alpha = 1.0 if len(ids) == 1 else float(info["alpha"]) if alpha is None else alpha
-    shares = {ids[0]: 1.0} if len(ids) == 1 else dict(zip(ids, (alpha, 1.0 - alpha), strict=True))
+    shares = dict.fromkeys(ids, 0.0)
+    for name, share in zip(ids, shares_of(len(ids), alpha), strict=True):
+        shares[name] += share
     return Mix(shares, alpha, int(info["dim"]))
 
 
 def read_shard(path: str | Place, mix: Mix) -> Features:
     """The mixed features of one shard; a video's encoders are always in the same."""
-    table = read_table(place(path), FEATURES_SCHEMA.names)
+    table = read_table(place(path))
+    times: dict[str, NDArray[np.float64]] = {}
     starts: dict[str, NDArray[np.int32]] = {}
-    mixed: dict[str, NDArray[np.float32]] = {}
+    values: dict[str, dict[str, Array]] = {}
     for row in range(table.num_rows):
         name = table["video_id"][row].as_py()
-        share = mix.shares[table["encoder_id"][row].as_py()]
         flat = table["features"][row].values.to_numpy(zero_copy_only=False)
-        values = share * flat.reshape(-1, mix.dim).astype(np.float32)
-        mixed[name] = mixed[name] + values if name in mixed else values
+        values.setdefault(name, {})[table["encoder_id"][row].as_py()] = flat.reshape(-1, mix.dim)
         starts[name] = table["window_starts"][row].values.to_numpy()
-    values_by_video = [value.astype(np.float16) for value in mixed.values()]
-    return Features(list(mixed), list(starts.values()), values_by_video, mix.dim, mix.alpha)
+        times[name] = _times_of(table, row)
+    shares = list(mix.shares.values())
+    mixed = [mix_features([own[encoder] for encoder in mix.shares], shares) for own in values.values()]
+    return Features(list(values), list(starts.values()), mixed, mix.dim, mix.alpha, list(times.values()))
+
+
+def flat_spans(spans: Sequence[tuple[float, float]]) -> list[float]:
+    """Begins and ends of windows in turn, as they are stored."""
+    return [time for span in spans for time in span]
+
+
+def _times_of(table: pa.Table, row: int) -> NDArray[np.float64]:
+    known = table["window_times"][row].values if "window_times" in table.column_names else None
+    flat = np.zeros(0) if known is None else known.to_numpy(zero_copy_only=False)
+    return np.asarray(flat, dtype=np.float64).reshape(-1, 2)
 
 
 def read_info(folder: str | Place) -> dict[str, Any]:
-    """Read `features.json`: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `stride`, `corpus`.
+    """Read `features.json`: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `corpus` and the windows.
+
+    Those are `stride`, `windows` and `precision`, as in `EncodingSettings`.
 
     Raises
     ------
@@ -151,19 +183,5 @@ def read_info(folder: str | Place) -> dict[str, Any]:
     path = place(folder) / INFO_FILE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no features; make them with 'cico features'")
-    info: dict[str, Any] = {"stride": 1, **json.loads(path.read_text(encoding="utf-8"))}
+    info: dict[str, Any] = {**DEFAULTS, **json.loads(path.read_text(encoding="utf-8"))}
     return info
-
-
-def pad_features(features: list[Array], length: int | None = None) -> tuple[Tensor, Tensor]:
-    """Features of a batch of videos, padded with zeros: float32 [B, T, F] and bool [B, T].
-
-    T is `length`, or that of the longest video.
-    """
-    longest = length or max(len(value) for value in features)
-    padded = torch.zeros(len(features), longest, features[0].shape[1])
-    valid = torch.zeros(len(features), longest, dtype=torch.bool)
-    for row, value in enumerate(features):
-        padded[row, : len(value)] = torch.from_numpy(value.astype(np.float32))
-        valid[row, : len(value)] = True
-    return padded, valid

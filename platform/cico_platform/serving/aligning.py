@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from cico_model.alignment import WordMap, WordSpan, word_map, word_spans
 from cico_model.config import TowerConfig
+from cico_platform.encoding.texts import TextQuery
+from cico_platform.encoding.video_queries import VideoQuery
 from cico_platform.index.clips import Hit
-from cico_platform.index.queries import TextQuery, VideoQuery
 from cico_platform.index.ranking import hit_windows, score, tokens_of
 
 

@@ -16,10 +16,11 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
+from cico_platform.encoding.texts import TextQuery, encode_texts
+from cico_platform.encoding.video_queries import VideoQuery
 from cico_platform.index.base import open_index
 from cico_platform.index.inside import Inside
 from cico_platform.index.live import CHECK_SECONDS
-from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts
 from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.serving.following import FollowingApp, Served
 from cico_platform.serving.http import build_app

@@ -10,11 +10,12 @@ from typing import TypeVar
 
 from cico_model.calibration import Calibration
 from cico_model.config import TowerConfig
+from cico_platform.encoding.texts import TextQuery, check_text
+from cico_platform.encoding.video_queries import VideoQuery
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit
 from cico_platform.index.inside import Inside
-from cico_platform.index.queries import TextQuery, VideoQuery, check_text
 from cico_platform.index.ranking import Ranked, Ranking
 from cico_platform.index.text_bank import BATCH, TextBank, TextBankBuilder
 from cico_platform.observability.metrics import SearchMetrics

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cico_model.words import find_words
 from cico_platform.corpus.manifest import Clip
-from cico_platform.corpus.text import UNSPACED
 from cico_platform.training.pairs import Pairs
 
 Floats = NDArray[np.float64]
@@ -55,7 +55,7 @@ def breakdown(ranks: Ranks, pairs: Pairs, clips: Sequence[Clip]) -> dict[str, An
         Each of `length`, `signer`, `language`: `{"groups": [{"name", "t2v": {"queries", "R@1", "interval"},
         "v2t": {...}}], "note"}`. A dimension with one group has no groups, and a note that says so.
     """
-    lengths = [count_words(text) for text in pairs.texts]
+    lengths = [len(find_words(text)) for text in pairs.texts]
     names = length_groups(lengths)
     by_video = {
         "length": [names[owner] for owner in pairs.owners],
@@ -63,17 +63,6 @@ def breakdown(ranks: Ranks, pairs: Pairs, clips: Sequence[Clip]) -> dict[str, An
         "language": [clip.language or UNKNOWN for clip in clips],
     }
     return {name: _dimension(name, ranks, pairs, values) for name, values in by_video.items()}
-
-
-def count_words(text: str) -> int:
-    """Words of a text; of a script without spaces, letters.
-
-    >>> count_words("the boy reads"), count_words("他今年四岁。")
-    (3, 5)
-    """
-    if UNSPACED.search(text):
-        return sum(letter.isalnum() for letter in text)
-    return len(text.split())
 
 
 def length_groups(lengths: Sequence[int]) -> list[str]:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cico_model.model import RetrievalModel
+from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.errors import InputError
-from cico_platform.pipelines.stored_features import Features, load_features, pad_features
+from cico_platform.pipelines.stored_features import Features, load_features
 from cico_platform.storage import Place
 
 ENCODE_BATCH = 64
@@ -52,7 +54,7 @@ def load_pairs(
     Raises
     ------
     InputError
-        If none is left.
+        If none is left, or a clip's text is empty.
     """
     loaded = features if isinstance(features, Features) else load_features(features, alpha)
     clips = {clip.video_id: clip for clip in Corpus(corpus).clips(split=split, labelled=False)}
@@ -61,7 +63,11 @@ def load_pairs(
         raise InputError(f"no clip of '{corpus}' in split '{split}' has features")
     texts: dict[str, str] = {}
     for name in selected.video_ids:
-        texts.setdefault(clips[name].text_id, clips[name].text)
+        text = texts.setdefault(clips[name].text_id, clips[name].text)
+        if not clean_text(text):
+            raise InputError(
+                f"clip '{name}': the text is empty; read the corpus again: 'cico corpus read' leaves it out"
+            )
     places = {text_id: place for place, text_id in enumerate(texts)}
     owners = [places[clips[name].text_id] for name in selected.video_ids]
     return Pairs(selected.video_ids, selected.values, list(texts.values()), owners)
@@ -113,7 +119,7 @@ def encode_pairs(model: RetrievalModel, pairs: Pairs) -> EncodedPairs:
     longest = max(len(value) for value in pairs.features)
     videos, masks = [], []
     for first in range(0, len(pairs), ENCODE_BATCH):
-        features, valid = pad_features(pairs.features[first : first + ENCODE_BATCH], longest)
+        features, valid = pad_rows(pairs.features[first : first + ENCODE_BATCH], longest)
         videos.append(model.encode_video(features.to(device), valid.to(device)))
         masks.append(model.video_mask(valid).to(device))
     encoded = [

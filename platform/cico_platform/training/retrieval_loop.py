@@ -12,7 +12,7 @@ from cico_model.metrics import retrieval_metrics
 from cico_model.model import PairBatch, RetrievalModel
 from cico_model.optimizer import PublishedAdam, parameter_groups, warmup_cosine
 from cico_model.text import augment_text
-from cico_platform.pipelines.stored_features import pad_features
+from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.training.checkpoints import State
 from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
 from cico_platform.training.session import Session, Worker, fetched, takes_bfloat16, wrap
@@ -201,7 +201,7 @@ def _inputs(
     """This worker's part of a batch, augmented alike whatever the number of workers."""
     share = place.share(batch)
     rngs = [np.random.default_rng([settings.seed, epoch, video]) for video in share]
-    features, valid = pad_features([train.features[video] for video in share])
+    features, valid = pad_rows([train.features[video] for video in share])
     for row, rng in enumerate(rngs):
         count = int(valid[row].sum())
         kept = rng.random(count) >= settings.drop_windows

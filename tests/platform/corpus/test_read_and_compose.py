@@ -13,7 +13,7 @@ from cico_platform.corpus.inspect import inspect_corpus
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.corpus.read import ReadSettings, read_corpus
 from cico_platform.corpus.splits import assign_splits
-from cico_platform.corpus.text import is_single_word, normalise_text
+from cico_platform.corpus.text import is_single_word
 from cico_platform.corpus.video import decode_clip
 from cico_platform.errors import CicoError, InputError
 
@@ -87,6 +87,28 @@ def test_a_bare_folder_is_a_corpus_too(clips: Path, tmp_path: Path) -> None:
     assert (summary.done, summary.quarantined) == (9, 4)
     assert summary.details["isolated"]
     assert {clip.text for clip in Corpus(tmp_path / "corpus").clips()} == {*WORDS, "one"}
+
+
+def test_texts_are_clean_and_shown_without_what_nobody_sees(clips: Path, tmp_path: Path) -> None:
+    written = ["&amp;quot;I go\u200b  HOME&amp;quot;", "\ufeff“i go home”\u00ad", "&amp;nbsp;", "\u3164"]
+    lines = [json.dumps({"file": f"{WORDS[i]}.mp4", "text": text}) for i, text in enumerate(written)]
+    (tmp_path / "labels.jsonl").write_text("\n".join(lines))
+    summary = read_corpus(tmp_path / "labels.jsonl", tmp_path / "corpus", videos=clips)
+    assert (summary.done, summary.quarantined) == (2, 2)
+    assert {row["reason"] for row in Corpus(tmp_path / "corpus").quarantined("read")} == {"the text is empty"}
+    rows = Corpus(tmp_path / "corpus").clips(labelled=False)
+    assert [clip.text for clip in rows] == ['"i go home"'] * 2
+    assert len({clip.text_id for clip in rows}) == 1
+    assert [clip.text_original for clip in rows] == ['"I go HOME"', "“i go home”"]
+
+
+def test_what_a_reader_noted_is_in_the_summary(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "home.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nI go\n\nhome\n")
+    summary = read_corpus(tmp_path / "home.srt", tmp_path / "corpus", videos=clips)
+    assert [clip.text for clip in Corpus(tmp_path / "corpus").clips(labelled=False)] == ["i go home"]
+    assert list(summary.details["notes"].values()) == [1]
+    (note,) = summary.details["notes"]
+    assert "empty line" in note
 
 
 def test_sentences_are_split_by_text(clips: Path, tmp_path: Path) -> None:
@@ -206,9 +228,11 @@ def test_inspecting_counts_what_is_there_and_draws_it(corpus: Path, tmp_path: Pa
 
 
 def test_words_and_texts_are_told_apart_in_any_script() -> None:
-    assert normalise_text("  Ｆoo\u0000\tBAR &lt;3 ") == "ｆoo bar <3"
-    assert normalise_text("e\u0301") == "é"
     assert is_single_word("9")
     assert not is_single_word("hello there")
     assert not is_single_word("今天星期几")
     assert is_single_word("你好")
+    assert is_single_word("โรงเรียน"), "one word of eight characters"
+    assert not is_single_word("ฉันไปโรงเรียน")
+    assert is_single_word("नमस्ते")
+    assert not is_single_word("नमस्ते।")

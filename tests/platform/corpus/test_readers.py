@@ -122,7 +122,7 @@ def test_subtitles(tmp_path: Path) -> None:
     rows = find_reader(tmp_path).read(tmp_path, None)
     assert [(r.file, r.text, r.start, r.end, r.language) for r in rows.good] == [
         ("other.mp4", "Text", 1.0, 2.0, None),
-        ("talk.mp4", "Good\nday", 1.0, 2.5, "en"),
+        ("talk.mp4", "Good day", 1.0, 2.5, "en"),
         ("talk.mp4", "Overlapping", 2.0, 3.0, "en"),
     ]
     assert len(rows.bad) == 2

@@ -8,11 +8,13 @@ import pytest
 from tiny_index import FPS, SENTENCES, write_long_video
 
 from cico_model.inside import sliding_groups, suppress
+from cico_platform.encoding.long_videos import LongVideoSettings, read_long_video
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.errors import InputError
-from cico_platform.index.inside import InsideSettings, find_inside, read_long_video
-from cico_platform.index.queries import encode_texts, load_encoders
+from cico_platform.index.inside import find_inside
 from cico_platform.index.search import Searcher
 from cico_platform.index.server import ServerIndex
+from cico_platform.index.serving_info import clip_encoder_of
 
 
 def test_sliding_groups_cover_every_window_at_every_length() -> None:
@@ -53,10 +55,10 @@ def test_a_sentence_is_found_where_it_is_signed(long: tuple[Path, dict[int, tupl
     folder, when = long
     found = 0
     with Searcher.open(folder / "index") as searcher:
-        encoders = load_encoders(searcher.info, threads=1)
-        # Short stretches, so that sentences lie across their borders.
-        settings = InsideSettings(stretch=3.0)
-        video = read_long_video(folder / "long.mp4", encoders, searcher.info.alpha, searcher.model, settings)
+        encoder = clip_encoder_of(searcher.info, searcher.model, threads=1)
+        # Short chunks, so that sentences lie across their borders.
+        settings = LongVideoSettings(chunk=3.0)
+        video = read_long_video(folder / "long.mp4", encoder, settings)
         starts = [start for start, _ in video.times]
         np.testing.assert_allclose(np.diff(starts), 2 / FPS, atol=0.05)
         assert max(end for _, end in video.times) == pytest.approx(
@@ -73,18 +75,16 @@ def test_a_sentence_is_found_where_it_is_signed(long: tuple[Path, dict[int, tupl
     assert found >= 6  # of eight; by chance about one
 
 
-def test_no_part_ends_after_the_video_however_its_stretches_fall(
+def test_no_part_ends_after_the_video_however_its_chunks_fall(
     long: tuple[Path, dict[int, tuple[float, float]]],
 ) -> None:
     folder, when = long
     ends = max(end for _, end in when.values())
     with Searcher.open(folder / "index") as searcher:
-        encoders = load_encoders(searcher.info, threads=1)
-        for left in (1, 5):  # frames in the last stretch
-            settings = InsideSettings(stretch=(ends - left / FPS) / 2)
-            read = read_long_video(
-                folder / "long.mp4", encoders, searcher.info.alpha, searcher.model, settings
-            )
+        encoder = clip_encoder_of(searcher.info, searcher.model, threads=1)
+        for left in (1, 5):  # frames in the last chunk
+            settings = LongVideoSettings(chunk=(ends - left / FPS) / 2)
+            read = read_long_video(folder / "long.mp4", encoder, settings)
             assert max(end for _, end in read.times) == pytest.approx(ends, abs=2 / FPS)
             assert max(end for _, end in read.times) <= ends + 1e-6
             assert min(end - start for start, end in read.times) == pytest.approx(16 / FPS)

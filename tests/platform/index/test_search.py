@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cico_command import Cico
 from tiny_index import SENTENCES
 
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.clips import Filters, IndexedClip
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.ranking import Stages
 from cico_platform.index.search import Searcher
 from cico_platform.index.server import ServerIndex
@@ -92,10 +93,29 @@ def test_few_likely_texts_are_enough_for_a_video(built: tuple[Path, ServerIndex]
             assert rows[0]["video_id"] == f"clip-{number}"
 
 
-@pytest.mark.parametrize("text", ["", "  ", "?!", "x" * 1001])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "?!", "x" * 1001, "&amp;nbsp;", "\ufeff", "\u3164", "\u200b\u00ad"]
+)
 def test_a_text_that_says_nothing_or_too_much_is_refused(searcher: Searcher, text: str) -> None:
     with pytest.raises(InputError):
         searcher.by_text(text)
+
+
+def test_the_command_refuses_a_text_that_nobody_sees(built: tuple[Path, ServerIndex], cico: Cico) -> None:
+    ended = cico("search", "&amp;nbsp;", "--index", built[0] / "index", "--json")
+    assert ended.returncode == 2
+    assert "the text is empty" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_nobody_sees_in_a_text_changes_no_result(searcher: Searcher) -> None:
+    plain = searcher.by_text("The boy reads a book")
+    for written in (
+        "\ufeffThe boy\u00a0reads\u200b a book",
+        "The b\u00adoy reads a&amp;nbsp;book",
+        "\u202aTHE boy reads a book\u202c",
+    ):
+        assert searcher.by_text(written) == plain
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101])

@@ -11,9 +11,9 @@ from cico_model.config import TOWERS
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_model.text import CorpusTokenizer
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.queries import encode_texts
 from cico_platform.index.search import Searcher
 from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.index.writer import IndexWriter

@@ -16,10 +16,11 @@ from cico_model.checkpoint import load_sign_encoder
 from cico_model.clips import select_windows, window_starts, windows
 from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.corpus.video import decode_clip
+from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.errors import InputError
 from cico_platform.pipelines import parts
 from cico_platform.pipelines.features import FeatureSettings, extract_features
-from cico_platform.pipelines.stored_features import load_features, pad_features
+from cico_platform.pipelines.stored_features import load_features
 from cico_platform.steps import Summary
 
 EXACT = FeatureSettings(precision="float32", windows=20)
@@ -222,7 +223,7 @@ def test_what_cannot_be_encoded_is_refused_with_a_reason(
 
 
 def test_padding_is_marked_invalid() -> None:
-    features, valid = pad_features([np.ones((2, 3), np.float16), np.ones((4, 3), np.float16)])
+    features, valid = pad_rows([np.ones((2, 3), np.float16), np.ones((4, 3), np.float16)])
     assert features.shape == (2, 4, 3)
     assert valid.tolist() == [[True, True, False, False], [True] * 4]
     assert features[0, 2:].eq(0).all()

@@ -15,12 +15,13 @@ from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_model.text import CorpusTokenizer
 from cico_platform.corpus.manifest import Corpus, write_manifest
+from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.errors import InputError
 from cico_platform.index.base import open_index
 from cico_platform.pipelines.embed import embed, embed_videos
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
-from cico_platform.pipelines.stored_features import load_features, pad_features
+from cico_platform.pipelines.stored_features import load_features
 from cico_platform.steps import Summary
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -76,7 +77,7 @@ def test_every_clip_is_a_point_with_the_models_tokens_and_its_manifest_row(
     assert hit.payload["window_starts"] == loaded.window_starts[place].tolist()
     assert hit.payload["duration"] == pytest.approx((clip.frames or 0) / 25)
     with torch.inference_mode():
-        wanted = model.encode_video(*pad_features([loaded.values[place]]))[0, 1:].numpy()
+        wanted = model.encode_video(*pad_rows([loaded.values[place]]))[0, 1:].numpy()
     assert hit.tokens is not None
     np.testing.assert_allclose(np.asarray(hit.tokens, np.float32), wanted, rtol=2e-2, atol=2e-3)
 
@@ -113,7 +114,7 @@ def test_a_model_of_another_stride_embeds_its_own_windows(
     (row,) = (row for row in rows if row["video_id"] == loaded.video_ids[place])
     assert row["window_starts"] == [every[i] for i in kept]
     with torch.inference_mode():
-        wanted = model.encode_video(*pad_features([loaded.values[place][kept]]))[0, 1:].numpy()
+        wanted = model.encode_video(*pad_rows([loaded.values[place][kept]]))[0, 1:].numpy()
     stored = np.frombuffer(row["tokens"], np.float16).reshape(-1, row["dim"])
     np.testing.assert_allclose(stored, wanted, atol=2e-3)
 
@@ -132,7 +133,7 @@ def test_embedding_stores_the_models_tokens_and_goes_on_where_it_was(
     }
     assert sorted(rows) == loaded.video_ids
     with torch.inference_mode():
-        tokens = model.encode_video(*pad_features(loaded.values))
+        tokens = model.encode_video(*pad_rows(loaded.values))
     for number, name in enumerate(loaded.video_ids):
         stored = np.frombuffer(rows[name]["tokens"], np.float16).reshape(-1, rows[name]["dim"])
         wanted = tokens[number, 1 : 1 + len(loaded.values[number])].numpy()

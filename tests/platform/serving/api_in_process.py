@@ -8,10 +8,13 @@ from typing import Any
 import httpx
 
 from cico_model.calibration import Calibration
+from cico_platform.encoding.long_videos import LongVideoSettings, read_long_video
+from cico_platform.encoding.texts import TextQuery, encode_texts
+from cico_platform.encoding.video_queries import VideoQuery, encode_video
 from cico_platform.errors import InputError
-from cico_platform.index.inside import Inside, InsideSettings, find_inside, read_long_video
-from cico_platform.index.queries import TextQuery, VideoQuery, encode_texts, encode_video, load_encoders
+from cico_platform.index.inside import Inside, find_inside
 from cico_platform.index.search import Searcher
+from cico_platform.index.serving_info import clip_encoder_of
 from cico_platform.serving import service as serving
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.settings import ServiceSettings
@@ -24,7 +27,7 @@ class Encoders:
 
     def __init__(self, searcher: Searcher, path: Path) -> None:
         self.model, self.info, self.path = searcher.model, searcher.info, path
-        self.fast = load_encoders(searcher.info, threads=1)
+        self.fast = clip_encoder_of(searcher.info, searcher.model, threads=1)
         self.hold, self.longest = 0.0, 20.0
 
     def ways(self) -> serving.Encoders:
@@ -38,18 +41,18 @@ class Encoders:
     async def video(self, data: bytes) -> VideoQuery | str:
         self.path.write_bytes(data)
         try:
-            return encode_video(self.path, self.fast, self.info.alpha, self.model)
+            return encode_video(self.path, self.fast)
         except InputError as error:
             return str(error)
 
     async def inside(self, data: bytes, query: TextQuery, limit: int) -> Inside | str:
         self.path.write_bytes(data)
-        settings = InsideSettings(stretch=4.0, most=self.longest)
+        settings = LongVideoSettings(chunk=4.0, longest=self.longest)
         try:
-            video = read_long_video(self.path, self.fast, self.info.alpha, self.model, settings)
+            video = read_long_video(self.path, self.fast, settings)
         except InputError as error:
             return str(error)
-        return find_inside(video, query, self.model, limit, settings)
+        return find_inside(video, query, self.model, limit)
 
 
 def make_service(

@@ -62,7 +62,7 @@ def test_a_page_too_deep_is_refused(client: TestClient, folder: Path) -> None:
 
 def test_pages_of_what_maxsim_ranks_low_neither_repeat_nor_miss_clips(searcher: Searcher) -> None:
     """With a second stage that keeps two, pages of two are the exact ranking of each two of MaxSim's."""
-    from cico_platform.index.queries import encode_texts
+    from cico_platform.encoding.texts import encode_texts
     from cico_platform.index.ranking import Ranking, Stages
 
     ranking = Ranking(searcher.index, searcher.info.collection, searcher.model.config, Stages(rerank=2))
@@ -104,6 +104,12 @@ def test_aligning_an_uploaded_video_gives_its_own_times(client: TestClient, fold
     assert (
         "empty" in problem(client.post("/v1/align", json={"text": "?!", "video_id": "clip-1"}), 422)["detail"]
     )
+
+
+@pytest.mark.parametrize("text", ["&amp;nbsp;", "\ufeff", "\u3164", "\u200b\u00ad"])
+def test_a_text_that_nobody_sees_is_refused_in_a_sentence(client: TestClient, text: str) -> None:
+    for path, body in (("/v1/search", {}), ("/v1/align", {"video_id": "clip-1"})):
+        assert "the text is empty" in problem(client.post(path, json={"text": text, **body}), 422)["detail"]
 
 
 def test_a_calibrated_collection_says_how_likely_a_result_is_right(calibrated: TestClient) -> None:

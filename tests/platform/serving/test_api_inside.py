@@ -10,8 +10,8 @@ from api_in_process import SETTINGS, Encoders, make_service, problem
 from fastapi.testclient import TestClient
 from tiny_index import SENTENCES, draw_signer, write_long_video, write_video
 
+from cico_platform.encoding.texts import TextQuery, encode_texts
 from cico_platform.index.inside import Inside
-from cico_platform.index.queries import TextQuery, encode_texts
 from cico_platform.index.search import Searcher
 from cico_platform.serving.http import build_app
 from cico_platform.serving.keys import add_key

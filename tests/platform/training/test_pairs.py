@@ -1,11 +1,17 @@
 """Batches hold each video once and no text twice; workers share them whole."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cico_platform.training.pairs import epoch_batches
+from cico_platform.corpus.manifest import Clip, write_manifest
+from cico_platform.errors import InputError
+from cico_platform.pipelines.stored_features import Features
+from cico_platform.training.pairs import epoch_batches, load_pairs
 from cico_platform.training.session import Worker
 
 
@@ -33,3 +39,11 @@ def test_workers_share_a_batch_in_order_and_evenly(size: int, count: int) -> Non
     shares = [Worker(rank, count, torch.device("cpu")).share(list(range(size))) for rank in range(count)]
     assert [video for share in shares for video in share] == list(range(size))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_clip_whose_text_nobody_sees_is_named(tmp_path: Path) -> None:
+    texts = {"a": "the boy reads", "b": "&nbsp;"}
+    write_manifest(tmp_path, [Clip(n, f"t{n}", "train", f"{n}.mp4", t, t) for n, t in texts.items()])
+    starts, values = [np.arange(2, dtype=np.int32)] * 2, [np.ones((2, 4), np.float16)] * 2
+    with pytest.raises(InputError, match="clip 'b': the text is empty"):
+        load_pairs(tmp_path, Features(["a", "b"], starts, values, 4, 1.0), "train")

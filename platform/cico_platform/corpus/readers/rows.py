@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.media_folder import locate
-from cico_platform.corpus.text import LONGEST_TEXT, normalise_text
+from cico_platform.corpus.text import LONGEST_TEXT
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, absolute
 
@@ -140,7 +141,7 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
         raise InputError("no file is named")
     if len(text) > LONGEST_TEXT:
         raise InputError(f"the text has {len(text)} characters; at most {LONGEST_TEXT} are taken")
-    if not normalise_text(text):
+    if not clean_text(text):
         raise InputError("the text is empty")
     start, end = seconds(fields.pop("start", None)), seconds(fields.pop("end", None))
     clipped = start is not None and start < 0

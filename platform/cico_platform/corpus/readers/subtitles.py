@@ -1,20 +1,18 @@
 """Subtitles beside videos (WebVTT, SubRip): one clip a cue."""
 
-import re
 from pathlib import Path, PurePosixPath
 
 from cico_platform.corpus.media_files import files_with_suffix
 from cico_platform.corpus.media_folder import MediaFolder
-from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes
+from cico_platform.corpus.readers.cues import SHORTEST, read_cues
+from cico_platform.corpus.readers.encodings import decode
+from cico_platform.corpus.readers.rows import Rows, read_bytes
 from cico_platform.corpus.readers.subtitle_names import find_video, parse_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, relative
 
 NAME = "subtitles"
 SUFFIXES = (".vtt", ".srt")
-TIME = r"(?:\d+:)?\d{1,2}:\d{1,2}[.,]\d{1,3}"
-TIMING = re.compile(rf"^\s*({TIME})\s*-->\s*({TIME})(?:\s.*)?$")
-TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
 def sniff(source: Place) -> bool:
@@ -60,23 +58,26 @@ def read(source: Place, videos: Place | None = None) -> Rows:
 
 
 def _cues(rows: Rows, path: Place, file: str, language: str | None) -> None:
-    lines = re.split(r"\r\n|\n|\r", decode_text(read_bytes(path)))
-    starts = [(i, m) for i, line in enumerate(lines) if (m := TIMING.match(line))]
-    for i, line in enumerate(lines):
-        if "-->" in line and not TIMING.match(line):
-            rows.refuse(f"{path.name}:{i + 1}", file, "the cue's times cannot be read")
-    for number, (index, match) in enumerate(starts):
-        text = []
-        for line in lines[index + 1 :]:
-            if not line.strip() or "-->" in line:
-                break
-            text.append(line)
+    """Add a row for each cue of a file."""
+    decoded = decode(read_bytes(path), language)
+    if decoded.guessed:
+        rows.notes[f"file that is not UTF-8: its encoding was guessed to be {decoded.guessed}"] += 1
+    found = read_cues(decoded.text, named_webvtt=path.suffix.lower() == ".vtt")
+    rows.notes += found.notes
+    for line in found.broken:
+        rows.refuse(f"{path.name}:{line}", file, "the cue's times cannot be read")
+    for cue in found.cues:
+        where, length = f"{path.name}:{cue.line}", round(1000 * (cue.end - cue.start))
+        if cue.text and 0 < length <= 1000 * SHORTEST:
+            reason = f"the cue lasts {length} ms: too short for a sign"
+            rows.refuse(where, file, reason)
+            continue
         rows.add(
-            f"{path.name}:{index + 1}",
+            where,
             file,
-            TAGS.sub("", "\n".join(text)),
-            video_id=f"{Path(file).stem}-{number + 1:04d}",
-            start=match[1],
-            end=match[2],
+            cue.text,
+            video_id=f"{Path(file).stem}-{cue.number:04d}",
+            start=cue.start,
+            end=cue.end,
             language=language,
         )

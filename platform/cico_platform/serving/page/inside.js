@@ -59,7 +59,9 @@ function item(range) {
   button.append(part("strong", `${clock(range.start)} – ${clock(range.end)}`), " ", part("span", `match ${range.score.toFixed(2)}`));
   button.addEventListener("click", () => play(range, button));
   const made = document.createElement("li");
-  made.append(button, part("p", range.words.map((word) => `${word.word} ${clock(word.start)}`).join(" · ")));
+  const words = part("p", range.words.map((word) => `${word.word} ${clock(word.start)}`).join(" · "));
+  words.dir = "auto";
+  made.append(button, words);
   return made;
 }
 

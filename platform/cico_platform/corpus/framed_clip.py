@@ -7,7 +7,8 @@ from typing import Any
 from cico_platform.corpus.framing import Framing, FramingSettings, frame_clip
 from cico_platform.corpus.limits import DecodedClip, DecodeLimits
 from cico_platform.corpus.signer_box import SEARCH_SIDE
-from cico_platform.corpus.video import TimedFrame, decode_clip, shape_frames
+from cico_platform.corpus.timeline import Timed
+from cico_platform.corpus.video import decode_clip, shape_frames
 
 # Decoded frames that are kept until the signer is found: some seconds of a telephone's video.
 KEPT_BYTES = 1 << 29
@@ -53,7 +54,7 @@ def decode_framed_clip(
     if len(kept.frames) < len(small.frames):
         clip = decode_clip(path, **_place(framing), size=size, limits=limits)
         return replace(clip, crop=framing.crop)
-    clip = shape_frames(kept.frames, small.fps, **_place(framing), size=size, limits=limits)
+    clip = shape_frames(kept.frames, **_place(framing), size=size, limits=limits)
     cut_off = framing.end is None or float(small.times[-1]) < framing.end
     return replace(clip, truncated=small.truncated and cut_off, crop=framing.crop)
 
@@ -66,12 +67,12 @@ class _Kept:
     """Decoded frames, as long as they are not too large."""
 
     def __init__(self) -> None:
-        self.frames: list[TimedFrame] = []
+        self.frames: list[Timed] = []
         self.bytes = 0
 
-    def add(self, moment: float, frame: Any) -> None:
-        self.bytes += sum(plane.buffer_size for plane in frame.planes)
+    def add(self, timed: Timed) -> None:
+        self.bytes += sum(plane.buffer_size for plane in timed.frame.planes)
         if self.bytes > KEPT_BYTES:
             self.frames.clear()
         else:
-            self.frames.append((moment, frame))
+            self.frames.append(timed)

@@ -30,6 +30,7 @@ def decode_isolated(
     crop: list[float] | None = None,
     size: int | None = None,
     longest: int | None = None,
+    numbered: bool = False,
     limits: DecodeLimits | None = None,
 ) -> DecodedClip:
     """`video.decode_clip` in another process, which is kept for the next clip.
@@ -50,6 +51,7 @@ def decode_isolated(
         "crop": crop,
         "size": size,
         "longest": longest,
+        "numbered": numbered,
     }
     return _ask(request, limits or DecodeLimits())
 
@@ -122,10 +124,23 @@ class _Decoder:
             times = np.empty(len(frames), dtype=np.float64)
             _fill(frames, self.process.stdout)
             _fill(times, self.process.stdout)
+            numbers = np.empty(len(frames), dtype=np.int64) if about["numbered"] else None
+            if numbers is not None:
+                _fill(numbers, self.process.stdout)
         except (EOFError, ValueError, OSError) as error:
             raise ClipError(_cause(self.process.wait(), limits)) from error
-        size = tuple(about["source_size"])
-        return DecodedClip(frames, about["fps"], times, about["truncated"], size, about["crop"])
+        return DecodedClip(
+            frames,
+            about["fps"],
+            times,
+            truncated=about["truncated"],
+            source_size=tuple(about["source_size"]),
+            end=about["end"],
+            short=about["short"],
+            stored_size=tuple(about["stored_size"]),
+            crop=about["crop"],
+            source_frames=numbers,
+        )
 
     def close(self) -> None:
         self.process.kill()

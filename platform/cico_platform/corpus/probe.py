@@ -33,7 +33,7 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(row: dict[str, Any]) -> dict[str, Any]:
     clip = decode_isolated(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
-    crop = row["crop"] if row["pixel_box"] is None else _fractions(row["pixel_box"], clip.source_size)
+    crop = row["crop"] if row["pixel_box"] is None else _fractions(row["pixel_box"], clip.stored_size)
     settings = FramingSettings("signer" if row["find_signer"] else "whole", row["trim"])
     framing = frame_clip(clip, settings, start=row["start"], end=row["end"], crop=crop)
     return {**asdict(framing), "fps": clip.fps}

@@ -1,0 +1,148 @@
+"""The frames of one clip as they are collected, and what they lack of its interval."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cico_platform.corpus.container import DEFAULT_FPS
+from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
+from cico_platform.corpus.picture import PictureMaker, Shown
+from cico_platform.corpus.timeline import EPSILON, SourceFacts, Timed
+
+# A clip lacks nothing where its frames end so many seconds (or one frame) before its interval does.
+TOLERANCE = 0.04
+Keep = Callable[[Timed], None]
+UNKNOWN = SourceFacts(DEFAULT_FPS, frozenset())
+
+
+@dataclass
+class ClipFrames:
+    """The frames of a clip so far, within the limits.
+
+    Attributes
+    ----------
+    frames, times
+        What was taken in: uint8 [H, W, 3], and seconds on the player's clock.
+    broken
+        Why decoding ended before the file did; "" if it did not.
+    over
+        A frame after the clip's end was seen.
+    source
+        What is known of the file.
+    keep
+        Called with each frame that pictures are made of.
+    """
+
+    start: float | None
+    end: float | None
+    limits: DecodeLimits
+    frames: list[NDArray[np.uint8]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    broken: str = ""
+    over: bool = False
+    source: SourceFacts = UNKNOWN
+    keep: Keep | None = None
+    _held: int = 0
+    _lasts: float = 0.0
+    _began: float | None = None
+    _before: Timed | None = None
+
+    def see(self, timed: Timed, pictures: PictureMaker) -> None:
+        """Take a frame in, if it is of the clip. One before it and one after it help to deinterlace."""
+        if self._began is None:
+            self._began, self.source = timed.time, timed.source
+        self.over = self.end is not None and timed.time >= self.end - EPSILON
+        early = self.start is not None and timed.time < self.start - EPSILON
+        if early:
+            self._before = timed
+            return
+        if self._before is not None and self._before.frame.interlaced_frame:
+            self._push(self._before, pictures)
+        self._before = None
+        if not self.over or pictures.interlaced:
+            self._push(timed, pictures)
+
+    def _push(self, timed: Timed, pictures: PictureMaker) -> None:
+        if self.keep is not None:
+            self.keep(timed)
+        self.add(pictures.push(timed))
+
+    def add(self, pictures: Iterable[Shown]) -> None:
+        """Take in the pictures that are of the clip.
+
+        Raises
+        ------
+        ClipError
+            If a limit is exceeded.
+        """
+        for picture in pictures:
+            if self.start is not None and picture.time < self.start - EPSILON:
+                continue
+            if self.end is not None and picture.time >= self.end - EPSILON:
+                continue
+            self._add(picture)
+
+    def _add(self, picture: Shown) -> None:
+        self._held += picture.pixels.nbytes
+        if len(self.frames) >= self.limits.frames:
+            raise ClipError(f"more than {self.limits.frames} frames; give start and end, or raise the limit")
+        if self._held > self.limits.bytes:
+            raise ClipError(f"more than {self.limits.bytes} bytes of frames; give start and end, or a size")
+        self.frames.append(picture.pixels)
+        self.times.append(picture.time)
+        self._lasts = picture.duration
+
+    def finish(
+        self, pictures: PictureMaker, cut: bool, numbers: NDArray[np.int64] | None = None
+    ) -> DecodedClip:
+        """The clip, and whether its frames cover its interval.
+
+        Parameters
+        ----------
+        cut
+            Whether the file breaks off after the last frame.
+        numbers
+            `source_frames`, if they were asked for.
+
+        Raises
+        ------
+        ClipError
+            If there is no frame.
+        """
+        if not self.frames:
+            missing = "no frame could be decoded in the clip's time"
+            raise ClipError(self.broken or missing + (": the file breaks off before it" if cut else ""))
+        times = np.asarray(self.times)
+        steps = np.diff(times)
+        step = float(np.median(steps)) if len(steps) else self._lasts or 1 / self.source.rate
+        measured = len(steps) > 0 and times[-1] > times[0]
+        fps = (
+            float(len(steps) / (times[-1] - times[0]))
+            if measured
+            else 1 / step
+            if step > 0
+            else self.source.rate
+        )
+        ends = float(times[-1]) + (self._lasts or step)
+        tolerance = max(step, TOLERANCE) + EPSILON
+        wanted = self.end is None or self.over or ends >= self.end - tolerance
+        begun = self.start is None or self._began is None or self._began <= self.start + tolerance
+        return DecodedClip(
+            np.stack(self.frames),
+            _measured_rate(times) or self.source.rate,
+            times,
+            truncated=cut and (self.end is None or not wanted),
+            source_size=pictures.source_size,
+            end=ends if self.end is None else self.end if self.over else min(ends, self.end),
+            short=not wanted or not begun,
+            stored_size=pictures.stored_size,
+            source_frames=numbers,
+        )
+
+
+def _measured_rate(times: NDArray[np.float64]) -> float | None:
+    """Frames over time; None where there is one moment only."""
+    spread = float(times[-1] - times[0])
+    return (len(times) - 1) / spread if spread > 0 else None

@@ -115,16 +115,7 @@ class ClipFrames:
             missing = "no frame could be decoded in the clip's time"
             raise ClipError(self.broken or missing + (": the file breaks off before it" if cut else ""))
         times = np.asarray(self.times)
-        steps = np.diff(times)
-        step = float(np.median(steps)) if len(steps) else self._lasts or 1 / self.source.rate
-        measured = len(steps) > 0 and times[-1] > times[0]
-        fps = (
-            float(len(steps) / (times[-1] - times[0]))
-            if measured
-            else 1 / step
-            if step > 0
-            else self.source.rate
-        )
+        step = float(np.median(np.diff(times))) if len(times) > 1 else self._lasts or 1 / self.source.rate
         ends = float(times[-1]) + (self._lasts or step)
         tolerance = max(step, TOLERANCE) + EPSILON
         wanted = self.end is None or self.over or ends >= self.end - tolerance

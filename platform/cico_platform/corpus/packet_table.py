@@ -42,16 +42,16 @@ class SteadyClock:
 
     def shift(self, packet: Any) -> int:
         """What is to be added to the packet's timestamps."""
-        decoded = packet.dts if packet.dts is not None else packet.pts
         shown = packet.pts if packet.pts is not None else packet.dts
-        if decoded is None or shown is None:
+        if shown is None:
             return self._shift
-        if self._last is not None and self._top is not None and self._jumps(decoded - self._last):
-            self._shift = self._top - shown
-            self.jumps += 1
-        self._last = decoded
+        if packet.dts is not None:
+            if self._last is not None and self._jumps(packet.dts - self._last):
+                self._shift = (self._top or 0) - shown
+                self.jumps += 1
+            self._last = packet.dts
         step = packet.duration or self.step
-        self._top = max(self._top if self._top is not None else NONE, shown + self._shift + step)
+        self._top = max(NONE if self._top is None else self._top, shown + self._shift + step)
         return self._shift
 
     def _jumps(self, change: int) -> bool:
@@ -72,6 +72,8 @@ class PacketTable:
         bool [P]: whether decoding may start here.
     position
         int64 [P]: byte in the file; -1 where it is not known.
+    size
+        int64 [P]: bytes.
     """
 
     pts: Numbers
@@ -79,9 +81,20 @@ class PacketTable:
     shift: Numbers
     key: NDArray[np.bool_]
     position: Numbers
+    size: Numbers
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    def stamp(self, packet: Any, number: int) -> Any:
+        """The packet with the timestamps of that number: after a seek a container may not know them."""
+        if packet.size and number < len(self):
+            shift = int(self.shift[number])
+            packet.pts, packet.dts = (
+                None if stamps[number] == NONE else int(stamps[number]) + shift
+                for stamps in (self.pts, self.dts)
+            )
+        return packet
 
     @property
     def jumps(self) -> bool:
@@ -142,7 +155,7 @@ def _version(path: str) -> tuple[Any, ...]:
 def _scan(
     path: str, limits: DecodeLimits, deadline: Deadline, options: tuple[tuple[str, str], ...]
 ) -> PacketTable:
-    rows: list[tuple[int, int, int, bool, int]] = []
+    rows: list[tuple[int, int, int, bool, int, int]] = []
     with open_video(path, limits, dict(options)) as video:
         clock = SteadyClock(video)
         try:
@@ -152,8 +165,8 @@ def _scan(
                 pts = NONE if packet.pts is None else packet.pts
                 dts = NONE if packet.dts is None else packet.dts
                 at = -1 if packet.pos is None else packet.pos
-                rows.append((pts, dts, clock.shift(packet), packet.is_keyframe, at))
+                rows.append((pts, dts, clock.shift(packet), packet.is_keyframe, at, packet.size))
         except (av.FFmpegError, OSError, ValueError):  # the file breaks off here; decoding will tell
             pass
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 5).T
-    return PacketTable(columns[0], columns[1], columns[2], columns[3].astype(bool), columns[4])
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 6).T
+    return PacketTable(columns[0], columns[1], columns[2], columns[3].astype(bool), columns[4], columns[5])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import av
@@ -175,26 +175,18 @@ def _scanned(
 
 def _packets_from(video: Video, table: PacketTable, number: int, deadline: Deadline) -> Iterator[Any]:
     """The packets of the track from that number on; their timestamps are those of the steady clock."""
-    found = enumerate(packets(video, deadline))
+    found = packets(video, deadline)
     if table.jumps or table.dts[number] == NONE:
-        yield from (_shifted(packet, table, at) for at, packet in found if at >= number)
-        return
-    video.container.seek(int(table.dts[number]), stream=video.stream, backward=True)
-    wanted = int(table.dts[number])
-    for packet in packets(video, deadline):
-        if packet.dts == wanted and (packet.pts is None or packet.pts == table.pts[number]):
-            yield from chain([packet], packets(video, deadline))
-            return
-        if packet.dts is not None and packet.dts > wanted:
-            break
-    raise _Late
-
-
-def _shifted(packet: Any, table: PacketTable, number: int) -> Any:
-    if packet.size and number < len(table):
-        shift = int(table.shift[number])
-        packet.pts, packet.dts = (None if t is None else t + shift for t in (packet.pts, packet.dts))
-    return packet
+        first = next(islice(found, number, None), None)
+    else:
+        wanted = int(table.dts[number])
+        video.container.seek(wanted, stream=video.stream, backward=True)
+        found = packets(video, deadline)
+        first = next((p for p in found if p.dts is not None and p.dts >= wanted), None)
+        if first is None or first.dts != wanted or first.size != table.size[number]:
+            raise _Late
+    if first is not None:
+        yield from (table.stamp(packet, at) for at, packet in enumerate(chain([first], found), number))
 
 
 def _stamped(video: Video, found: Iterator[Any]) -> Iterator[Timed]:

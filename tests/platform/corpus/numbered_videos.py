@@ -35,9 +35,9 @@ def numbers_of(frames: Frames) -> list[int]:
 class Kind:
     """How a video is written: container, codec, most B-frames, frames from one key frame to the next.
 
-    `times` are the frames' times in milliseconds (by default 25 frames a second). `sound` begins that many
-    seconds from 0 on. `restamped` says that the container does not keep timestamps: a frame's time is its
-    number over the rate.
+    `times` are the frames' timestamps in milliseconds (by default 25 frames a second). `sound` begins at 0.
+    `counted` says that the container keeps no timestamps: a frame's time is its number over the rate.
+    `patch` changes the file that was written.
     """
 
     suffix: str
@@ -49,8 +49,25 @@ class Kind:
     format: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     muxer: dict[str, str] = field(default_factory=dict)
-    restamped: bool = False
+    counted: bool = False
     patch: Callable[[Path], None] | None = None
+
+    @property
+    def precision(self) -> float:
+        """Seconds to which the container keeps times."""
+        return 0.0101 if self.suffix == "gif" else 0.0011
+
+    def shown_times(self, count: int) -> NDArray[np.float64]:
+        """When each frame is shown: a player's clock shows 0 where the file, sound or picture, begins."""
+        if self.times is None or self.counted:
+            return np.arange(count) / RATE
+        times = np.asarray(self.times[self.hidden : count]) / 1000
+        return times if self.sound or self.hidden else times - times[0]
+
+    @property
+    def hidden(self) -> int:
+        """Frames that the file holds but does not show: an MP4 begins at 0."""
+        return sum(time < 0 for time in self.times or ()) if self.suffix in ("mp4", "mov") else 0
 
     @property
     def name(self) -> str:
@@ -84,7 +101,34 @@ def write(path: Path, kind: Kind, count: int) -> Path:
     return path
 
 
-PIXELS = {"mjpeg": "yuvj420p", "gif": "rgb8", "dvvideo": "yuv420p", "ffv1": "yuv420p", "prores_ks": "yuv422p10le"}
+def empty_edit(path: Path) -> None:
+    """Put an empty edit of two seconds before the picture of an MP4 without sound.
+
+    A clock that starts where the container does shows the same as without it.
+    """
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") - 4
+    size = int.from_bytes(data[at : at + 4], "big")
+    count = int.from_bytes(data[at + 12 : at + 16], "big")
+    scale = int.from_bytes(data[data.index(b"mvhd") + 16 : data.index(b"mvhd") + 20], "big")
+    edit = (
+        (2 * scale).to_bytes(4, "big") + (-1).to_bytes(4, "big", signed=True) + (1 << 16).to_bytes(4, "big")
+    )
+    new = data[at : at + 12] + (count + 1).to_bytes(4, "big") + edit + data[at + 16 : at + size]
+    data[at : at + size] = new
+    for name in (b"elst", b"edts", b"trak", b"moov"):
+        place = data.rindex(name, 0, at + 8) - 4
+        data[place : place + 4] = (int.from_bytes(data[place : place + 4], "big") + 12).to_bytes(4, "big")
+    path.write_bytes(bytes(data))
+
+
+PIXELS = {
+    "mjpeg": "yuvj420p",
+    "gif": "rgb8",
+    "dvvideo": "yuv420p",
+    "ffv1": "yuv420p",
+    "prores_ks": "yuv422p10le",
+}
 
 
 def _options(kind: Kind) -> dict[str, str]:
@@ -105,10 +149,12 @@ def _options(kind: Kind) -> dict[str, str]:
 
 
 def _write_sound(container: av.container.OutputContainer, seconds: float) -> None:
-    stream = container.add_stream("aac" if "mp2" not in container.format.name else "mp2", rate=48000)
+    codec = "mp2" if container.format.name == "vob" else "aac"
+    stream = container.add_stream(codec, rate=48000)
     stream.layout = "mono"
-    samples = np.zeros((1, int(48000 * seconds)), np.float32)
-    sound = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+    layout = ("s16", np.int16) if stream.codec_context.name == "mp2" else ("fltp", np.float32)
+    samples = np.zeros((1, int(48000 * seconds)), layout[1])
+    sound = av.AudioFrame.from_ndarray(samples, format=layout[0], layout="mono")
     sound.sample_rate = 48000
     container.mux(stream.encode(sound))
     container.mux(stream.encode())

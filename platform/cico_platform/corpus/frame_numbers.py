@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from cico_platform.corpus.container import open_video
 from cico_platform.corpus.limits import Deadline, DecodeLimits
 from cico_platform.corpus.packet_table import NONE, packet_table
-from cico_platform.corpus.timeline import counted_times, is_counted
+from cico_platform.corpus.timeline import counted_times
 
 WITHOUT_EDITS = (("ignore_editlist", "1"),)
 
@@ -34,8 +34,9 @@ def frame_numbers(path: str, times: NDArray[np.float64], limits: DecodeLimits) -
     deadline = Deadline(limits)
     with open_video(path, limits) as video:
         table = packet_table(path, limits, deadline)
-        if is_counted(video):
-            return _nearest(counted_times(video, table.dts), times)
+        counted = counted_times(video, table)
+        if counted is not None:
+            return _nearest(counted, times)
         stamps = np.where(table.pts == NONE, table.dts, table.pts) + table.shift
         order = np.argsort(stamps, kind="stable")
         found = _nearest(stamps[order] * video.tick - video.start, times)

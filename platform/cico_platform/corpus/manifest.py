@@ -45,18 +45,23 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("licence", pa.string()),
         pa.field("frames", pa.int64()),
         pa.field("fps", pa.float64()),
+        pa.field("truncated", pa.bool_()),
+        pa.field("short", pa.bool_()),
     ]
 )
+LATER_COLUMNS = ("truncated", "short")
 
 
 @dataclass(frozen=True)
 class Clip:
     """One clip: which frames of which file, what they say, and who signs under which licence.
 
-    `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the upright
-    frame. `label` names the sign of an isolated clip and is `None` for a sentence. `text` is clean
-    (`clean_text`), `text_original` is as written (`display_text`). Clips of one sentence share `text_id`.
-    `path` is relative to the corpus folder, absolute, or a URL.
+    `start` and `end` are seconds on the clock that a player of the file shows, `crop` is `[x0, y0, x1, y1]`
+    in fractions of the upright frame. `label` names the sign of an isolated clip; `None` is a sentence.
+    `text` is clean (`clean_text`), `text_original` is as written (`display_text`). Clips of one sentence share
+    `text_id`. `path` is relative to the corpus folder, absolute, or a URL. `fps` is measured: frames over
+    time. `truncated` says that the file breaks off within the clip, `short` that its frames do not cover its
+    interval.
     """
 
     video_id: str
@@ -75,6 +80,8 @@ class Clip:
     licence: str | None = None
     frames: int | None = None
     fps: float | None = None
+    truncated: bool | None = None
+    short: bool | None = None
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:
@@ -131,11 +138,20 @@ def read_manifest(corpus: str | Place) -> pa.Table:
     if not path.is_file():
         raise InputError(f"'{corpus}' holds no {MANIFEST_FILE}; make a corpus with 'cico corpus read'")
     try:
-        return read_table(path, MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
+        return _completed(read_table(path)).select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"'{path}' is not a manifest: {_first_line(error)}; make the corpus again"
         ) from error
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """The table with the columns that manifests of earlier versions do not have."""
+    for name in LATER_COLUMNS:
+        if name not in table.column_names:
+            field = MANIFEST_SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table
 
 
 class Corpus:

@@ -20,9 +20,10 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `{"index", "reason", "start", "end", "crop", "frames", "fps"}`; `reason` is empty for a usable clip.
+        `{"index", "reason", "start", "end", "crop", "frames", "fps", "truncated", "short"}`; `reason` is empty for a usable clip.
     """
-    empty = {"index": row["index"], "start": None, "end": None, "crop": None, "frames": None, "fps": None}
+    empty = {"index": row["index"], **dict.fromkeys(("start", "end", "crop", "frames", "fps", "truncated"))}
+    empty["short"] = None
     try:
         return {**empty, "reason": "", **_describe(row)}
     except ClipError as error:
@@ -36,7 +37,7 @@ def _describe(row: dict[str, Any]) -> dict[str, Any]:
     crop = row["crop"] if row["pixel_box"] is None else _fractions(row["pixel_box"], clip.stored_size)
     settings = FramingSettings("signer" if row["find_signer"] else "whole", row["trim"])
     framing = frame_clip(clip, settings, start=row["start"], end=row["end"], crop=crop)
-    return {**asdict(framing), "fps": clip.fps}
+    return {**asdict(framing), "fps": clip.fps, "truncated": clip.truncated, "short": clip.short}
 
 
 def _fractions(box: list[float], size: tuple[int, int]) -> list[float]:

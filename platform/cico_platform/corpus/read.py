@@ -124,6 +124,8 @@ def _read(
         "texts": len({clip.text_id for clip in clips}),
         "splits": dict(Counter(clip.split for clip in clips)),
         "unlisted_files": sum(str(p) not in named for p in video_files(base)),
+        "truncated": sum(bool(clip.truncated) for clip in clips),
+        "short": sum(bool(clip.short) for clip in clips),
         "reasons": dict(reasons.most_common(10)),
         "notes": dict(rows.notes),
     }
@@ -209,6 +211,8 @@ def _clips(
             licence=row.licence or settings.licence,
             frames=found["frames"],
             fps=found["fps"],
+            truncated=found["truncated"],
+            short=found["short"],
         )
         clips.append(clip)
     return assign_splits(clips, settings)

@@ -24,6 +24,8 @@ SCANNED = {"mpegts", "mpeg", "avi", "h264", "hevc", "m4v", "mpegvideo"}
 COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 # No codec shows a frame so many frames before it was stored.
 MOST_REORDERED = 16
+# Frames by which the timestamps of a program stream may stray from its rate.
+MOST_APART = 3.5
 
 
 class SourceFacts(NamedTuple):
@@ -92,18 +94,31 @@ def timed_frames(path: str, start: float | None, limits: DecodeLimits, deadline:
     """
     for back in (*BACK_OFF, None):
         with open_video(path, limits) as video:
-            from_start = back is None or start is None or start - back < _begin(video) + SEEK_MARGIN
+            moment = _aim(video, start, back)
+            counts = is_counted(video) or "mpeg" in video.names
+            scanned = counts or (moment is not None and bool(video.names & SCANNED))
+            table = packet_table(path, limits, deadline) if scanned else None
+            times = counted_times(video, table) if table is not None and counts else None
             try:
-                if from_start or start is None or back is None:
-                    yield from _from_start(video, deadline)
-                elif video.names & SCANNED or is_counted(video):
-                    table = packet_table(path, limits, deadline)
-                    yield from _scanned(video, table, start, back, deadline)
+                if table is not None and times is not None:
+                    frames = _counted(video, table, times, moment, deadline)
+                elif moment is None:
+                    frames = _stamped(video, packets(video, deadline))
+                elif table is not None:
+                    frames = _scanned(video, table, moment, deadline)
                 else:
-                    yield from _sought(video, start, back, deadline)
+                    frames = _sought(video, moment, deadline)
+                yield from frames if moment is None else _in_time(frames, start)
             except _Late:
                 continue
             return
+
+
+def _aim(video: Video, start: float | None, back: float | None) -> float | None:
+    """The moment to look for a key frame before; None: the beginning."""
+    if start is None or back is None or start - back < _begin(video) + SEEK_MARGIN:
+        return None
+    return start - back
 
 
 def is_counted(video: Video) -> bool:
@@ -113,17 +128,23 @@ def is_counted(video: Video) -> bool:
     return bool(video.names & COUNTED)
 
 
-def counted_times(video: Video, dts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The times of all frames in the order in which they are shown, by their packets' decoding timestamps."""
-    if not len(dts) or (dts == NONE).any() or not _tells_order(video):
-        return np.arange(len(dts)) / video.rate
-    ordered = np.sort(dts) * video.tick
-    return np.asarray(ordered - min(video.start, float(ordered[0])))
+def counted_times(video: Video, table: PacketTable) -> NDArray[np.float64] | None:
+    """When the frames of a video are shown, in that order, if their number tells better than timestamps do.
 
-
-def _tells_order(video: Video) -> bool:
-    """Whether decoding timestamps tell when there is a new frame, of whatever number."""
-    return bool(video.names & {"avi", "asf"})
+    A program stream stamps few of its frames. Where these go on at the declared rate, the others do, too.
+    """
+    dts, count = table.dts, len(table)
+    if is_counted(video):
+        if not count or (dts == NONE).any() or not video.names & {"avi", "asf"}:
+            return np.arange(count) / video.rate
+        ordered = np.sort(dts) * video.tick
+        return np.asarray(ordered - min(video.start, float(ordered[0])))
+    known = (table.pts + table.shift)[table.pts != NONE]
+    if "mpeg" not in video.names or len(known) < count or not count:
+        return None
+    shown = np.sort(known) * video.tick - video.start
+    even = shown[0] + np.arange(count) / video.rate
+    return even if np.abs(shown - even).max() <= MOST_APART / video.rate else None
 
 
 def _begin(video: Video) -> float:
@@ -132,45 +153,35 @@ def _begin(video: Video) -> float:
     return 0.0 if first is None else first * video.tick - video.start
 
 
-def _from_start(video: Video, deadline: Deadline) -> Iterator[Timed]:
-    if is_counted(video):
-        return _counted(video, packets(video, deadline))
-    return _stamped(video, packets(video, deadline))
-
-
-def _sought(video: Video, start: float, back: float, deadline: Deadline) -> Iterator[Timed]:
-    """Frames from the key frame before `start`, where the container finds it."""
-    target = start - back + video.start
+def _sought(video: Video, moment: float, deadline: Deadline) -> Iterator[Timed]:
+    """Frames from the key frame before a moment, where the container finds it."""
+    target = moment + video.start + EPSILON
     try:
-        video.container.seek(int((target + EPSILON) / video.tick), stream=video.stream, backward=True)
+        video.container.seek(int(target / video.tick), stream=video.stream, backward=True)
     except av.FFmpegError as error:
         raise _Late from error
     found = packets(video, deadline)
     first = next((packet for packet in found if packet.is_keyframe and packet.size), None)
-    if first is None or first.pts is None or first.pts * video.tick > start + video.start + EPSILON:
+    if first is None or first.pts is None or first.pts * video.tick > target:
         raise _Late
-    return _in_time(_stamped(video, chain([first], found)), start)
+    return _stamped(video, chain([first], found))
 
 
-def _in_time(frames: Iterator[Timed], start: float) -> Iterator[Timed]:
+def _in_time(frames: Iterator[Timed], start: float | None) -> Iterator[Timed]:
     """The frames, once the first is known not to be late."""
     first = next(frames, None)
-    if first is None or first.time > start + EPSILON:
+    if first is None or (start is not None and first.time > start + EPSILON):
         raise _Late
     return chain([first], frames)
 
 
-def _scanned(
-    video: Video, table: PacketTable, start: float, back: float, deadline: Deadline
-) -> Iterator[Timed]:
-    """Frames from the key frame before `start`, by a table of all packets."""
-    if is_counted(video):
-        return _in_time(_counted_from(video, table, start - back, deadline), start)
+def _scanned(video: Video, table: PacketTable, moment: float, deadline: Deadline) -> Iterator[Timed]:
+    """Frames from the key frame before a moment, by a table of all packets."""
     shown = (table.pts + table.shift) * video.tick - video.start
-    keys = np.flatnonzero(table.key & (shown <= start - back + EPSILON))
+    keys = np.flatnonzero(table.key & (shown <= moment + EPSILON))
     if not len(keys) or not table.stamped:
         raise _Late
-    return _in_time(_stamped(video, _packets_from(video, table, int(keys[-1]), deadline)), start)
+    return _stamped(video, _packets_from(video, table, int(keys[-1]), deadline))
 
 
 def _packets_from(video: Video, table: PacketTable, number: int, deadline: Deadline) -> Iterator[Any]:
@@ -221,59 +232,49 @@ def _decoded(found: Iterator[Any], clock: SteadyClock | None = None) -> Iterator
             yield frame
 
 
-def _counted(video: Video, found: Iterator[Any]) -> Iterator[Timed]:
-    """All frames of a video, by their number."""
-    stamps: list[int] = []
+def _counted(
+    video: Video, table: PacketTable, times: NDArray[np.float64], moment: float | None, deadline: Deadline
+) -> Iterator[Timed]:
+    """Frames by their number among those that are shown, from the beginning or from before a moment.
 
-    def seen() -> Iterator[Any]:
-        for packet in found:
-            if packet.size:
-                stamps.append(NONE if packet.dts is None else packet.dts)
-            yield packet
-
-    stored, frames = _tells_order(video), _Frames(video)
-    for number, frame in enumerate(_decoded(seen())):
-        if stored and stamps[0] != NONE and number < len(stamps) and stamps[number] != NONE:
-            first = stamps[0] * video.tick
-            moment = stamps[number] * video.tick - min(video.start, first)
-        else:
-            moment = number / video.rate
-        yield frames.timed(moment, 0.0, frame)
-
-
-def _counted_from(video: Video, table: PacketTable, start: float, deadline: Deadline) -> Iterator[Timed]:
-    """Frames by their number, decoded from the key frame before the last one that can be before `start`.
-
-    How many frames a key frame's followers in the file are shown before it is only known once it is decoded
-    with the frames before it: that tells its number.
+    How many frames that follow a key frame in the file are shown before it is only known once it is decoded
+    with the frames before it: that tells its number. So decoding begins one key frame earlier.
     """
-    times = counted_times(video, table.dts)
-    shown = int(np.searchsorted(times, start + EPSILON, side="right")) - 1
-    keys = np.flatnonzero(table.key[: max(shown - MOST_REORDERED, 0)])
-    if len(keys) < 2:
-        raise _Late
-    entry, anchor = int(keys[-2]), int(keys[-1])
+    frames, number = _Frames(video), None
+    entry, anchor = 0, 0
+    if moment is not None:
+        shown = int(np.searchsorted(times, moment + EPSILON, side="right")) - 1
+        keys = np.flatnonzero(table.key[: max(shown - MOST_REORDERED, 0)])
+        if len(keys) < 2:
+            raise _Late
+        entry, anchor = int(keys[-2]), int(keys[-1])
     video.stream.codec_context.copy_opaque = True
-    followers, frames = 0, _Frames(video)
-    number: int | None = None
-    for frame in _decoded(_numbered(video, entry, deadline)):
-        if number is None and frame.opaque == anchor:
+    followers = 0
+    for frame in _decoded(_numbered(video, table, entry, deadline)):
+        if number is not None:
+            number += 1
+        elif moment is None:
+            number = _first_number(video, times, frame)
+        elif frame.opaque == anchor:
             number = anchor + followers
-        elif number is None:
+        else:
             followers += frame.opaque is not None and frame.opaque > anchor
             continue
-        else:
-            number += 1
-        moment = float(times[number]) if number < len(times) else float(times[-1]) + 1 / video.rate
-        yield frames.timed(moment, 0.0, frame)
-    if number is None:
-        raise _Late
+        time = times[number] if number < len(times) else times[-1] + 1 / video.rate
+        yield frames.timed(float(time), 0.0, frame)
 
 
-def _numbered(video: Video, first: int, deadline: Deadline) -> Iterator[Any]:
+def _first_number(video: Video, times: NDArray[np.float64], frame: Any) -> int:
+    """The number of the first frame; those before it may miss what they refer to."""
+    if is_counted(video) or frame.pts is None:
+        return 0
+    return max(0, round(float(frame.pts * video.tick - video.start - float(times[0])) * video.rate))
+
+
+def _numbered(video: Video, table: PacketTable, first: int, deadline: Deadline) -> Iterator[Any]:
     """The packets from a number on, which they carry."""
     for number, packet in enumerate(packets(video, deadline)):
         if number >= first:
             if packet.size:
                 packet.opaque = number
-            yield packet
+            yield table.stamp(packet, number)

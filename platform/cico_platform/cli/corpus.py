@@ -1,6 +1,6 @@
-"""`cico corpus`: read, inspect, synthesize, compose."""
+"""`cico corpus`: read, inspect, frames, synthesize, compose."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,8 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Out = Annotated[str, typer.Option("--out", help="The corpus folder to write.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn at random.")]
+# Side of the square frames that published sign encoders take, before their centre crop.
+FRAME_SIZE = 256
 FORMATS_HELP = (
     "Corpus format: auto, labels, how2sign, phoenix2014t, csl-daily, openasl, cico, subtitles, elan, folder."
 )
@@ -46,6 +48,8 @@ def read(
         say(f"  quarantined {count}: {reason}")
     for note, count in result["notes"].items():
         say(f"  noted {count}: {note}")
+    for line in lacking(result):
+        say(f"  {line}")
     if result["unlisted_files"]:
         say(f"  {result['unlisted_files']} video files are named by no row")
     end(strict, result)
@@ -77,9 +81,36 @@ def inspect(
             shown = list(found[name].items())
             more = f", … ({len(shown) - 8} more)" if len(shown) > 8 else ""
             say(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in shown[:8]) + more)
+    for line in lacking(found):
+        say(f"  {line}")
     for row in found["strangest"]:
         say(f"  strange: {row['video_id']} “{row['text']}”: {row['why']}")
     say(f"  contact sheet: {found['contact_sheet'] or 'no clip could be drawn'}")
+    say(
+        f"  every frame of a clip, as the sign encoder gets it: cico corpus frames {corpus} VIDEO_ID --out DIR"
+    )
+
+
+@app.command("frames")
+def frames(
+    corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
+    video_id: Annotated[str, typer.Argument(help="A clip of it.")],
+    out: Annotated[str, typer.Option("--out", help="The folder to write.")],
+    full: Annotated[bool, typer.Option("--full", help="Before cropping and resizing.")] = False,
+    size: Annotated[int, typer.Option("--size", min=1, help="Side of the encoder's frames.")] = FRAME_SIZE,
+    json: Json = False,
+) -> None:
+    """Write the frames of a clip as the sign encoder gets them, with their times (frames.json)."""
+    from cico_platform.cli.output import emit, say
+    from cico_platform.corpus.export_frames import export_frames
+
+    result = export_frames(corpus, video_id, out, full=full, size=size)
+    emit(json, result)
+    lacks = ", ".join(name for name in ("truncated", "short") if result[name])
+    say(
+        f"[bold]{out}[/bold]: {result['frames']} frames of '{video_id}', {result['fps']:.3f} frames a second,"
+        f" {result['times'][0]:.3f} s to {result['times'][-1]:.3f} s" + (f"; {lacks}" if lacks else "")
+    )
 
 
 @app.command("synthesize")
@@ -125,3 +156,12 @@ def compose(
     with progress("corpus compose", "clips and videos") as advance:
         summary = compose_sentences(corpus, out, settings, advance)
     finish("corpus compose", summary, json)
+
+
+def lacking(found: dict[str, Any]) -> list[str]:
+    """What to tell people of clips whose frames are not all that they should be."""
+    told = {
+        "truncated": "truncated: the file breaks off within the clip",
+        "short": "short: the picture does not cover the clip's interval",
+    }
+    return [f"{found[name]} {words}" for name, words in told.items() if found.get(name)]

@@ -1,7 +1,6 @@
 """What decoding gives and what it may cost, shared by video files and frame folders."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,17 +85,9 @@ class DecodedClip:
     crop: list[float] | None = None
     source_frames: NDArray[np.int64] | None = None
 
-    def end_of(self, frame: int) -> float:
-        """When a frame disappears: when the next one appears, or when the clip ends."""
-        return float(self.times[frame + 1]) if frame + 1 < len(self.times) else self.end
-
-    def spans(self, starts: Sequence[int], length: int = 16) -> list[tuple[float, float]]:
-        """When windows of `length` frames begin and end that begin with these frames."""
-        return [(float(self.times[s]), self.end_of(min(s + length, len(self.times)) - 1)) for s in starts]
-
     def boundaries(self, begin: float = 0.0) -> NDArray[np.float64]:
         """When each frame appears and when the last one disappears, seconds from `begin`: float64 [N + 1]."""
-        return np.append(self.times, self.times[-1] + 1 / self.fps) - begin
+        return np.append(self.times, self.end) - begin
 
 
 def check_crop(crop: list[float] | None) -> list[float] | None:

@@ -86,9 +86,7 @@ def inspect(
     for row in found["strangest"]:
         say(f"  strange: {row['video_id']} “{row['text']}”: {row['why']}")
     say(f"  contact sheet: {found['contact_sheet'] or 'no clip could be drawn'}")
-    say(
-        f"  every frame of a clip, as the sign encoder gets it: cico corpus frames {corpus} VIDEO_ID --out DIR"
-    )
+    say(f"  what the sign encoder sees of a clip: cico corpus frames {corpus} VIDEO_ID --out DIR")
 
 
 @app.command("frames")

@@ -136,4 +136,4 @@ class ClipFrames:
 def _measured_rate(times: NDArray[np.float64]) -> float | None:
     """Frames over time; None where there is one moment only."""
     spread = float(times[-1] - times[0])
-    return (len(times) - 1) / spread if spread > 0 else None
+    return round((len(times) - 1) / spread, 6) if spread > 0 else None

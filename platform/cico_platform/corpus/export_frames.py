@@ -59,9 +59,10 @@ def export_frames(
     if clip is None:
         raise InputError(f"'{corpus}' has no clip '{video_id}'")
     path = source.resolve(clip)
-    known = {"start": clip.start, "end": clip.end, "crop": clip.crop, "size": size}
     try:
-        decoded = decode_isolated(path, **known, numbered=True)
+        decoded = decode_isolated(
+            path, start=clip.start, end=clip.end, crop=clip.crop, size=size, numbered=True
+        )
         _clear(folder)
         if full:
             _write_whole_frames(folder, path, clip, decoded.boundaries())

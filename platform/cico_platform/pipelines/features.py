@@ -59,10 +59,10 @@ def extract_features(
     """Extract the features of every sentence clip.
 
     Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts,
-    window_times, dim, features` (float16, row after row), `truncated, short`. `features.json` names the encoders and alpha,
-    `clips.parquet` each clip's outcome. Clips that `out` holds already, from the same encoders and
-    settings, are not done again. Features by one of the encoders that `out` or a folder of `reuse` holds are
-    not computed again, either.
+    window_times, dim, features` (float16, row after row), `truncated, short`. `features.json` names the
+    encoders and alpha, `clips.parquet` each clip's outcome. Clips that `out` holds already, from the same
+    encoders and settings, are not done again. Features by one of the encoders that `out` or a folder of
+    `reuse` holds are not computed again, either.
 
     Parameters
     ----------

@@ -20,8 +20,8 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `{"index", "reason", "start", "end", "crop", "frames", "fps", "truncated", "short"}`; `reason` is empty
-        for a usable clip.
+        `{"index", "reason", "start", "end", "crop", "frames", "fps", "truncated", "short"}`; `reason` is
+        empty for a usable clip.
     """
     empty = {"index": row["index"], **dict.fromkeys(("start", "end", "crop", "frames", "fps", "truncated"))}
     empty["short"] = None

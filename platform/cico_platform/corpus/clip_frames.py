@@ -95,14 +95,14 @@ class ClipFrames:
         self._lasts = picture.duration
 
     def finish(
-        self, pictures: PictureMaker, cut: bool, numbers: NDArray[np.int64] | None = None
+        self, pictures: PictureMaker, breaks_off: bool, numbers: NDArray[np.int64] | None = None
     ) -> DecodedClip:
         """The clip, and whether its frames cover its interval.
 
         Parameters
         ----------
-        cut
-            Whether the file breaks off after the last frame.
+        breaks_off
+            Whether the end of the file is missing, and nothing after the clip was seen.
         numbers
             `source_frames`, if they were asked for.
 
@@ -112,8 +112,8 @@ class ClipFrames:
             If there is no frame.
         """
         if not self.frames:
-            missing = "no frame could be decoded in the clip's time"
-            raise ClipError(self.broken or missing + (": the file breaks off before it" if cut else ""))
+            reason = self.broken or "no frame could be decoded in the clip's time"
+            raise ClipError(reason + (": the file breaks off before it" if breaks_off else ""))
         times = np.asarray(self.times)
         step = float(np.median(np.diff(times))) if len(times) > 1 else self._lasts or 1 / self.source.rate
         ends = float(times[-1]) + (self._lasts or step)
@@ -124,7 +124,7 @@ class ClipFrames:
             np.stack(self.frames),
             _measured_rate(times) or self.source.rate,
             times,
-            truncated=cut and (self.end is None or not wanted),
+            truncated=(breaks_off or bool(self.broken)) and (self.end is None or not wanted),
             source_size=pictures.source_size,
             end=ends if self.end is None else self.end if self.over else min(ends, self.end),
             short=not wanted or not begun,

@@ -84,11 +84,10 @@ def decode_clip(
         clip.add(pictures.flush())
     except (av.FFmpegError, ValueError, MemoryError) as error:
         clip.broken = reason_of(error)
-    cut = not clip.over and (bool(clip.broken) or breaks_off(str(path), clip.source.names))
+    off = not clip.over and breaks_off(str(path), clip.source.names)
     wanted = numbered and clip.frames
-    return clip.finish(
-        pictures, cut, frame_numbers(str(path), np.asarray(clip.times), limits) if wanted else None
-    )
+    numbers = frame_numbers(str(path), np.asarray(clip.times), limits) if wanted else None
+    return clip.finish(pictures, off, numbers)
 
 
 def shape_frames(
@@ -115,7 +114,7 @@ def shape_frames(
         if clip.over:
             break
     clip.add(pictures.flush())
-    return clip.finish(pictures, cut=False)
+    return clip.finish(pictures, breaks_off=False)
 
 
 def _is_folder(path: str | Path) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cico_platform.corpus.container import DEFAULT_FPS
-from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
+from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits, StillError
 from cico_platform.corpus.picture import PictureMaker, Shown
 from cico_platform.corpus.timeline import EPSILON, SourceFacts, Timed
 
@@ -111,6 +111,8 @@ class ClipFrames:
         ClipError
             If there is no frame.
         """
+        if not self.frames and self.over:
+            raise StillError
         if not self.frames:
             reason = self.broken or "no frame could be decoded in the clip's time"
             raise ClipError(reason + (": the file breaks off before it" if breaks_off else ""))

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
+from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits, StillError
 
 if TYPE_CHECKING:  # a process that only asks for frames needs no OpenCV
     from cico_platform.corpus.framing import FramingSettings
@@ -62,10 +62,12 @@ def decode_framed(
     size: int,
     limits: DecodeLimits | None = None,
     *,
+    start: float | None = None,
     end: float | None = None,
 ) -> DecodedClip:
     """`framed_clip.decode_framed_clip` in another process, as `decode_isolated`."""
-    request = {"path": os.fspath(path), "framing": asdict(framing), "size": size, "end": end}
+    request = {"path": os.fspath(path), "framing": asdict(framing), "size": size}
+    request |= {"start": start, "end": end}
     return _ask(request, limits or DecodeLimits())
 
 
@@ -79,7 +81,7 @@ def _ask(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
         raise
     _idle.give(decoder)
     if isinstance(clip, str):
-        raise ClipError(clip)
+        raise StillError if clip == StillError.message else ClipError(clip)
     return clip
 
 

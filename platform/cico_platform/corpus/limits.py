@@ -13,6 +13,15 @@ class ClipError(CicoError):
     """A clip cannot be used; the message is the reason that its quarantine row gets."""
 
 
+class StillError(ClipError):
+    """No frame appears in a clip's time, though others do after it: the picture stands still."""
+
+    def __init__(self) -> None:
+        super().__init__(self.message)
+
+    message = "no frame appears in the clip's time: the picture stands still"
+
+
 @dataclass(frozen=True)
 class DecodeLimits:
     """What one clip may cost at most, so that a hostile file cannot take a worker down.

@@ -47,6 +47,7 @@ class ClipFrames:
     _held: int = 0
     _lasts: float = 0.0
     _began: float | None = None
+    _next: float | None = None
     _before: Timed | None = None
 
     def see(self, timed: Timed, pictures: PictureMaker) -> None:
@@ -54,6 +55,8 @@ class ClipFrames:
         if self._began is None:
             self._began, self.source = timed.time, timed.source
         self.over = self.end is not None and timed.time >= self.end - EPSILON
+        if self.over:
+            self._next = timed.time
         early = self.start is not None and timed.time < self.start - EPSILON
         if early:
             self._before = timed
@@ -118,7 +121,7 @@ class ClipFrames:
             raise ClipError(reason + (": the file breaks off before it" if breaks_off else ""))
         times = np.asarray(self.times)
         step = float(np.median(np.diff(times))) if len(times) > 1 else self._lasts or 1 / self.source.rate
-        ends = float(times[-1]) + (self._lasts or step)
+        ends = float(times[-1]) + (self._lasts or step) if self._next is None else self._next
         tolerance = max(step, TOLERANCE) + EPSILON
         wanted = self.end is None or self.over or ends >= self.end - tolerance
         begun = self.start is None or self._began is None or self._began <= self.start + tolerance
@@ -128,7 +131,8 @@ class ClipFrames:
             times,
             truncated=(breaks_off or bool(self.broken)) and (self.end is None or not wanted),
             source_size=pictures.source_size,
-            end=ends if self.end is None else self.end if self.over else min(ends, self.end),
+            # The interval may end in the middle of the last frame, or while it still stands.
+            end=ends if self.end is None else min(ends, max(self.end, float(times[-1]) + step)),
             short=not wanted or not begun,
             stored_size=pictures.stored_size,
             source_frames=numbers,

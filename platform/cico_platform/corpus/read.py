@@ -22,6 +22,8 @@ from cico_platform.steps import Summary, content_key, fingerprint, run_step, wri
 from cico_platform.storage import Place, absolute_place, is_remote, place
 
 STAGE = "read"
+# Of what is written, and of the frames that decoding gives: a corpus of another one is read again.
+EDITION = 2
 ISOLATED_SHARE = 0.95
 NAMED_ISOLATED_SHARE = 0.5
 # A sign with fewer clips than this keeps them all for training.
@@ -85,6 +87,7 @@ def read_corpus(
         raise InputError(f"the videos' folder '{root}' does not exist")
     rows = reader.read(source, root)
     key = content_key(
+        edition=EDITION,
         rows=[rows.good, rows.bad],
         source=fingerprint(source) if source.is_file() else "",
         listing=[(str(p), *_seen(p)) for p in video_files(root)],

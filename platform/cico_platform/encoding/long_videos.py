@@ -121,7 +121,7 @@ def _chunks(path: str | Path, encoder: ClipEncoder, settings: LongVideoSettings)
                 return  # the video ended with the last chunk
             first = first or clip
             yield clip
-            if clip.end < end - EPSILON:
+            if clip.end < end - EPSILON and float(clip.times[-1]) < begin + settings.chunk:
                 return
         begin += settings.chunk
         if begin >= settings.longest:

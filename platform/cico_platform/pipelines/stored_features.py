@@ -126,14 +126,7 @@ def load_features(folder: str | Place, alpha: float | None = None) -> Features:
         mix.alpha,
         [times for shard in shards for times in shard.window_times],
     )
-    return Features(
-        [row[0] for row in rows],
-        [row[1] for row in rows],
-        [row[2] for row in rows],
-        mix.dim,
-        mix.alpha,
-        [row[3] for row in rows],
-    )
+    return joined.select(sorted(joined.video_ids))
 
 
 def feature_shards(folder: str | Place) -> list[Place]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numbered_videos import Kind, numbers_of, write
+from numbered_videos import Kind, numbered, numbers_of, write
+from PIL import Image
 
 from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.video import decode_clip
@@ -144,3 +145,31 @@ def test_a_stream_that_begins_between_key_frames_is_read_from_its_first_whole_fr
     assert steps == pytest.approx(np.full(len(steps), 0.04), abs=1e-3)
     part = decode_clip(path, start=float(clip.times[20]), end=float(clip.times[30]))
     assert numbers_of(part.frames) == numbers[20:30]
+
+
+def test_timestamps_that_jump_far_ahead_go_on_in_a_recording(tmp_path: Path) -> None:
+    """Recorders that begin anew join streams whose clocks are hours apart."""
+    first = write(tmp_path / "a.ts", Kind("ts"), 50)
+    second = write(tmp_path / "b.ts", Kind("ts", muxer={"output_ts_offset": "5000"}), 50)
+    path = joined(tmp_path / "all.ts", first, second)
+    clip = decode_clip(path, start=2.5, end=3.0)
+    assert numbers_of(clip.frames) == list(range(13, 25))
+    assert decode_clip(path).times == pytest.approx(np.arange(100) / 25, abs=1e-3)
+
+
+def test_hidden_files_and_broken_pictures_of_a_folder_are_left_out(tmp_path: Path) -> None:
+    for number in range(10):
+        Image.fromarray(numbered(number)).save(tmp_path / f"{number}.png")
+    (tmp_path / "._3.png").write_bytes(b"resource fork")
+    (tmp_path / "notes.txt").write_text("text")
+    clip = decode_clip(tmp_path, start=0.05, end=0.21)
+    assert numbers_of(clip.frames) == [2, 3, 4, 5]
+    assert clip.times == pytest.approx([0.08, 0.12, 0.16, 0.2])
+    assert not clip.truncated
+    (tmp_path / "4.png").write_bytes((tmp_path / "4.png").read_bytes()[:60])
+    clip = decode_clip(tmp_path)
+    assert numbers_of(clip.frames) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert clip.truncated
+    assert clip.source_frames is not None
+    assert clip.source_frames.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert decode_clip(tmp_path, end=9.0).short

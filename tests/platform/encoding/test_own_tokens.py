@@ -9,6 +9,8 @@ import av
 import numpy as np
 import pytest
 import torch
+from numbered_videos import Kind
+from numbered_videos import write as write_numbered
 from numpy.typing import NDArray
 from tiny_corpus import LABELS, MICRO, write_encoder, write_video
 
@@ -257,7 +259,7 @@ def decoded(clip: Clip, size: int) -> NDArray[np.uint8]:
 
 
 def test_a_long_video_whose_picture_stands_still_is_read_to_its_end(built: Built, tmp_path: Path) -> None:
-    """A pause of several chunks, as a shared screen makes; and a picture that begins chunks after the sound."""
+    """A pause of several chunks, as on a shared screen; a picture that begins chunks after the sound."""
     times = [*range(0, 1000, 40), *range(5000, 7000, 40)]
     path = write_numbered(tmp_path / "pause.mp4", Kind("mp4", times=times, keys=10), len(times))
     video = read_long_video(path, built.encoder, LongVideoSettings(chunk=1.0))

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import av
 import pyarrow.parquet as pq
 import pytest
 from tiny_corpus import film, write_encoder, write_video
@@ -35,8 +36,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def faststart(path: Path) -> None:
     """Move the index of an MP4 to its front, without encoding again."""
-    import av
-
     whole = path.with_suffix(".slow.mp4")
     shutil.move(path, whole)
     with (

@@ -59,10 +59,10 @@ class Clip:
     `start` and `end` are seconds on the clock that a player of the file shows, `crop` is `[x0, y0, x1, y1]`
     `start` and `end` are seconds on the clock that a player of the file shows, `crop` is `[x0, y0, x1, y1]`
     in fractions of the upright frame. `label` names the sign of an isolated clip; `None` is a sentence.
-    `text` is clean (`clean_text`), `text_original` is as written (`display_text`). Clips of one sentence share
-    `text_id`. `path` is relative to the corpus folder, absolute, or a URL. `fps` is measured: frames over
-    time. `truncated` says that the file breaks off within the clip, `short` that its frames do not cover its
-    interval.
+    `text` is clean (`clean_text`), `text_original` is as written (`display_text`). Clips of one sentence
+    share `text_id`. `path` is relative to the corpus folder, absolute, or a URL. `fps` is measured: frames
+    over time. `truncated` says that the file breaks off within the clip, `short` that its frames do not cover
+    its interval.
     """
 
     video_id: str

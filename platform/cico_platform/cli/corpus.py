@@ -1,6 +1,6 @@
 """`cico corpus`: read, inspect, synthesize, compose."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,9 +11,13 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Out = Annotated[str, typer.Option("--out", help="The corpus folder to write.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn at random.")]
+SHOWN = 8
 FORMATS_HELP = (
-    "Corpus format: auto, labels, how2sign, phoenix2014t, csl-daily, openasl, cico, subtitles, elan, folder."
+    "Corpus format: auto, labels, how2sign, phoenix2014t, csl-daily, openasl, cico, msasl, wlasl,"
+    " asl-citizen, subtitles, elan, folder."
 )
+TIER_HELP = "ELAN: a tier to read, or a pattern (*, ?) of names. May be given again."
+MEDIA_HELP = "ELAN: a media file to take, or a pattern; SIGNER=PATTERN for one signer. May be given again."
 
 
 @app.command("read")
@@ -25,6 +29,8 @@ def read(
     language: Annotated[str | None, typer.Option(help="Of the texts, where the corpus does not say.")] = None,
     sign_language: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
     licence: Annotated[str | None, typer.Option(help="Where the corpus does not say.")] = None,
+    tier: Annotated[list[str] | None, typer.Option("--tier", help=TIER_HELP)] = None,
+    media: Annotated[list[str] | None, typer.Option("--media", help=MEDIA_HELP)] = None,
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
     json: Json = False,
@@ -34,7 +40,14 @@ def read(
     from cico_platform.cli.progress import progress
     from cico_platform.corpus.read import ReadSettings, read_corpus
 
-    settings = ReadSettings(seed=seed, language=language, sign_language=sign_language, licence=licence)
+    settings = ReadSettings(
+        seed=seed,
+        language=language,
+        sign_language=sign_language,
+        licence=licence,
+        tiers=tuple(tier or ()),
+        media=tuple(media or ()),
+    )
     with progress("corpus read") as advance:
         result = read_corpus(source, out, format, videos, settings, advance).as_json()
     emit(json, result)
@@ -42,13 +55,34 @@ def read(
     kind = "isolated signs" if result["isolated"] else "sentences"
     splits = ", ".join(f"{count} {split}" for split, count in result["splits"].items())
     say(f"  format {result['format']}: {result['texts']} texts ({kind}); {splits}")
-    for reason, count in result["reasons"].items():
-        say(f"  quarantined {count}: {reason}")
-    for note, count in result["notes"].items():
-        say(f"  noted {count}: {note}")
-    if result["unlisted_files"]:
-        say(f"  {result['unlisted_files']} video files are named by no row")
+    _say_found(result)
     end(strict, result)
+
+
+def _say_found(result: dict[str, Any]) -> None:
+    """What was chosen, changed, refused and left out."""
+    from rich.markup import escape
+
+    from cico_platform.cli.output import say
+
+    if len(result["readers"]) > 1:
+        say("  rows: " + ", ".join(f"{count} {name}" for name, count in result["readers"].items()))
+    if result["tiers"]:
+        named = [f"{name} ({count})" for name, count in result["tiers"].items()]
+        say("  tiers: " + escape(_shown(named)))
+    for note, count in result["notes"].items():
+        say(f"  {count}: {escape(note)}")
+    for reason, count in result["reasons"].items():
+        say(f"  quarantined {count}: {escape(reason)}")
+    if result["unused_columns"]:
+        say("  columns that are not used: " + escape(_shown(result["unused_columns"])))
+    if result["not_read"]:
+        say(f"  {result['not_read']} files are not read: " + escape(_shown(result["not_read_files"])))
+
+
+def _shown(names: list[str]) -> str:
+    more = f", … ({len(names) - SHOWN} more)" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 @app.command("inspect")

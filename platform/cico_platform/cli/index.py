@@ -80,7 +80,8 @@ def build(
 def forget(
     index: Index,
     signer: Annotated[
-        str | None, typer.Option("--signer", help="Forget all clips of this signer, in all collections.")
+        str | None,
+        typer.Option("--signer", help="Forget all clips that show this person, in all collections."),
     ] = None,
     video: Annotated[
         list[str] | None, typer.Option("--video", help="Forget the clip of this id; may be given again.")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,10 +234,17 @@ def _clip(plan: Plan, result: Row) -> Clip:
         language=_common([clip.language for clip in plan.clips]),
         sign_language=_common([clip.sign_language for clip in plan.clips]),
         signer=_common([clip.signer for clip in plan.clips]),
+        participants=_participants(plan.clips),
         licence=_common([clip.licence for clip in plan.clips]),
         frames=result["frames"],
         fps=result["fps"],
     )
+
+
+def _participants(clips: Sequence[Clip]) -> list[str] | None:
+    """All people whom the clips of a sentence show."""
+    shown = {name for clip in clips for name in clip.people}
+    return sorted(shown) or None
 
 
 def _common(values: list[str | None]) -> str | None:

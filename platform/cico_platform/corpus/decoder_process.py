@@ -17,6 +17,7 @@ import numpy as np
 from cico_platform.corpus.framed_clip import decode_framed_clip
 from cico_platform.corpus.framing import FramingSettings
 from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
+from cico_platform.corpus.packet_times import packet_times
 from cico_platform.corpus.video import decode_clip
 
 # What the process may map beside the frames: libraries, and a codec's own buffers.
@@ -54,6 +55,9 @@ def _answer(request: dict[str, Any], limits: DecodeLimits, answers: BinaryIO) ->
 
 
 def _decode(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
+    if request.pop("times_only", False):
+        times = packet_times(str(request["path"]), limits)
+        return DecodedClip(np.zeros((len(times), 1, 1, 1), np.uint8), 1.0, times)
     framing = request.pop("framing", None)
     if framing is None:
         return decode_clip(limits=limits, **request)

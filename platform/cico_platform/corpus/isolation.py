@@ -81,6 +81,22 @@ def _ask(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
     return clip
 
 
+def frame_times_isolated(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np.float64]:
+    """`packet_times.packet_times` in another process, as `decode_isolated`."""
+    limits = limits or DecodeLimits()
+    decoder = _idle.take()
+    try:
+        found = decoder.decode({"path": os.fspath(path), "times_only": True}, limits)
+    except BaseException:
+        if decoder.alive:
+            decoder.close()
+        raise
+    _idle.give(decoder)
+    if isinstance(found, str):
+        raise ClipError(found)
+    return found.times
+
+
 class _Decoder:
     """One decoding process."""
 

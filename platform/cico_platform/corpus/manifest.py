@@ -42,6 +42,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("language", pa.string()),
         pa.field("sign_language", pa.string()),
         pa.field("signer", pa.string()),
+        pa.field("participants", pa.list_(pa.string())),
         pa.field("licence", pa.string()),
         pa.field("frames", pa.int64()),
         pa.field("fps", pa.float64()),
@@ -54,9 +55,10 @@ class Clip:
     """One clip: which frames of which file, what they say, and who signs under which licence.
 
     `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the upright
-    frame. `label` names the sign of an isolated clip and is `None` for a sentence. `text` is clean
-    (`clean_text`), `text_original` is as written (`display_text`). Clips of one sentence share `text_id`.
-    `path` is relative to the corpus folder, absolute, or a URL.
+    frame. `signer` is who signs it, `participants` all people whom it shows. `label` names the sign of an
+    isolated clip and is `None` for a sentence. `text` is clean (`clean_text`), `text_original` is as written
+    (`display_text`). Clips of one sentence share `text_id`. `path` is relative to the corpus folder,
+    absolute, or a URL.
     """
 
     video_id: str
@@ -72,9 +74,15 @@ class Clip:
     language: str | None = None
     sign_language: str | None = None
     signer: str | None = None
+    participants: list[str] | None = None
     licence: str | None = None
     frames: int | None = None
     fps: float | None = None
+
+    @property
+    def people(self) -> list[str]:
+        """All people whom the clip shows, as far as the corpus names them."""
+        return list(dict.fromkeys(name for name in (self.signer, *(self.participants or ())) if name))
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:
@@ -131,11 +139,19 @@ def read_manifest(corpus: str | Place) -> pa.Table:
     if not path.is_file():
         raise InputError(f"'{corpus}' holds no {MANIFEST_FILE}; make a corpus with 'cico corpus read'")
     try:
-        return read_table(path, MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        return _complete(read_table(path)).cast(MANIFEST_SCHEMA)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"'{path}' is not a manifest: {_first_line(error)}; make the corpus again"
         ) from error
+
+
+def _complete(table: pa.Table) -> pa.Table:
+    """The manifest's columns; a column that may be empty and that an earlier version had not is empty."""
+    for column in MANIFEST_SCHEMA:
+        if column.nullable and column.name not in table.column_names:
+            table = table.append_column(column, pa.nulls(len(table), column.type))
+    return table.select(MANIFEST_SCHEMA.names)
 
 
 class Corpus:

@@ -1,35 +1,42 @@
 """Reading a corpus: rows of any format, every video probed in parallel, one manifest out."""
 
-import hashlib
+import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from cico_model.text_cleaning import clean_text, display_text
-from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, Split, unique_ids, write_manifest
+from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, unique_ids, write_manifest
 from cico_platform.corpus.parallel import in_parallel
-from cico_platform.corpus.probe import probe
-from cico_platform.corpus.readers import BadRow, Row, Rows, find_reader
-from cico_platform.corpus.readers.folder import video_files
-from cico_platform.corpus.readers.rows import locate
+from cico_platform.corpus.readers import BadRow, Row, elan
+from cico_platform.corpus.row_probe import probe_failure, probe_row
+from cico_platform.corpus.source_rows import SourceRows, read_rows
+from cico_platform.corpus.splits import assign_splits
 from cico_platform.corpus.text import is_single_word, text_id_of
-from cico_platform.errors import CicoError, InputError
+from cico_platform.errors import CicoError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, absolute_place, is_remote, place
+from cico_platform.storage import Place, absolute_place, is_remote, place, write_whole
 
 STAGE = "read"
+NOT_READ_FILE, NOTES_FILE = "not_read.txt", "notes.jsonl"
+NAMED_FILES = 100
+# Up to so many clips are probed in this process.
+FEW_CLIPS = 12
 ISOLATED_SHARE = 0.95
 NAMED_ISOLATED_SHARE = 0.5
-# A sign with fewer clips than this keeps them all for training.
-CLIPS_TO_HOLD_OUT = 5
+CLIPPED = "the interval leaves the video and was cut to it"
+CUT = "the file holds the sign alone: its frames are not counted in the whole video"
 
 
 class ReadSettings(BaseModel):
-    """How a corpus is read: the seed of the splits, their shares, and whether signers are looked for."""
+    """How a corpus is read.
+
+    The seed of the splits, their shares, whether signers are looked for, what the texts and videos are where
+    the corpus does not say, and which tiers and media files of ELAN documents are taken.
+    """
 
     seed: int = 0
     validation_share: float = 0.1
@@ -39,6 +46,8 @@ class ReadSettings(BaseModel):
     language: str | None = None
     sign_language: str | None = None
     licence: str | None = None
+    tiers: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
 
 
 def read_corpus(
@@ -53,7 +62,10 @@ def read_corpus(
 
     Each row is one clip: its video is decoded once, the signer's square and the still head and tail are
     found. Rows that cannot be used go into `quarantine/read.jsonl`; `done + quarantined` is the number of
-    rows.
+    rows. Media and annotation files that no row uses are counted, and named in `not_read.txt`. What was
+    changed in a row (an interval that leaves the video) is in `notes.jsonl`.
+
+    Nothing is read again unless a row, a setting or a file of the folders has changed, appeared or gone.
 
     Parameters
     ----------
@@ -79,78 +91,112 @@ def read_corpus(
     """
     settings = settings or ReadSettings()
     source = place(source)
-    reader = find_reader(source, format)
-    root = place(videos) if videos is not None else source if source.is_dir() else source.parent
-    if not root.is_dir():
-        raise InputError(f"the videos' folder '{root}' does not exist")
-    rows = reader.read(source, root)
+    choice = elan.Choice(settings.tiers, settings.media)
+    found = read_rows(source, format, videos, choice, place(out))
     key = content_key(
-        rows=[rows.good, rows.bad],
+        rows=[found.rows.good, found.rows.bad],
         source=fingerprint(source) if source.is_file() else "",
-        listing=[(str(p), *_seen(p)) for p in video_files(root)],
-        format=reader.name,
+        files=found.versions,
+        not_read=found.left.names,
+        format=list(found.readers),
         settings=settings.model_dump(),
     )
-    return run_step(
-        out, "corpus-read", key, lambda folder: _read(folder, rows, root, reader.name, settings, on_progress)
-    )
+    reading = _Reading(found, settings)
+    return run_step(out, "corpus-read", key, lambda folder: reading.run(folder, on_progress))
 
 
-def _read(
-    folder: Place,
-    rows: Rows,
-    root: Place,
-    name: str,
-    settings: ReadSettings,
-    on_progress: OnProgress | None,
-) -> Summary:
-    located, bad = _locate(rows, root)
-    probed, failed = _probe(located, settings, on_progress)
-    bad += failed
-    isolated = _is_isolated([row for row, _, _ in probed], rows.named)
-    clips = _clips(probed, isolated, settings)
-    quarantine = [{"video_id": "", "path": b.file, "reason": b.reason, "where": b.where} for b in bad]
-    reasons = Counter(b.reason for b in bad)
-    if not clips:
-        common = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-        raise CicoError(f"not one of {len(bad)} rows can be used: {common or 'there are no rows'}")
-    write_manifest(folder, clips)
-    Corpus(folder).quarantine(STAGE, quarantine)
-    base = absolute_place(root)
-    named = {str(path) for _, path, _ in probed} | {str(base / b.file) for b in bad}
-    details: dict[str, Any] = {
-        "format": name,
-        "isolated": isolated,
-        "texts": len({clip.text_id for clip in clips}),
-        "splits": dict(Counter(clip.split for clip in clips)),
-        "unlisted_files": sum(str(p) not in named for p in video_files(base)),
-        "reasons": dict(reasons.most_common(10)),
-        "notes": dict(rows.notes),
-    }
-    about = {"name": base.name, "licence": settings.licence, "trim": settings.trim}
-    write_json(folder / INFO_FILE, {**about, **details})
-    return Summary(len(clips), 0, len(bad), 0.0, details)
+class _Reading:
+    """One run: what was found, and the steps from there to the corpus folder."""
+
+    def __init__(self, found: SourceRows, settings: ReadSettings) -> None:
+        self.rows, self.located, self.bad = found.rows, found.located, list(found.bad)
+        self.counts, self.root, self.left, self.settings = found.readers, found.root, found.left, settings
+
+    def run(self, folder: Place, on_progress: OnProgress | None) -> Summary:
+        """Probe every clip, and write the manifest, the quarantine and what was left out."""
+        results = _probe(self.located, self.settings, on_progress)
+        ids = self._ids()
+        probed = []
+        for (row, path), result in zip(self.located, results, strict=True):
+            if result["reason"]:
+                self.bad.append(BadRow(row.where, row.file, result["reason"], row.number))
+            else:
+                probed.append((row, path, result))
+        bad = sorted(self.bad, key=lambda row: row.number)
+        reasons = Counter(b.reason for b in bad)
+        if not probed:
+            common = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+            raise CicoError(f"not one of {len(bad)} rows can be used: {common or 'there are no rows'}")
+        isolated = _is_isolated([row for row, _, _ in probed], self.rows.named)
+        clips = _clips(probed, ids, isolated, self.settings)
+        write_manifest(folder, clips)
+        Corpus(folder).quarantine(
+            STAGE,
+            (
+                {"video_id": ids.get(b.number, ""), "path": b.file, "reason": b.reason, "where": b.where}
+                for b in bad
+            ),
+        )
+        notes = self._write_notes(folder, probed, ids)
+        return self._summary(folder, clips, isolated, reasons, notes)
+
+    def _ids(self) -> dict[int, str]:
+        """Each row's clip id: rows that cannot be used count, so that no other row's id depends on them."""
+        named = [(b.number, Path(b.file).stem) for b in self.rows.bad if b.file]
+        found = {row.number: path.stem for row, path in self.located}
+        named += [(r.number, r.video_id or found.get(r.number, Path(r.file).stem)) for r in self.rows.good]
+        named.sort()
+        return dict(zip((n for n, _ in named), unique_ids(name for _, name in named), strict=True))
+
+    def _write_notes(
+        self, folder: Place, probed: list[tuple[Row, Place, dict[str, Any]]], ids: dict[int, str]
+    ) -> Counter[str]:
+        """Name what no row uses and what was changed in rows, in files; return how often what was changed."""
+        notes: Counter[str] = Counter(self.rows.notes)
+        lines = []
+        for row, _, result in probed:
+            for applies, note in ((row.clipped or result["clipped"], CLIPPED), (result["is_cut"], CUT)):
+                if applies:
+                    notes[note] += 1
+                    about = {"video_id": ids[row.number], "path": row.file, "where": row.where, "note": note}
+                    lines.append(about)
+        _write_lines(folder / NOTES_FILE, [json.dumps(line, ensure_ascii=False) for line in lines])
+        _write_lines(folder / NOT_READ_FILE, self.left.names)
+        return notes
+
+    def _summary(
+        self, folder: Place, clips: list[Clip], isolated: bool, reasons: Counter[str], notes: Counter[str]
+    ) -> Summary:
+        details: dict[str, Any] = {
+            "format": ", ".join(self.counts),
+            "readers": self.counts,
+            "isolated": isolated,
+            "texts": len({clip.text_id for clip in clips}),
+            "splits": dict(Counter(clip.split for clip in clips)),
+            "languages": dict(Counter(clip.language for clip in clips if clip.language)),
+            "unlisted_files": self.left.videos,
+            "not_read": self.left.count,
+            "not_read_files": self.left.names[:NAMED_FILES],
+            "clipped": notes[CLIPPED],
+            "notes": {note: count for note, count in notes.most_common() if count},
+            "unused_columns": self.rows.unused_columns,
+            "tiers": dict(self.rows.tiers),
+            "reasons": dict(reasons.most_common(10)),
+        }
+        info = {k: v for k, v in details.items() if k != "not_read_files"}
+        name = absolute_place(self.root).name
+        write_json(folder / INFO_FILE, {"name": name, "licence": self.settings.licence, **info})
+        return Summary(len(clips), 0, sum(reasons.values()), 0.0, details)
 
 
-def _seen(path: Place) -> tuple[int, float]:
-    """Size and time of a file, without following a link."""
-    status = path.stat() if is_remote(path) else Path(str(path)).lstat()
-    return status.st_size, status.st_mtime
-
-
-def _locate(rows: Rows, root: Place) -> tuple[list[tuple[Row, Place]], list[BadRow]]:
-    located, bad = [], list(rows.bad)
-    for row in rows.good:
-        try:
-            located.append((row, locate(root, row.file)))
-        except InputError as error:
-            bad.append(BadRow(row.where, row.file, str(error)))
-    return located, bad
+def _write_lines(path: Place, lines: list[str]) -> None:
+    content = "".join(line.replace("\n", " ") + "\n" for line in lines)
+    write_whole(path, content.encode("utf-8", "surrogateescape"))
 
 
 def _probe(
     located: list[tuple[Row, Place]], settings: ReadSettings, on_progress: OnProgress | None
-) -> tuple[list[tuple[Row, Place, dict[str, Any]]], list[BadRow]]:
+) -> list[dict[str, Any]]:
     """Open every clip in parallel; the results in the rows' order."""
     items = [
         {
@@ -158,6 +204,8 @@ def _probe(
             "path": str(path),
             "start": row.start,
             "end": row.end,
+            "frames": None if row.frames is None else list(row.frames),
+            "cut_frames": row.cut_frames,
             "pixel_box": list(row.pixel_box) if row.pixel_box else None,
             "crop": list(row.crop) if row.crop else None,
             "find_signer": settings.find_signer,
@@ -165,15 +213,9 @@ def _probe(
         }
         for index, (row, path) in enumerate(located)
     ]
-    results = {result["index"]: result for result in in_parallel(items, probe, on_progress)}
-    good, bad = [], []
-    for index, (row, path) in enumerate(located):
-        result = results.get(index) or {"reason": "the probe gave no answer"}
-        if result["reason"]:
-            bad.append(BadRow(row.where, row.file, result["reason"]))
-        else:
-            good.append((row, path, result))
-    return good, bad
+    results = {result["index"]: result for result in in_parallel(items, probe_row, on_progress, FEW_CLIPS)}
+    lost = "the probe gave no answer"
+    return [results.get(index) or probe_failure(index, lost) for index in range(len(located))]
 
 
 def _is_isolated(rows: list[Row], named: bool) -> bool:
@@ -185,15 +227,18 @@ def _is_isolated(rows: list[Row], named: bool) -> bool:
 
 
 def _clips(
-    probed: list[tuple[Row, Place, dict[str, Any]]], isolated: bool, settings: ReadSettings
+    probed: list[tuple[Row, Place, dict[str, Any]]],
+    ids: dict[int, str],
+    isolated: bool,
+    settings: ReadSettings,
 ) -> list[Clip]:
-    ids = unique_ids(row.video_id or path.stem for row, path, _ in probed)
     clips = []
-    for (row, path, found), video_id in zip(probed, ids, strict=True):
+    for row, path, found in probed:
         text = clean_text(row.text)
         label = (clean_text(row.label or "") or text) if isolated else None
+        shown = row.participants or ((row.signer,) if row.signer else ())
         clip = Clip(
-            video_id=video_id,
+            video_id=ids[row.number],
             text_id=text_id_of(text),
             split=row.split or "",  # type: ignore[arg-type]  # filled in below
             path=str(path) if is_remote(path) else str(Path(str(path)).absolute()),
@@ -206,47 +251,14 @@ def _clips(
             language=row.language or settings.language,
             sign_language=row.sign_language or settings.sign_language,
             signer=row.signer,
+            participants=list(shown) or None,
             licence=row.licence or settings.licence,
             frames=found["frames"],
             fps=found["fps"],
         )
         clips.append(clip)
-    return assign_splits(clips, settings)
-
-
-def assign_splits(clips: list[Clip], settings: ReadSettings) -> list[Clip]:
-    """Give a split to the clips that have none, the same for a seed whatever their order.
-
-    Sentences: all clips of a text share a split, and a text that is already in one stays there. Isolated
-    signs: every sign stays in training, and those with several clips give some to the other splits.
-    """
-    fixed = {clip.text_id: clip.split for clip in clips if clip.split}
-    groups: dict[str, list[str]] = {}
-    for clip in clips:
-        if not clip.split and clip.label is not None:
-            groups.setdefault(clip.label, []).append(clip.video_id)
-        elif not clip.split and clip.text_id not in fixed:
-            groups.setdefault("", []).append(clip.text_id)
-    chosen: dict[str, Split] = {}
-    for label, names in groups.items():
-        if label == "" or len(set(names)) >= CLIPS_TO_HOLD_OUT:
-            chosen.update(_shares(sorted(set(names)), settings))
-    return [
-        clip
-        if clip.split
-        else replace(clip, split=chosen.get(clip.video_id, "train"))
-        if clip.label is not None
-        else replace(clip, split=fixed.get(clip.text_id) or chosen.get(clip.text_id, "train"))
-        for clip in clips
+    given = [
+        None if row.start is None and row.frames is None else (str(path), row.start, row.end, row.frames)
+        for row, path, _ in probed
     ]
-
-
-def _shares(names: list[str], settings: ReadSettings) -> dict[str, Split]:
-    """Shuffle by a seeded hash and cut at the shares."""
-    order = sorted(names, key=lambda name: hashlib.sha256(f"{settings.seed}/{name}".encode()).digest())
-    test = round(len(order) * settings.test_share)
-    validation = round(len(order) * settings.validation_share)
-    return {
-        name: "test" if i < test else "validation" if i < test + validation else "train"
-        for i, name in enumerate(order)
-    }
+    return assign_splits(clips, settings, given)

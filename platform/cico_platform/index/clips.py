@@ -13,7 +13,7 @@ Tokens = NDArray[np.floating[Any]]
 
 # Any fixed namespace would do: the same clip must get the same id in every index.
 NAMESPACE = uuid.UUID("6c1c0f5e-3b0a-5a43-9d39-0f6a8b1d2c47")
-FILTER_FIELDS = ("corpus", "language", "sign_language", "signer", "licence", "split")
+FILTER_FIELDS = ("corpus", "language", "sign_language", "signer", "participants", "licence", "split")
 MAX_VALUES = 100
 # Most results of an answer, how deep its pages go, and characters of a text that is searched for.
 MAX_LIMIT, MAX_DEPTH = 100, 500
@@ -144,6 +144,8 @@ Values = Annotated[Annotated[list[str], Field(max_length=MAX_VALUES)] | None, Be
 class Filters(BaseModel):
     """What a clip must be: one of the listed values in every field that is given, and of such a duration.
 
+    `participants` finds the clips that show one of these people, whoever signs in them.
+
     >>> Filters(signer="A").values()
     {'signer': ['A']}
     """
@@ -154,6 +156,7 @@ class Filters(BaseModel):
     language: Values = None
     sign_language: Values = None
     signer: Values = None
+    participants: Values = None
     licence: Values = None
     split: Values = None
     min_duration: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None

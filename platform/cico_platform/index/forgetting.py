@@ -62,7 +62,9 @@ class Proof:
 def forget(
     index: VectorIndex, *, signer: str | None = None, video_ids: Sequence[str] = (), grace: float = 0.0
 ) -> Proof:
-    """Remove every trace of a signer's clips, or of some clips, from all collections of an index.
+    """Remove every trace of the clips that show a person, or of some clips, from all collections of an index.
+
+    Clips that show the person beside their signer are removed, too.
 
     Only salted hashes of the names stay, so that the same manifest does not bring them back. A run that was
     cut is completed by the same call.
@@ -80,9 +82,11 @@ def forget(
     if signer is None and not video_ids:
         raise InputError("say whom or what to forget: --signer NAME or --video ID")
     known = known_collections(index)
-    held = {name: _matching(index, name, signer, video_ids) for name in known}
+    found = {hit.video_id for name in known for hit in _matching(index, name, signer, video_ids)}
+    ids = sorted(found | set(video_ids))
+    # A clip goes from every collection, also from one that was built before its people were known.
+    held = {name: _matching(index, name, None, ids) for name in known} if ids else {}
     held = {name: hits for name, hits in held.items() if hits}
-    ids = sorted({hit.video_id for hits in held.values() for hit in hits} | set(video_ids))
     remember(index, signer, ids)
     traces = traces_of([hit for hits in held.values() for hit in hits], signer)
     named = _names(index, known.values())
@@ -116,15 +120,15 @@ def forget(
     )
 
 
-def forgotten(index: VectorIndex) -> Callable[[str, str | None], bool]:
-    """Whether a clip (its `video_id`, its signer) is one that the index was told to forget."""
+def forgotten(index: VectorIndex) -> Callable[[str, Iterable[str]], bool]:
+    """Whether a clip (its `video_id`, the people it shows) is one that the index was told to forget."""
     record = _record(index)
     salt, hashes = bytes.fromhex(record["salt"]), set(record["hashes"])
 
-    def is_forgotten(video_id: str, signer: str | None) -> bool:
+    def is_forgotten(video_id: str, people: Iterable[str]) -> bool:
         if not hashes:
             return False
-        names = [("video", video_id), *([("signer", signer)] if signer else [])]
+        names = [("video", video_id), *(("signer", name) for name in people)]
         return any(_hash(salt, kind, name) in hashes for kind, name in names)
 
     return is_forgotten
@@ -167,7 +171,8 @@ def _matching(index: VectorIndex, collection: str, signer: str | None, video_ids
     try:
         found = list(index.fetch(collection, video_ids, tokens=True)) if video_ids else []
         if signer is not None:
-            found += index.fetch(collection, filters=Filters(signer=[signer]), tokens=True)
+            for shows in (Filters(signer=[signer]), Filters(participants=[signer])):
+                found += index.fetch(collection, filters=shows, tokens=True)
     except InputError:  # registered, but its build was cut before it was there
         return []
     return list({hit.video_id: hit for hit in found}.values())

@@ -272,7 +272,7 @@ def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[st
 def _without_forgotten(index: VectorIndex, source: Source) -> tuple[Source, int]:
     """The source without what the index was told to forget, and how many clips these are."""
     is_forgotten = forgotten(index)
-    gone = {name for name, clip in source.clips.items() if is_forgotten(name, clip.signer)}
+    gone = {name for name, clip in source.clips.items() if is_forgotten(name, clip.people)}
     return (source.without(gone) if gone else source), len(gone)
 
 

@@ -1,6 +1,7 @@
 """Hostile annotation files, random bytes or in a true form: an error or a bad row, nothing else."""
 
 import contextlib
+import json
 import pickle
 from collections.abc import Callable
 
@@ -22,8 +23,18 @@ HEADS = {
     "elan": b"<ANNOTATION_DOCUMENT>",
     "cico": pickle.dumps({"a": {"video_name": "../x", "text": "y"}}),
     "csl-daily": pickle.dumps({"info": [{"name": "x", "label_char": ["y"]}]}),
+    "msasl": b'[{"clean_text": "a", "text": "a", "url": "x", "file": "x", "start_time": 0, "end_time": 1}]',
+    "wlasl": b'[{"gloss": "a", "instances": [{"video_id": "x", "frame_start": 1, "frame_end": -1}]}]',
+    "asl-citizen": b"Participant ID,Video file,Gloss\nx,x.mp4,a\n",
 }
-SUFFIX = {"subtitles": ".vtt", "elan": ".eaf", "cico": ".pkl", "csl-daily": ".pkl"}
+SUFFIX = {
+    "subtitles": ".vtt",
+    "elan": ".eaf",
+    "cico": ".pkl",
+    "csl-daily": ".pkl",
+    "msasl": ".json",
+    "wlasl": ".json",
+}
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -73,6 +84,34 @@ def annotation(values: dict[str, str], between: str) -> str:
     return told.replace("HOME", values["sentence"]).replace('"800"', f'"{values["end"]}"')
 
 
+def sign(values: dict[str, str], between: str) -> str:
+    named = {
+        "file": values["file"],
+        "url": values["file"],
+        "text": values["text"],
+        "clean_text": values["text"],
+    }
+    return json.dumps([{**named, "start_time": values["start"], "end_time": values["end"], "box": between}])
+
+
+def instance(values: dict[str, str], between: str) -> str:
+    frames = {
+        "frame_start": number(values["start"]),
+        "frame_end": number(values["end"]),
+        "split": values["split"],
+    }
+    one = {"video_id": values["file"], "url": values["file"], "bbox": [between], **frames}
+    return json.dumps([{"gloss": values["text"], "instances": [one]}])
+
+
+def number(value: str) -> object:
+    """A whole number where the value is one."""
+    try:
+        return int(value)
+    except ValueError:
+        return value
+
+
 BUILDERS: dict[str, Callable[[dict[str, str], str], str]] = {
     "how2sign": table(
         "\t", "VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "START_REALIGNED", "END_REALIGNED", "SENTENCE"
@@ -80,6 +119,8 @@ BUILDERS: dict[str, Callable[[dict[str, str], str], str]] = {
     "phoenix2014t": table("|", "name", "video", "start", "end", "speaker", "orth", "translation"),
     "openasl": table("\t", "vid", "yid", "start", "end", "split", "raw-text"),
     "labels": table(",", "file", "text", "start", "end", "split"),
+    "msasl": sign,
+    "wlasl": instance,
     "subtitles": subtitle,
     "elan": annotation,
 }

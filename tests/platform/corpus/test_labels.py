@@ -62,7 +62,7 @@ def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path) -> None:
 
 def test_a_bad_row_is_kept_with_its_line_and_reason(tmp_path: Path) -> None:
     content = (
-        b"file,text,start,end,split\na.mp4,fine,,,\nb.mp4,,,,\n,x,,,\nc.mp4,x,-1,2,\nd.mp4,x,3,2,\n"
+        b"file,text,start,end,split\na.mp4,fine,,,\nb.mp4,,,,\n,x,,,\nc.mp4,x,-2,-1,\nd.mp4,x,3,2,\n"
         b"e.mp4,x,nan,,\nf.mp4,x,,,holdout\ng.mp4,x\nh.mp4,caf\xe9,,,\ni.mp4," + b"y" * 100_000 + b",,,\n"
     )
     rows = read(tmp_path, content)

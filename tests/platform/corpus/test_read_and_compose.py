@@ -11,7 +11,8 @@ from sample_videos import signing, write, write_sound
 from cico_platform.corpus.compose import ComposeSettings, compose_sentences
 from cico_platform.corpus.inspect import inspect_corpus
 from cico_platform.corpus.manifest import Clip, Corpus
-from cico_platform.corpus.read import ReadSettings, assign_splits, read_corpus
+from cico_platform.corpus.read import ReadSettings, read_corpus
+from cico_platform.corpus.splits import assign_splits
 from cico_platform.corpus.text import is_single_word
 from cico_platform.corpus.video import decode_clip
 from cico_platform.errors import CicoError, InputError

@@ -138,8 +138,8 @@ def test_elan(tmp_path: Path) -> None:
     assert (row.signer, row.language) == ("Ann", "en")
     assert [bad.reason for bad in rows.bad] == ["the annotation has no times"]
     (tmp_path / "session.eaf").write_text('<!DOCTYPE a [<!ENTITY b "c">]>' + EAF)
-    with pytest.raises(InputError, match="entities"):
-        find_reader(tmp_path).read(tmp_path, None)
+    (bad,) = find_reader(tmp_path).read(tmp_path, None).bad
+    assert "entities" in bad.reason
 
 
 class Hostile:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers.restricted_pickle import load_data
-from cico_platform.corpus.readers.rows import BadRow, Rows, find_first, split_in_name
+from cico_platform.corpus.readers.rows import Rows, split_in_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place
 
@@ -29,18 +30,19 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     InputError
         If the pickle holds anything but such sentences.
     """
-    root = videos or source.parent
+    media = MediaFolder(videos or source.parent)
     split = split_in_name(source.name)
     rows = Rows()
+    rows.read_from(source)
     for key, entries in _sentences(source).items():
         listed = entries if isinstance(entries, list) else [entries]
         for number, entry in enumerate(listed):
             where = f"{source.name}[{key}]" + (f"[{number}]" if len(listed) > 1 else "")
             if not isinstance(entry, dict) or "video_name" not in entry or "text" not in entry:
-                rows.bad.append(BadRow(where, "", "the entry has no video_name or no text"))
+                rows.refuse(where, "", "the entry has no video_name or no text")
                 continue
             name = str(entry["video_name"])
-            found = find_first(root, (name,))
+            found = media.first((name,))
             rows.add(where, found or f"{name}.mp4", str(entry["text"]), video_id=name, split=split)
     return rows
 

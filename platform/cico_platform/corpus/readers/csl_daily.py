@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers.restricted_pickle import load_data
-from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
+from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching
 
@@ -30,17 +31,18 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     InputError
         If the pickle holds anything but CSL-Daily's records.
     """
-    splits = _splits(source.parent)
-    root = videos or source.parent
+    media = MediaFolder(videos or source.parent)
     rows = Rows()
+    rows.read_from(source)
+    splits = _splits(source.parent, rows)
     for number, record in enumerate(_records(source)):
         where = f"{source.name}[{number}]"
         try:
             name, text = str(record["name"]), "".join(str(c) for c in record["label_char"])
         except (KeyError, TypeError):
-            rows.bad.append(BadRow(where, "", "the record has no name or no label_char"))
+            rows.refuse(where, "", "the record has no name or no label_char")
             continue
-        found = find_first(root, (f"{FRAMES}/{name}", name))
+        found = media.first((f"{FRAMES}/{name}", name))
         rows.add(
             where,
             found or f"{FRAMES}/{name}",
@@ -64,9 +66,10 @@ def _records(source: Place) -> list[Any]:
     return records
 
 
-def _splits(folder: Place) -> dict[str, str]:
+def _splits(folder: Place, rows: Rows) -> dict[str, str]:
     splits = {}
     for path in matching(folder, "split_*.txt"):
+        rows.read_from(path)
         for line in decode_text(read_bytes(path)).splitlines():
             name, _, split = line.strip().partition("|")
             if split in ("train", "dev", "test"):

@@ -1,29 +1,19 @@
 """A bare folder of videos: the text is the file's name."""
 
 import re
+from pathlib import PurePosixPath
 
-from cico_platform.corpus.readers.rows import VIDEO_SUFFIXES, Rows
+from cico_platform.corpus.media_files import VIDEO_SUFFIXES, videos_under
+from cico_platform.corpus.readers.rows import Rows
 from cico_platform.errors import InputError
-from cico_platform.storage import Place, relative
+from cico_platform.storage import Place
 
 NAME = "folder"
 
 
-def video_files(folder: Place) -> list[Place]:
-    """The video files anywhere under a folder, hidden ones left out, in a fixed order."""
-    found = (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in relative(path, folder).split("/"))
-        and not path.is_dir()
-    )
-    return sorted(found, key=str)
-
-
 def sniff(source: Place) -> bool:
     """Whether the source is a folder with at least one video."""
-    return source.is_dir() and bool(video_files(source))
+    return source.is_dir() and bool(videos_under(source))
 
 
 def read(source: Place, videos: Place | None = None) -> Rows:
@@ -37,9 +27,8 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     if not source.is_dir():
         raise InputError(f"'{source}' is not a folder")
     rows = Rows()
-    for path in video_files(source):
-        file = relative(path, source)
-        rows.add(file, file, text_from_name(path.stem))
+    for file in videos_under(source):
+        rows.add(file, file, text_from_name(PurePosixPath(file).stem))
     if not rows.good and not rows.bad:
         raise InputError(f"'{source}' holds no video ({', '.join(VIDEO_SUFFIXES)})")
     return rows

@@ -4,10 +4,14 @@ The table's columns and the boxes' keys are those of https://how2sign.github.io 
 """
 
 from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from cico_platform.corpus.media_files import is_hidden
+from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers.restricted_pickle import load_data
-from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes, split_in_name
+from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes, split_in_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching
 
@@ -42,41 +46,104 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     header = lines[0].strip().split("\t")
     if not set(COLUMNS) <= set(header):
         raise InputError(f"'{source}' has not How2Sign's tab-separated columns {', '.join(COLUMNS)}")
-    boxes = _boxes(source.parent)
-    root, split = videos or source.parent, split_in_name(source.name)
-    rows, seen = Rows(), Counter[str]()
-    for number, line in enumerate(lines[1:], 2):
-        if not line.strip():
+    rows = Rows()
+    rows.read_from(source)
+    boxes = _boxes(source.parent, rows)
+    media, split = MediaFolder(videos or source.parent), split_in_name(source.name)
+    for line in _lines(lines[1:], header):
+        where = f"{source.name}:{line.number}"
+        if line.reason or line.entry is None:
+            rows.refuse(where, "", line.reason)
             continue
-        where, cells = f"{source.name}:{number}", line.split("\t")
-        if len(cells) != len(header):
-            rows.bad.append(BadRow(where, "", f"{len(cells)} fields where the header has {len(header)}"))
-            continue
-        entry = dict(zip(header, cells, strict=True))
-        video = entry["VIDEO_NAME"].strip()
-        cut = f"{video}_clip{seen[video]}"
-        seen[video] += 1
-        _add(rows, where, entry, cut, boxes.get(f"{cut}.mp4"), root, split)
+        cut = f"{line.video}_clip{line.clip}" if line.clip is not None else None
+        _add(rows, where, line.entry, cut, boxes.get(f"{cut}.mp4"), media, split)
     return rows
 
 
+@dataclass
+class _Line:
+    """A line of the table: its fields, or the reason why it is no row.
+
+    `clip` is its number among the lines of its video, broken ones included; None where a broken line before
+    it does not tell its video, so that the number is not known.
+    """
+
+    number: int
+    cells: list[str]
+    entry: dict[str, str] | None = None
+    reason: str = ""
+    video: str | None = None
+    clip: int | None = None
+
+
+def _lines(lines: list[str], header: list[str]) -> list[_Line]:
+    found = [_Line(number, line.split("\t")) for number, line in enumerate(lines, 2) if line.strip()]
+    name, sentence = header.index("VIDEO_NAME"), header.index("SENTENCE")
+    for line in found:
+        if len(line.cells) == len(header):
+            line.entry = dict(zip(header, line.cells, strict=True))
+        else:
+            line.reason = f"{len(line.cells)} fields where the header has {len(header)}"
+        # Of too many fields, those before the sentence are in their columns.
+        if line.entry or (len(line.cells) > len(header) and name < sentence):
+            line.video = line.cells[name].strip()
+    known = {line.video for line in found if line.video}
+    for before, line in pairwise([_Line(1, []), *found]):
+        if line.video is None:
+            line.video = next((c.strip() for c in line.cells if c.strip() in known), None)
+            if len(line.cells) == 1 and line.video is None and before.entry is not None:
+                before.reason = f"the sentence goes on in line {line.number}"
+    _number(found)
+    return found
+
+
+def _number(found: list[_Line]) -> None:
+    """Count each video's lines. A broken line between lines of one video is one of them."""
+    seen: Counter[str | None] = Counter()
+    unsure: set[str | None] = set()
+    after: list[str | None] = [None]
+    for line in reversed(found[1:]):
+        after.append(line.video or after[-1])
+    before: str | None = None
+    for line, following in zip(found, reversed(after), strict=False):
+        if line.video is None and len(line.cells) > 1:
+            if before == following:
+                line.video = before
+            elif not seen[following]:
+                unsure.add(following)  # it may be the first line of the next video
+        before = line.video or before
+        if line.video is not None:
+            line.clip = None if line.video in unsure else seen[line.video]
+            seen[line.video] += 1
+
+
 def _add(
-    rows: Rows, where: str, entry: dict[str, str], cut: str, box: Any, videos: Place, split: str
+    rows: Rows,
+    where: str,
+    entry: dict[str, str],
+    cut: str | None,
+    box: Any,
+    media: MediaFolder,
+    split: str,
 ) -> None:
-    clip = find_first(videos, (entry["SENTENCE_NAME"].strip(), cut))
-    whole = None if clip else find_first(videos, (entry["VIDEO_NAME"].strip(),))
+    sentence, video = entry["SENTENCE_NAME"].strip(), entry["VIDEO_NAME"].strip()
+    clip = media.first((sentence, *([cut] if cut else [])))
+    whole = None if clip else media.first((video,))
     times = {}
     if whole:
         times = {
             "start": entry.get("START_REALIGNED") or entry.get("START"),
             "end": entry.get("END_REALIGNED") or entry.get("END"),
         }
-    parts = entry["VIDEO_NAME"].strip().removeprefix(entry["VIDEO_ID"].strip()).split("-")
+    elif clip is None and cut is None:
+        rows.refuse(where, "", "a broken line above does not tell its video: the clip's number is not known")
+        return
+    parts = video.removeprefix(entry["VIDEO_ID"].strip()).split("-")
     rows.add(
         where,
-        clip or whole or f"{entry['SENTENCE_NAME'].strip()}.mp4",
+        clip or whole or f"{sentence}.mp4",
         entry["SENTENCE"],
-        video_id=entry["SENTENCE_NAME"].strip(),
+        video_id=sentence,
         split=split,
         pixel_box=box,
         signer=parts[1] if len(parts) > 2 else None,
@@ -87,11 +154,14 @@ def _add(
     )
 
 
-def _boxes(folder: Place) -> dict[str, tuple[float, float, float, float]]:
+def _boxes(folder: Place, rows: Rows) -> dict[str, tuple[float, float, float, float]]:
     """The signers' boxes of every `*bounding_box*.pkl` beside the table, by the clip's file name."""
     boxes = {}
     for path in matching(folder, "*bounding_box*.pkl"):
+        if is_hidden(path.name):
+            continue
         data = load_data(path)
+        rows.read_from(path)
         for name, box in data.items() if isinstance(data, dict) else ():
             try:
                 boxes[str(name)] = (float(box["x1"]), float(box["y1"]), float(box["x2"]), float(box["y2"]))

@@ -3,29 +3,19 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from cico_platform.corpus.readers.rows import VIDEO_SUFFIXES, BadRow, Rows, decode_text, read_bytes
+from cico_platform.corpus.media_files import VIDEO_SUFFIXES
+from cico_platform.corpus.readers.columns import Columns, columns_of
+from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes
 from cico_platform.errors import InputError
 from cico_platform.storage import Place
 
 NAME = "labels"
 SUFFIXES = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"}
 DELIMITERS = ",\t;|"
-# Each field with the column names it is known by, the preferred first.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "file": ("file", "filename", "videofile", "path", "filepath", "videopath", "video", "clip"),
-    "text": ("text", "sentence", "translation", "caption"),
-    "label": ("label", "word", "gloss", "sign"),
-    "split": ("split", "set", "subset"),
-    "start": ("start", "starttime", "begin"),
-    "end": ("end", "endtime", "stop"),
-    "signer": ("signer", "signerid", "speaker"),
-    "language": ("language", "lang"),
-    "sign_language": ("signlanguage",),
-    "licence": ("licence", "license"),
-    "video_id": ("videoid", "id", "clipid"),
-}
+FRAMES_NOTE = "frames are counted from 0, and the end frame is the first one after the clip"
 # A quote that is not closed within so many lines is a character of the text.
 LONGEST_QUOTED = 20
 
@@ -52,49 +42,35 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     text = decode_text(read_bytes(source))
     if not text.strip():
         raise InputError(f"'{source}' is empty")
-    if text.lstrip()[0] in "{[":
-        return _json_rows(source, text)
-    return _table_rows(source, text)
-
-
-def _fields(names: list[str]) -> dict[str, int]:
-    """Which column holds which field, by the columns' names in any case and with any separators."""
-    plain = [re.sub(r"[^a-z]", "", name.lower()) for name in names]
-    return {
-        field: plain.index(known[0])
-        for field, aliases in COLUMNS.items()
-        if (known := [alias for alias in aliases if alias in plain])
-    }
-
-
-def _complete(fields: dict[str, int]) -> bool:
-    return "file" in fields and ("text" in fields or "label" in fields)
+    rows = _json_rows(source, text) if text.lstrip()[0] in "{[" else _table_rows(source, text)
+    rows.read_from(source)
+    return rows
 
 
 def _table_rows(source: Place, text: str) -> Rows:
     lines = re.split(r"\r\n|\n|\r", text)
     first = next(index for index, line in enumerate(lines) if line.strip())
     delimiter, header = _header(source, lines[first])
-    fields = _fields(header)
-    body = lines[first + 1 :]
-    if not fields:
-        fields, body = {"file": 0, "text": 1}, lines[first:]
-    rows = Rows(named="text" not in fields)
+    columns, body = columns_of(header), lines[first + 1 :]
+    if columns.empty:
+        columns, body = Columns({"file": 0, "text": 1}, None, None, None, ()), lines[first:]
+    rows = Rows(named="text" not in columns.fields, unused_columns=list(columns.unused))
     width = len(header)
     for number, cells in _records(body, delimiter):
         where = f"{source.name}:{number + len(lines) - len(body) + 1}"
         if len(cells) != width:
-            file = cells[fields["file"]] if fields["file"] < len(cells) else ""
-            rows.bad.append(BadRow(where, file, f"{len(cells)} fields where the header has {width}"))
+            at = columns.fields["file"]
+            file = cells[at] if at < len(cells) else ""
+            rows.refuse(where, file, f"{len(cells)} fields where the header has {width}")
             continue
-        _add(rows, where, {field: cells[column] for field, column in fields.items()})
+        _add(rows, where, columns, cells)
     return rows
 
 
 def _header(source: Place, line: str) -> tuple[str, list[str]]:
     """The delimiter and the column names; the names fit no field where the table has no header."""
     guesses = [(d, _split(line, d)) for d in DELIMITERS]
-    complete = [guess for guess in guesses if _complete(_fields(guess[1]))]
+    complete = [guess for guess in guesses if columns_of(guess[1]).complete]
     if complete:
         return max(complete, key=lambda guess: len(guess[1]))
     bare = [g for g in guesses if len(g[1]) == 2 and g[1][0].lower().endswith(VIDEO_SUFFIXES)]
@@ -167,22 +143,41 @@ def _json_rows(source: Place, text: str) -> Rows:
                 except (ValueError, RecursionError):
                     entries.append((f"{source.name}:{number}", None))
     objects = [entry for _, entry in entries if isinstance(entry, dict)]
-    if not any(_complete(_fields([str(key) for key in entry])) for entry in objects):
+    if not any(columns_of([str(key) for key in entry]).complete for entry in objects):
         raise InputError(f"no object of '{source}' has 'file' and one of 'text', 'sentence', 'word', 'label'")
     rows = Rows(named=True)
+    unused: dict[str, None] = {}
+    known: dict[tuple[str, ...], Columns] = {}
     for where, entry in entries:
         if not isinstance(entry, dict):
-            rows.bad.append(BadRow(where, "", "not a JSON object"))
+            rows.refuse(where, "", "not a JSON object")
             continue
-        keys = list(entry)
-        fields = _fields([str(key) for key in keys])
-        values = {field: entry[keys[column]] for field, column in fields.items()}
-        rows.named = rows.named and "text" not in values
-        _add(rows, where, {k: "" if v is None else str(v) for k, v in values.items()})
+        keys = tuple(str(key) for key in entry)
+        columns = known[keys] if keys in known else known.setdefault(keys, columns_of(keys))
+        unused.update(dict.fromkeys(columns.unused))
+        rows.named = rows.named and "text" not in columns.fields
+        _add(rows, where, columns, [_cell(value) for value in entry.values()])
+    rows.unused_columns = list(unused)
     return rows
 
 
-def _add(rows: Rows, where: str, values: dict[str, str]) -> None:
-    label = values.pop("label", "")
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ";".join(_cell(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def _add(rows: Rows, where: str, columns: Columns, cells: Sequence[str]) -> None:
+    values: dict[str, Any] = columns.values(cells)
+    file, label = values.pop("file", ""), values.pop("label", "")
     text = values.pop("text", "") or label
-    rows.add(where, values.pop("file", ""), text, label=label or None, **values)
+    people = re.split(r"\s*[;,&+]\s*", values.pop("participants", "").strip())
+    shown = tuple(dict.fromkeys(name for name in (values.get("signer", "").strip(), *people) if name))
+    try:
+        times = columns.times(cells)
+    except InputError as error:
+        rows.refuse(where, file, str(error))
+        return
+    rows.add(where, file, text, label=label or None, participants=shown, **values, **times)
+    if "frames" in times:
+        rows.notes[FRAMES_NOTE] += 1

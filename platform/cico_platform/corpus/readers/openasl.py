@@ -2,7 +2,8 @@
 
 import json
 
-from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes
+from cico_platform.corpus.media_folder import MediaFolder
+from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching
 
@@ -33,21 +34,20 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     header = lines[0].strip().split("\t")
     if not set(COLUMNS) <= set(header):
         raise InputError(f"'{source}' has not OpenASL's tab-separated columns {', '.join(COLUMNS)}")
-    boxes = _boxes(source.parent)
-    root = videos or source.parent
+    media = MediaFolder(videos or source.parent)
     rows = Rows()
+    rows.read_from(source)
+    boxes = _boxes(source.parent, rows)
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
         where, cells = f"{source.name}:{number}", line.split("\t")
         if len(cells) != len(header):
-            rows.bad.append(
-                BadRow(where, cells[0], f"{len(cells)} fields where the header has {len(header)}")
-            )
+            rows.refuse(where, cells[0], f"{len(cells)} fields where the header has {len(header)}")
             continue
         entry = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-        clip = find_first(root, (entry["vid"],))
-        whole = None if clip else find_first(root, (entry["yid"],))
+        clip = media.first((entry["vid"],))
+        whole = None if clip else media.first((entry["yid"],))
         rows.add(
             where,
             clip or whole or f"{entry['vid']}.mp4",
@@ -62,10 +62,11 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     return rows
 
 
-def _boxes(folder: Place) -> dict[str, tuple[float, float, float, float]]:
+def _boxes(folder: Place, rows: Rows) -> dict[str, tuple[float, float, float, float]]:
     """The signers' boxes of `bbox*.json` beside the table, in fractions of the frame, by clip."""
     boxes = {}
     for path in matching(folder, "bbox*.json"):
+        rows.read_from(path)
         try:
             data = json.loads(decode_text(read_bytes(path)))
         except (ValueError, RecursionError) as error:

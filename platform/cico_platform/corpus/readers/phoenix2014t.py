@@ -1,6 +1,7 @@
 """RWTH-PHOENIX-Weather 2014 T: `|`-separated annotations, one folder of PNG frames a sentence."""
 
-from cico_platform.corpus.readers.rows import BadRow, Rows, decode_text, find_first, read_bytes, split_in_name
+from cico_platform.corpus.media_folder import MediaFolder
+from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes, split_in_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place
 
@@ -32,20 +33,19 @@ def read(source: Place, videos: Place | None = None) -> Rows:
         raise InputError(f"'{source}' has not PHOENIX-2014T's columns {'|'.join(COLUMNS)}")
     split = split_in_name(source.name)
     folder = {"validation": "dev"}.get(split, split)
-    root = videos or source.parent
+    media = MediaFolder(videos or source.parent)
     rows = Rows()
+    rows.read_from(source)
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
         where, cells = f"{source.name}:{number}", line.split("|")
         if len(cells) != len(COLUMNS):
-            rows.bad.append(
-                BadRow(where, cells[0], f"{len(cells)} fields where the header has {len(COLUMNS)}")
-            )
+            rows.refuse(where, cells[0], f"{len(cells)} fields where the header has {len(COLUMNS)}")
             continue
         name = cells[0].strip()
         places = (f"{folder}/{name}", f"features/fullFrame-210x260px/{folder}/{name}", name)
-        found = find_first(root, [f"{place}/1" for place in places] + list(places))
+        found = media.first([f"{place}/1" for place in places] + list(places))
         rows.add(
             where,
             found or f"{folder}/{name}",

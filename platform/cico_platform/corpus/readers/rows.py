@@ -4,28 +4,17 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cico_model.text_cleaning import clean_text
+from cico_platform.corpus.media_folder import locate
 from cico_platform.corpus.text import LONGEST_TEXT
 from cico_platform.errors import InputError
-from cico_platform.storage import Place, absolute_place, inside, relative
+from cico_platform.storage import Place, absolute
 
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".flv",
-    ".wmv",
-    ".ogv",
-)
+__all__ = ["BadRow", "Row", "Rows", "checked", "locate", "read_bytes", "seconds"]
+
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
@@ -38,7 +27,12 @@ class Row:
     """One clip as a corpus writes it; `where` says in which file and line, for people.
 
     `split` is a manifest's split, or empty where the corpus gives none. `pixel_box` is `(x0, y0, x1, y1)`
-    in pixels of the video, `crop` the same in fractions.
+    in pixels of the video, `crop` the same in fractions. `start` and `end` are seconds; `frames` is the first
+    frame and the one after the last, from 0, where the corpus counts frames instead (None: to the end).
+    `cut_frames` is the number of frames of the file if it should already hold the clip alone. `participants`
+    are all people that the clip shows, its signer among them. `clipped` tells that the interval began before
+    the video does. `number` counts the good and the bad rows of a
+    source together, in their order.
     """
 
     where: str
@@ -55,29 +49,40 @@ class Row:
     language: str | None = None
     sign_language: str | None = None
     licence: str | None = None
+    frames: tuple[int, int | None] | None = None
+    cut_frames: int | None = None
+    participants: tuple[str, ...] = ()
+    clipped: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be used."""
+    """A row that cannot be used; `number` as in `Row`."""
 
     where: str
     file: str
     reason: str
+    number: int = 0
 
 
 @dataclass
 class Rows:
     """What a reader made of a source.
 
-    `named` tells that the format itself calls the texts signs. `notes` are sentences that people should know
-    of what was chosen, changed or left out, each with how often it applies.
+    `named` tells that the format itself calls the texts signs. `sources` are the annotation files that were
+    read, as absolute paths. `notes` are sentences that people should know of what was chosen, changed or left
+    out, each with how often it applies. `unused_columns` are columns that look known and were not used,
+    `tiers` the tiers that were read, each with its number of rows.
     """
 
     good: list[Row] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     named: bool = False
+    sources: set[str] = field(default_factory=set)
     notes: Counter[str] = field(default_factory=Counter)
+    unused_columns: list[str] = field(default_factory=list)
+    tiers: Counter[str] = field(default_factory=Counter)
 
     def add(self, where: str, file: str, text: str, **fields: Any) -> None:
         """Add a row, checked: a row that cannot be used is kept as bad, with its reason.
@@ -90,9 +95,35 @@ class Rows:
             Further fields of `Row`; `start` and `end` may be text, `split` any common name of a split.
         """
         try:
-            self.good.append(checked(where, file, text, **fields))
+            self.good.append(replace(checked(where, file, text, **fields), number=len(self)))
         except InputError as error:
-            self.bad.append(BadRow(where, file, str(error)))
+            self.refuse(where, file, str(error))
+
+    def refuse(self, where: str, file: str, reason: str) -> None:
+        """Keep a row as one that cannot be used."""
+        self.bad.append(BadRow(where, file, reason, len(self)))
+
+    def read_from(self, source: Place) -> None:
+        """Remember that an annotation file was read."""
+        self.sources.add(absolute(source))
+
+    def __len__(self) -> int:
+        return len(self.good) + len(self.bad)
+
+
+def joined(parts: Iterable[Rows]) -> Rows:
+    """The rows of several readers as those of one, in the readers' order."""
+    whole = Rows()
+    for part in parts:
+        before = len(whole)
+        whole.good += [replace(row, number=before + row.number) for row in part.good]
+        whole.bad += [replace(row, number=before + row.number) for row in part.bad]
+        whole.named = whole.named or part.named
+        whole.sources |= part.sources
+        whole.notes += part.notes
+        whole.unused_columns += part.unused_columns
+        whole.tiers += part.tiers
+    return whole
 
 
 def checked(where: str, file: str, text: str, **fields: Any) -> Row:
@@ -113,8 +144,14 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
     if not clean_text(text):
         raise InputError("the text is empty")
     start, end = seconds(fields.pop("start", None)), seconds(fields.pop("end", None))
-    if (start is not None and start < 0) or (end is not None and end <= (start or 0.0)):
+    clipped = start is not None and start < 0
+    if end is not None and end <= max(start or 0.0, 0.0):
         raise InputError(f"the times {start} to {end} are not a piece of a video")
+    if clipped:
+        start = 0.0
+    first, last = fields.get("frames") or (0, None)
+    if first < 0 or (last is not None and last <= first):
+        raise InputError(f"the frames {first} to {last} are not a piece of a video")
     split = str(fields.pop("split", "") or "").strip().lower()
     if split and split not in SPLIT_NAMES:
         raise InputError(f"the split '{split}' is none of train, validation, test")
@@ -122,6 +159,7 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
         k: (v.strip() or None) if isinstance(v, str) and k != "video_id" else v for k, v in fields.items()
     }
     known: dict[str, Any] = {**cleaned, "split": SPLIT_NAMES.get(split, ""), "start": start, "end": end}
+    known["clipped"] = clipped
     return Row(where, file.strip(), text, **known)
 
 
@@ -153,26 +191,6 @@ def seconds(value: object) -> float | None:
     return total
 
 
-def locate(root: Place, file: str) -> Place:
-    """The file or frame folder that a row names, inside `root`; a missing suffix is looked for.
-
-    Raises
-    ------
-    InputError
-        If it is not there, or leads out of `root`.
-    """
-    try:
-        for suffix in ("", *VIDEO_SUFFIXES):
-            path = None if "\0" in file or "://" in file else inside(root, file + suffix)
-            if path is None:
-                raise InputError("the path leads out of the videos' folder")
-            if path.exists():
-                return path
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"the path cannot be used: {(str(error).splitlines() or [''])[0]}") from error
-    raise InputError("the file does not exist")
-
-
 def read_bytes(path: Place, limit: int = 1 << 30) -> bytes:
     """The content of an annotation file.
 
@@ -196,16 +214,6 @@ def decode_text(data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-
-
-def find_first(root: Place, names: Iterable[str]) -> str | None:
-    """The first of some names (with or without suffix) that is there inside `root`, relative to it."""
-    for name in names:
-        try:
-            return relative(locate(root, name), absolute_place(root))
-        except (InputError, ValueError):
-            continue
-    return None
 
 
 def split_in_name(name: str) -> str:

@@ -1,11 +1,13 @@
 """Subtitles beside videos (WebVTT, SubRip): one clip a cue."""
 
-import re
 from pathlib import Path, PurePosixPath
 
+from cico_platform.corpus.media_files import files_with_suffix
+from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers.cues import SHORTEST, read_cues
 from cico_platform.corpus.readers.encodings import decode
-from cico_platform.corpus.readers.rows import BadRow, Rows, find_first, read_bytes
+from cico_platform.corpus.readers.rows import Rows, read_bytes
+from cico_platform.corpus.readers.subtitle_names import find_video, parse_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, relative
 
@@ -15,22 +17,20 @@ SUFFIXES = (".vtt", ".srt")
 
 def sniff(source: Place) -> bool:
     """Whether the source is a subtitle file, or a folder that holds one."""
-    return (source.is_file() and source.suffix.lower() in SUFFIXES) or bool(
-        source.is_dir() and subtitle_files(source)
-    )
+    if source.is_file():
+        return source.suffix.lower() in SUFFIXES
+    return source.is_dir() and any(True for _ in files_with_suffix(source, SUFFIXES))
 
 
 def subtitle_files(source: Place) -> list[Place]:
     """The subtitle files under a folder, or the file itself."""
-    if source.is_file():
-        return [source]
-    return sorted(
-        (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()), key=str
-    )
+    return [source] if source.is_file() else list(files_with_suffix(source, SUFFIXES))
 
 
 def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a cue; the video has the subtitle file's name (`talk.en.vtt` also belongs to `talk.mp4`).
+
+    See `subtitle_names`.
 
     Raises
     ------
@@ -38,18 +38,20 @@ def read(source: Place, videos: Place | None = None) -> Rows:
         If there is no subtitle file, or not one cue.
     """
     base = source if source.is_dir() else source.parent
-    root = videos or base
+    media = MediaFolder(videos or base)
     rows = Rows()
     files = subtitle_files(source)
     if not files:
         raise InputError(f"'{source}' holds no subtitles ({', '.join(SUFFIXES)})")
     for path in files:
-        stem = PurePosixPath(relative(path, base)).with_suffix("")
-        parts = stem.name.split(".")
-        short = stem.with_name(".".join(parts[:-1])) if len(parts) > 1 else stem
-        file = find_first(root, (str(stem), str(short))) or f"{stem}.mp4"
-        language = parts[-1] if len(parts) > 1 and re.fullmatch(r"[A-Za-z]{2,3}(-\w+)?", parts[-1]) else None
-        _cues(rows, path, file, language)
+        rows.read_from(path)
+        stem = str(PurePosixPath(relative(path, base)).with_suffix(""))
+        file, note = find_video(media, stem)
+        name = parse_name(stem)
+        before = len(rows)
+        _cues(rows, path, file or f"{name.names[-1]}.mp4", name.language)
+        if note:
+            rows.notes[note] += len(rows) - before
     if not rows.good and not rows.bad:
         raise InputError(f"'{source}' holds no cue")
     return rows
@@ -63,12 +65,12 @@ def _cues(rows: Rows, path: Place, file: str, language: str | None) -> None:
     found = read_cues(decoded.text, named_webvtt=path.suffix.lower() == ".vtt")
     rows.notes += found.notes
     for line in found.broken:
-        rows.bad.append(BadRow(f"{path.name}:{line}", file, "the cue's times cannot be read"))
+        rows.refuse(f"{path.name}:{line}", file, "the cue's times cannot be read")
     for cue in found.cues:
         where, length = f"{path.name}:{cue.line}", round(1000 * (cue.end - cue.start))
         if cue.text and 0 < length <= 1000 * SHORTEST:
             reason = f"the cue lasts {length} ms: too short for a sign"
-            rows.bad.append(BadRow(where, file, reason))
+            rows.refuse(where, file, reason)
             continue
         rows.add(
             where,

@@ -131,6 +131,8 @@ def our_mining(task: Task, begin: Begin) -> Work:
         row: dict[str, Any] = {"video_id": "video", "path": "", "error": "", "window_starts": starts}
         row["window_times"] = []
         row["num_frames"] = starts[-1] + WINDOW_FRAMES
+        row["boundaries"] = np.arange(row["num_frames"] + 1.0).tobytes()
+        row["truncated"] = row["short"] = False
         found = find_segments(row, [output], labels, settings)
         part = parts_row(found, "encoder", actor.config.feature_dim)
         pq.write_table(pa.Table.from_pylist(part, schema=PARTS_SCHEMA), task.folder / "mined.parquet")

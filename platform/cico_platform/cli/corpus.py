@@ -1,4 +1,4 @@
-"""`cico corpus`: read, inspect, synthesize, compose."""
+"""`cico corpus`: read, inspect, frames, synthesize, compose."""
 
 from typing import Annotated, Any
 
@@ -12,6 +12,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Out = Annotated[str, typer.Option("--out", help="The corpus folder to write.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything that is drawn at random.")]
 SHOWN = 8
+# Side of the square frames that published sign encoders take, before their centre crop.
+FRAME_SIZE = 256
 FORMATS_HELP = (
     "Corpus format: auto, labels, how2sign, phoenix2014t, csl-daily, openasl, cico, msasl, wlasl,"
     " asl-citizen, subtitles, elan, folder."
@@ -74,6 +76,8 @@ def _say_found(result: dict[str, Any]) -> None:
         say(f"  {count}: {escape(note)}")
     for reason, count in result["reasons"].items():
         say(f"  quarantined {count}: {escape(reason)}")
+    for line in lacking(result):
+        say(f"  {line}")
     if result["unused_columns"]:
         say("  columns that are not used: " + escape(_shown(result["unused_columns"])))
     if result["not_read"]:
@@ -111,9 +115,34 @@ def inspect(
             shown = list(found[name].items())
             more = f", … ({len(shown) - 8} more)" if len(shown) > 8 else ""
             say(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in shown[:8]) + more)
+    for line in lacking(found):
+        say(f"  {line}")
     for row in found["strangest"]:
         say(f"  strange: {row['video_id']} “{row['text']}”: {row['why']}")
     say(f"  contact sheet: {found['contact_sheet'] or 'no clip could be drawn'}")
+    say(f"  what the sign encoder sees of a clip: cico corpus frames {corpus} VIDEO_ID --out DIR")
+
+
+@app.command("frames")
+def frames(
+    corpus: Annotated[str, typer.Argument(help="A corpus folder.")],
+    video_id: Annotated[str, typer.Argument(help="A clip of it.")],
+    out: Annotated[str, typer.Option("--out", help="The folder to write.")],
+    full: Annotated[bool, typer.Option("--full", help="Before cropping and resizing.")] = False,
+    size: Annotated[int, typer.Option("--size", min=1, help="Side of the encoder's frames.")] = FRAME_SIZE,
+    json: Json = False,
+) -> None:
+    """Write the frames of a clip as the sign encoder gets them, with their times (frames.json)."""
+    from cico_platform.cli.output import emit, say
+    from cico_platform.corpus.export_frames import export_frames
+
+    result = export_frames(corpus, video_id, out, full=full, size=size)
+    emit(json, result)
+    lacks = ", ".join(name for name in ("truncated", "short") if result[name])
+    say(
+        f"[bold]{out}[/bold]: {result['frames']} frames of '{video_id}', {result['fps']:.3f} frames a second,"
+        f" {result['times'][0]:.3f} s to {result['times'][-1]:.3f} s" + (f"; {lacks}" if lacks else "")
+    )
 
 
 @app.command("synthesize")
@@ -159,3 +188,12 @@ def compose(
     with progress("corpus compose", "clips and videos") as advance:
         summary = compose_sentences(corpus, out, settings, advance)
     finish("corpus compose", summary, json)
+
+
+def lacking(found: dict[str, Any]) -> list[str]:
+    """What to tell people of clips whose frames are not all that they should be."""
+    told = {
+        "truncated": "truncated: the file breaks off within the clip",
+        "short": "short: the picture does not cover the clip's interval",
+    }
+    return [f"{found[name]} {words}" for name, words in told.items() if found.get(name)]

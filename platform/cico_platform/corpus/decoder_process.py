@@ -2,7 +2,7 @@
 
 Started by `isolation.py` as `python -m cico_platform.corpus.decoder_process`. Each request is one line of
 JSON on standard input. Each answer is one line of JSON on standard output, and, if it gives a `shape`, the
-frames (uint8) and their times (float64) after it.
+frames (uint8), their times (float64) and, if it says `numbered`, their numbers (int64) after it.
 """
 
 import json
@@ -23,6 +23,8 @@ from cico_platform.corpus.video import decode_clip
 # What the process may map beside the frames: libraries, and a codec's own buffers.
 MEMORY_BESIDE_FRAMES = 3 << 30
 GRACE_SECONDS = 5
+# What an answer says of a clip, beside its frames and their times.
+TOLD = ("fps", "truncated", "source_size", "end", "short", "stored_size", "crop")
 
 
 def main() -> None:
@@ -65,10 +67,13 @@ def _decode(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
 
 
 def _write_clip(answers: BinaryIO, clip: DecodedClip) -> None:
-    about = {"fps": clip.fps, "truncated": clip.truncated, "source_size": clip.source_size, "crop": clip.crop}
-    _write(answers, {**about, "shape": clip.frames.shape})
+    about = {name: getattr(clip, name) for name in TOLD}
+    numbered = clip.source_frames is not None
+    _write(answers, {**about, "numbered": numbered, "shape": clip.frames.shape})
     answers.write(np.ascontiguousarray(clip.frames).data)
     answers.write(np.ascontiguousarray(clip.times, dtype=np.float64).data)
+    if clip.source_frames is not None:
+        answers.write(np.ascontiguousarray(clip.source_frames, dtype=np.int64).data)
 
 
 def _write(answers: BinaryIO, header: dict[str, object]) -> None:

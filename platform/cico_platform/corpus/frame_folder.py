@@ -1,11 +1,12 @@
 """Frame folders: a clip given as numbered PNG or JPEG files."""
 
+import math
 import re
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cico_platform.corpus.limits import (
     ClipError,
@@ -19,6 +20,7 @@ from cico_platform.storage import Place
 
 IMAGES = {".png", ".jpg", ".jpeg"}
 FRAME_FOLDER_FPS = 25.0
+EPSILON = 1e-6
 
 
 def frame_files(folder: Place) -> list[Place]:
@@ -48,45 +50,78 @@ def read_frame_folder(
     files = frame_files(folder)
     if not files:
         raise ClipError("the folder holds no PNG or JPEG frames")
-    first = 0 if start is None else max(0, round(start * FRAME_FOLDER_FPS))
-    last = len(files) if end is None else min(len(files), round(end * FRAME_FOLDER_FPS))
+    first = 0 if start is None else max(0, _next_frame(start))
+    last = len(files) if end is None else min(len(files), _next_frame(end))
     chosen = files[first:last]
     if len(chosen) > limits.frames:
         raise ClipError(f"more than {limits.frames} frames; give start and end, or raise the limit")
-    frames, times, held, source_size = [], [], 0, (0, 0)
+    frames: list[NDArray[np.uint8]] = []
+    numbers: list[int] = []
+    held, source_size = 0, (0, 0)
+    out: tuple[int, int] | None = None
     reason = "no frame lies in the clip's time"
     for number, path in enumerate(chosen, first):
         try:
-            frame, source_size = _read(path, crop, size, longest, limits)
+            frame, shown = _read(path, crop, size, longest, out, limits)
         except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
             reason = f"frame '{path.name}' cannot be read: {str(error).splitlines()[0]}"
             continue
         held += frame.nbytes
         if held > limits.bytes:
             raise ClipError(f"more than {limits.bytes} bytes of frames; give start and end, or a size")
+        source_size = source_size if frames else shown
+        out = (frame.shape[1], frame.shape[0])
         frames.append(frame)
-        times.append(number / FRAME_FOLDER_FPS)
+        numbers.append(number)
     if not frames:
         raise ClipError(reason)
-    if any(frame.shape != frames[0].shape for frame in frames):
-        raise ClipError("the frames differ in size; give a size to scale them to")
-    broken = len(frames) < len(chosen)
-    return DecodedClip(np.stack(frames), FRAME_FOLDER_FPS, np.asarray(times), broken, source_size)
+    ends = (numbers[-1] + 1) / FRAME_FOLDER_FPS
+    return DecodedClip(
+        np.stack(frames),
+        FRAME_FOLDER_FPS,
+        np.asarray(numbers) / FRAME_FOLDER_FPS,
+        truncated=len(frames) < len(chosen),
+        source_size=source_size,
+        end=ends if end is None else min(ends, end),
+        short=end is not None and ends < end - 1 / FRAME_FOLDER_FPS - EPSILON,
+        stored_size=source_size,
+        source_frames=np.asarray(numbers, dtype=np.int64),
+    )
+
+
+def _next_frame(moment: float) -> int:
+    """The first frame that does not appear before a moment."""
+    return math.ceil((moment - EPSILON) * FRAME_FOLDER_FPS)
 
 
 def _read(
-    path: Place, crop: list[float] | None, size: int | None, longest: int | None, limits: DecodeLimits
+    path: Place,
+    crop: list[float] | None,
+    size: int | None,
+    longest: int | None,
+    out: tuple[int, int] | None,
+    limits: DecodeLimits,
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """One picture, at the size `out` of those before it, and the size of the whole frame."""
     if not path.is_file():
         raise ValueError("not a plain file")
     with path.open("rb") as file, Image.open(file, formats=["PNG", "JPEG"]) as image:
         check_pixels(image.width, image.height, limits)
-        frame = np.asarray(image.convert("RGB"))
+        frame = _upright(image)
     source_size = (frame.shape[1], frame.shape[0])
     x, y, width, height = crop_pixels(crop, frame.shape[1], frame.shape[0])
     frame = frame[y : y + height, x : x + width]
-    out = target_size(width, height, size, longest)
+    out = out or target_size(width, height, size, longest)
     if out == (width, height):
         return frame, source_size
     how = cv2.INTER_AREA if out[0] <= width and out[1] <= height else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(frame, out, interpolation=how), dtype=np.uint8), source_size
+
+
+def _upright(image: Image.Image) -> NDArray[np.uint8]:
+    """Pixels uint8 [H, W, 3], turned as the EXIF data say; 16 bits a pixel are brought to 8."""
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith("I"):
+        deep = np.asarray(turned).astype(np.int64).clip(0, (1 << 16) - 1)
+        turned = Image.fromarray((deep >> 8).astype(np.uint8))
+    return np.asarray(turned.convert("RGB"))

@@ -35,7 +35,7 @@ def inspect_corpus(corpus: str | Place, sheet: str | Place | None = None) -> dic
     -------
     dict
         JSON-serialisable: `rows, quarantined, isolated, sentences, texts, hours, splits, languages,
-        sign_languages, signers, licences, missing, reasons, strangest, contact_sheet`.
+        sign_languages, signers, licences, missing, truncated, short, reasons, strangest, contact_sheet`.
 
     Raises
     ------
@@ -59,6 +59,8 @@ def inspect_corpus(corpus: str | Place, sheet: str | Place | None = None) -> dic
         "signers": _counted(clips, "signer"),
         "licences": _counted(clips, "licence"),
         "missing": {name: count for name in OPTIONAL if (count := _missing(clips, name))},
+        "truncated": sum(bool(clip.truncated) for clip in clips),
+        "short": sum(bool(clip.short) for clip in clips),
         "reasons": dict(Counter(str(row["reason"]) for row in quarantined).most_common()),
         "strangest": strangest(clips),
         "contact_sheet": str(picture) if draw_sheet(source, clips, picture) else None,

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
+from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits, StillError
 
 if TYPE_CHECKING:  # a process that only asks for frames needs no OpenCV
     from cico_platform.corpus.framing import FramingSettings
@@ -30,6 +30,7 @@ def decode_isolated(
     crop: list[float] | None = None,
     size: int | None = None,
     longest: int | None = None,
+    numbered: bool = False,
     limits: DecodeLimits | None = None,
 ) -> DecodedClip:
     """`video.decode_clip` in another process, which is kept for the next clip.
@@ -50,6 +51,7 @@ def decode_isolated(
         "crop": crop,
         "size": size,
         "longest": longest,
+        "numbered": numbered,
     }
     return _ask(request, limits or DecodeLimits())
 
@@ -60,10 +62,12 @@ def decode_framed(
     size: int,
     limits: DecodeLimits | None = None,
     *,
+    start: float | None = None,
     end: float | None = None,
 ) -> DecodedClip:
     """`framed_clip.decode_framed_clip` in another process, as `decode_isolated`."""
-    request = {"path": os.fspath(path), "framing": asdict(framing), "size": size, "end": end}
+    request = {"path": os.fspath(path), "framing": asdict(framing), "size": size}
+    request |= {"start": start, "end": end}
     return _ask(request, limits or DecodeLimits())
 
 
@@ -77,7 +81,7 @@ def _ask(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
         raise
     _idle.give(decoder)
     if isinstance(clip, str):
-        raise ClipError(clip)
+        raise StillError if clip == StillError.message else ClipError(clip)
     return clip
 
 
@@ -138,10 +142,23 @@ class _Decoder:
             times = np.empty(len(frames), dtype=np.float64)
             _fill(frames, self.process.stdout)
             _fill(times, self.process.stdout)
+            numbers = np.empty(len(frames), dtype=np.int64) if about["numbered"] else None
+            if numbers is not None:
+                _fill(numbers, self.process.stdout)
         except (EOFError, ValueError, OSError) as error:
             raise ClipError(_cause(self.process.wait(), limits)) from error
-        size = tuple(about["source_size"])
-        return DecodedClip(frames, about["fps"], times, about["truncated"], size, about["crop"])
+        return DecodedClip(
+            frames,
+            about["fps"],
+            times,
+            truncated=about["truncated"],
+            source_size=tuple(about["source_size"]),
+            end=about["end"],
+            short=about["short"],
+            stored_size=tuple(about["stored_size"]),
+            crop=about["crop"],
+            source_frames=numbers,
+        )
 
     def close(self) -> None:
         self.process.kill()

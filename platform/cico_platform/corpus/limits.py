@@ -1,5 +1,6 @@
 """What decoding gives and what it may cost, shared by video files and frame folders."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,15 @@ from cico_platform.errors import CicoError
 
 class ClipError(CicoError):
     """A clip cannot be used; the message is the reason that its quarantine row gets."""
+
+
+class StillError(ClipError):
+    """No frame appears in a clip's time, though others do after it: the picture stands still."""
+
+    def __init__(self) -> None:
+        super().__init__(self.message)
+
+    message = "no frame appears in the clip's time: the picture stands still"
 
 
 @dataclass(frozen=True)
@@ -26,12 +36,51 @@ class DecodeLimits:
     bytes: int = 1 << 30
 
 
+class Deadline:
+    """The time until which one clip may be decoded."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self.seconds = limits.seconds
+        self._end = time.monotonic() + limits.seconds
+
+    def check(self) -> None:
+        """Refuse to go on after it.
+
+        Raises
+        ------
+        ClipError
+            If it has passed.
+        """
+        if time.monotonic() > self._end:
+            raise ClipError(f"decoding took longer than {self.seconds:g} seconds")
+
+
 @dataclass(frozen=True)
 class DecodedClip:
-    """Frames uint8 `[N, H, W, 3]` RGB, `fps`, their `times` in seconds, and whether the file broke off.
+    """The decoded frames of a clip and what is known of them. All times are seconds on the player's clock.
 
-    `source_size` is the (upright) frame's width and height before cropping, `crop` the signer's square in
-    fractions of it, where it was searched for.
+    Attributes
+    ----------
+    frames
+        uint8 `[N, H, W, 3]` RGB, upright.
+    fps
+        Frames over time, measured; what the file declares where there is one frame.
+    times
+        float64 `[N]`: when each frame appears.
+    truncated
+        The file breaks off, or is damaged, before the clip's end.
+    source_size
+        Width and height of the whole upright frame with square pixels, as a player shows it.
+    end
+        When the last frame disappears.
+    short
+        The frames do not cover the interval that was asked for: the picture begins later or ends earlier.
+    stored_size
+        Width and height of the whole upright frame in the pixels that the file stores.
+    crop
+        The signer's square in fractions of the frame, where it was searched for.
+    source_frames
+        int64 `[N]`: number of each frame among all frames of the file, if it was asked for.
     """
 
     frames: NDArray[np.uint8]
@@ -39,11 +88,15 @@ class DecodedClip:
     times: NDArray[np.float64]
     truncated: bool = False
     source_size: tuple[int, int] = (0, 0)
+    end: float = 0.0
+    short: bool = False
+    stored_size: tuple[int, int] = (0, 0)
     crop: list[float] | None = None
+    source_frames: NDArray[np.int64] | None = None
 
     def boundaries(self, begin: float = 0.0) -> NDArray[np.float64]:
         """When each frame appears and when the last one disappears, seconds from `begin`: float64 [N + 1]."""
-        return np.append(self.times, self.times[-1] + 1 / self.fps) - begin
+        return np.append(self.times, self.end) - begin
 
 
 def check_crop(crop: list[float] | None) -> list[float] | None:

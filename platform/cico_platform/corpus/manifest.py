@@ -46,19 +46,23 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("licence", pa.string()),
         pa.field("frames", pa.int64()),
         pa.field("fps", pa.float64()),
+        pa.field("truncated", pa.bool_()),
+        pa.field("short", pa.bool_()),
     ]
 )
+LATER_COLUMNS = ("participants", "truncated", "short")
 
 
 @dataclass(frozen=True)
 class Clip:
     """One clip: which frames of which file, what they say, and who signs under which licence.
 
-    `start` and `end` are seconds into the file, `crop` is `[x0, y0, x1, y1]` in fractions of the upright
-    frame. `signer` is who signs it, `participants` all people whom it shows. `label` names the sign of an
-    isolated clip and is `None` for a sentence. `text` is clean (`clean_text`), `text_original` is as written
-    (`display_text`). Clips of one sentence share `text_id`. `path` is relative to the corpus folder,
-    absolute, or a URL.
+    `start` and `end` are seconds on the clock that a player of the file shows, `crop` is `[x0, y0, x1, y1]`
+    in fractions of the upright frame. `signer` is who signs it, `participants` all people whom it shows.
+    `label` names the sign of an isolated clip; `None` is a sentence. `text` is clean (`clean_text`),
+    `text_original` is as written (`display_text`). Clips of one sentence share `text_id`. `path` is
+    relative to the corpus folder, absolute, or a URL. `fps` is measured: frames over time. `truncated` says
+    that the file breaks off within the clip, `short` that its frames do not cover its interval.
     """
 
     video_id: str
@@ -78,6 +82,8 @@ class Clip:
     licence: str | None = None
     frames: int | None = None
     fps: float | None = None
+    truncated: bool | None = None
+    short: bool | None = None
 
     @property
     def people(self) -> list[str]:
@@ -139,19 +145,20 @@ def read_manifest(corpus: str | Place) -> pa.Table:
     if not path.is_file():
         raise InputError(f"'{corpus}' holds no {MANIFEST_FILE}; make a corpus with 'cico corpus read'")
     try:
-        return _complete(read_table(path)).cast(MANIFEST_SCHEMA)
+        return _completed(read_table(path)).select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"'{path}' is not a manifest: {_first_line(error)}; make the corpus again"
         ) from error
 
 
-def _complete(table: pa.Table) -> pa.Table:
-    """The manifest's columns; a column that may be empty and that an earlier version had not is empty."""
-    for column in MANIFEST_SCHEMA:
-        if column.nullable and column.name not in table.column_names:
-            table = table.append_column(column, pa.nulls(len(table), column.type))
-    return table.select(MANIFEST_SCHEMA.names)
+def _completed(table: pa.Table) -> pa.Table:
+    """The table with the columns that manifests of earlier versions do not have."""
+    for name in LATER_COLUMNS:
+        if name not in table.column_names:
+            field = MANIFEST_SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table
 
 
 class Corpus:

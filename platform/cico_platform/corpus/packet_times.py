@@ -1,13 +1,12 @@
 """The times of a video's frames as its packets tell them; nothing is decoded."""
 
-import time
-
-import av
 import numpy as np
 from numpy.typing import NDArray
 
-from cico_platform.corpus.limits import ClipError, DecodeLimits
-from cico_platform.corpus.video import _fps, _open, _reason
+from cico_platform.corpus.container import open_video
+from cico_platform.corpus.limits import ClipError, Deadline, DecodeLimits
+from cico_platform.corpus.packet_table import NONE, packet_table
+from cico_platform.corpus.timeline import EPSILON, counted_times
 
 
 def packet_times(path: str, limits: DecodeLimits) -> NDArray[np.float64]:
@@ -16,29 +15,24 @@ def packet_times(path: str, limits: DecodeLimits) -> NDArray[np.float64]:
     Returns
     -------
     NDArray
-        float64 [N], seconds.
+        float64 [N], seconds on the player's clock. Frames that an edit list leaves out are not among them.
 
     Raises
     ------
     ClipError
         If the file cannot be read, has no frame, or a limit is exceeded.
     """
-    began = time.monotonic()
-    with _open(path, limits) as container:
-        stream = container.streams.video[0]
-        first, found = stream.start_time or 0, list[float | None]()
-        try:
-            for packet in container.demux(stream):
-                if time.monotonic() - began > limits.seconds:
-                    raise ClipError(f"reading took longer than {limits.seconds:g} seconds")
-                if packet.size and not packet.is_discard:
-                    known = packet.pts is not None and packet.time_base is not None
-                    found.append(float((packet.pts - first) * packet.time_base) if known else None)
-        except (av.FFmpegError, ValueError, MemoryError) as error:
-            if not found:
-                raise ClipError(_reason(error)) from error
-        if not found:
+    deadline = Deadline(limits)
+    with open_video(path, limits) as video:
+        table = packet_table(path, limits, deadline)
+        if not len(table):
             raise ClipError("no frame could be read")
-        if None in found:
-            return np.arange(len(found)) / _fps(stream)
-        return np.sort(np.asarray(found, dtype=np.float64))
+        counted = counted_times(video, table)
+        if counted is not None:
+            return counted
+        stamps = np.where(table.pts == NONE, table.dts, table.pts)
+        if (stamps == NONE).any():
+            return np.arange(len(stamps)) / video.rate
+        times = np.sort(stamps + table.shift) * video.tick - video.start
+        shown: NDArray[np.float64] = np.round(times[times >= -EPSILON], 9)
+        return shown

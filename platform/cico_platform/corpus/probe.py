@@ -20,11 +20,11 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `{"index", "reason", "start", "end", "crop", "frames", "fps", "covered"}`; `reason` is empty for a
-        usable clip, `covered` is the time at which its last frame ends.
+        `{"index", "reason", "start", "end", "crop", "frames", "fps", "truncated", "short",
+        "covered"}`; `reason` is empty for a usable clip, `covered` is the time at which its last frame ends.
     """
-    empty = {"index": row["index"], "start": None, "end": None, "crop": None, "frames": None, "fps": None}
-    empty["covered"] = None
+    empty = {"index": row["index"], **dict.fromkeys(("start", "end", "crop", "frames", "fps", "truncated"))}
+    empty["short"] = empty["covered"] = None
     try:
         return {**empty, "reason": "", **_describe(row)}
     except ClipError as error:
@@ -35,12 +35,11 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(row: dict[str, Any]) -> dict[str, Any]:
     clip = decode_isolated(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
-    crop = row["crop"] if row["pixel_box"] is None else _fractions(row["pixel_box"], clip.source_size)
+    crop = row["crop"] if row["pixel_box"] is None else _fractions(row["pixel_box"], clip.stored_size)
     settings = FramingSettings("signer" if row["find_signer"] else "whole", row["trim"])
     framing = frame_clip(clip, settings, start=row["start"], end=row["end"], crop=crop)
-    # Until when the last frame is shown: an interval may end after it.
-    covered = round(float(clip.times[-1]) + 1 / clip.fps, 6)
-    return {**asdict(framing), "fps": clip.fps, "covered": covered}
+    facts = {"fps": clip.fps, "truncated": clip.truncated, "short": clip.short, "covered": clip.end}
+    return {**asdict(framing), **facts}
 
 
 def _fractions(box: list[float], size: tuple[int, int]) -> list[float]:

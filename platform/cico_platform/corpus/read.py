@@ -178,6 +178,8 @@ class _Reading:
             "not_read": self.left.count,
             "not_read_files": self.left.names[:NAMED_FILES],
             "clipped": notes[CLIPPED],
+            "truncated": sum(bool(clip.truncated) for clip in clips),
+            "short": sum(bool(clip.short) for clip in clips),
             "notes": {note: count for note, count in notes.most_common() if count},
             "unused_columns": self.rows.unused_columns,
             "tiers": dict(self.rows.tiers),
@@ -185,7 +187,8 @@ class _Reading:
         }
         info = {k: v for k, v in details.items() if k != "not_read_files"}
         name = absolute_place(self.root).name
-        write_json(folder / INFO_FILE, {"name": name, "licence": self.settings.licence, **info})
+        about = {"name": name, "licence": self.settings.licence, "trim": self.settings.trim}
+        write_json(folder / INFO_FILE, {**about, **info})
         return Summary(len(clips), 0, sum(reasons.values()), 0.0, details)
 
 
@@ -255,6 +258,8 @@ def _clips(
             licence=row.licence or settings.licence,
             frames=found["frames"],
             fps=found["fps"],
+            truncated=found["truncated"],
+            short=found["short"],
         )
         clips.append(clip)
     given = [

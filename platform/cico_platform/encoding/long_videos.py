@@ -1,6 +1,7 @@
 """A long, unsegmented video as sign features of its windows, chunk by chunk."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +10,9 @@ import numpy as np
 
 from cico_model.clips import window_starts
 from cico_model.config import WINDOW_FRAMES
+from cico_platform.corpus.framing import FramingSettings
 from cico_platform.corpus.isolation import decode_framed, decode_isolated
-from cico_platform.corpus.limits import ClipError, DecodedClip
+from cico_platform.corpus.limits import ClipError, DecodedClip, StillError
 from cico_platform.corpus.signer_box import SEARCH_SIDE
 from cico_platform.encoding.clip_encoder import ClipEncoder
 from cico_platform.encoding.mixing import Features
@@ -102,28 +104,43 @@ def read_chunks(
 def _chunks(path: str | Path, encoder: ClipEncoder, settings: LongVideoSettings) -> Iterator[DecodedClip]:
     """The video in chunks, each decoded once and a little longer than up to the next one's start."""
     _check_length(path, settings.longest)
-    framing, crop = replace(encoder.encoding.framing, trim=False), None
+    framing = replace(encoder.encoding.framing, trim=False)
+    first: DecodedClip | None = None
     begin = 0.0
     while True:
         end = begin + settings.chunk + OVERLAP
-        try:
-            if begin == 0.0:  # where the signer is then, the signer stays
-                clip = decode_framed(path, framing, encoder.frame_size, QUERY_LIMITS, end=end)
-                crop = clip.crop
-            else:
-                clip = decode_isolated(
-                    path, start=begin, end=end, crop=crop, size=encoder.frame_size, limits=QUERY_LIMITS
-                )
-        except ClipError:
-            if begin == 0.0:
+        # A picture that stands still for longer than a chunk, or begins after it, goes on in a later one.
+        with suppress(StillError):
+            try:
+                clip = _chunk(path, encoder, framing, first, begin, end)
+            except StillError:
                 raise
-            return  # the video ended with the last chunk
-        yield clip
-        if float(clip.times[-1]) < begin + settings.chunk:
-            return
+            except ClipError:
+                if first is None:
+                    raise
+                return  # the video ended with the last chunk
+            first = first or clip
+            yield clip
+            if clip.end < end - EPSILON and float(clip.times[-1]) < begin + settings.chunk:
+                return
         begin += settings.chunk
         if begin >= settings.longest:
             raise _too_long(settings.longest)
+
+
+def _chunk(
+    path: str | Path,
+    encoder: ClipEncoder,
+    framing: FramingSettings,
+    first: DecodedClip | None,
+    begin: float,
+    end: float,
+) -> DecodedClip:
+    """One chunk; where the signer is in the first, the signer stays."""
+    size = encoder.frame_size
+    if first is None:
+        return decode_framed(path, framing, size, QUERY_LIMITS, start=begin or None, end=end)
+    return decode_isolated(path, start=begin, end=end, crop=first.crop, size=size, limits=QUERY_LIMITS)
 
 
 def _check_length(path: str | Path, longest: float) -> None:

@@ -22,6 +22,8 @@ Frames = NDArray[np.uint8]
 # Small enough that a killed run loses little, large enough that a task is worth its start.
 CLIPS_PER_BLOCK = 8
 DECODER_CPUS = 0.5
+# What a row says of a clip that lacks something.
+SHORTCOMINGS = ("truncated", "short")
 
 
 def source_rows(corpus: Corpus, clips: Sequence[Clip]) -> list[Row]:
@@ -38,6 +40,8 @@ def source_rows(corpus: Corpus, clips: Sequence[Clip]) -> list[Row]:
             "end": clip.end,
             "crop": clip.crop,
             "error": "",
+            "truncated": bool(clip.truncated),
+            "short": bool(clip.short),
         }
         try:
             row["path"] = corpus.resolve(clip)
@@ -65,8 +69,9 @@ def decoded(rows: Sequence[Row], size: int, decoders: int, per_block: int = CLIP
     -------
     Dataset
         The rows with `pixels` (bytes of uint8 [N, size, size, 3], see `frames_of`), `num_frames` and
-        `boundaries` (bytes of `DecodedClip.boundaries` from the clip's start); a clip that cannot be decoded
-        has no pixels, and its `error` says why.
+        `boundaries` (bytes of `DecodedClip.boundaries` from the clip's start); `truncated` and `short` are
+        true where the manifest says so or this decoding finds it. A clip that cannot be decoded has no
+        pixels, and its `error` says why.
     """
     blocks = -(-len(rows) // min(per_block, CLIPS_PER_BLOCK))
     source = ray.data.from_items(list(rows), override_num_blocks=blocks)
@@ -108,4 +113,12 @@ def with_frames(row: Row, size: int) -> Row:
         return {**row, "error": error, "pixels": b"", "num_frames": 0, "boundaries": b""}
     pixels = np.ascontiguousarray(clip.frames).tobytes()
     boundaries = clip.boundaries(row["start"] or 0.0).tobytes()
-    return {**row, "error": "", "pixels": pixels, "num_frames": len(clip.frames), "boundaries": boundaries}
+    return {
+        **row,
+        "error": "",
+        "pixels": pixels,
+        "num_frames": len(clip.frames),
+        "boundaries": boundaries,
+        "truncated": row["truncated"] or clip.truncated,
+        "short": row["short"] or clip.short,
+    }

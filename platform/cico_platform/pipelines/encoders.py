@@ -138,6 +138,9 @@ class EncodingActor:
         ]
         for row, own in zip(rows, stored, strict=True):
             row["window_starts"], row["window_times"] = self._windows_of(row, own)
+            for one in own:
+                lacks = {} if one is None else one.shortcomings
+                row |= {name: row.get(name) or lack for name, lack in lacks.items()}
         known = [[None if one is None else one.output() for one in own] for own in stored]
         outputs = self.encoders.encode(videos, [row["window_starts"] for row in rows], known)
         described = [self.describe(row, output) for row, output in zip(rows, outputs, strict=True)]

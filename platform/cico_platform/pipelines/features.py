@@ -14,10 +14,10 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.encoding.mixing import stored_features
 from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
-from cico_platform.pipelines.decode import source_rows
+from cico_platform.pipelines.decode import SHORTCOMINGS, source_rows
 from cico_platform.pipelines.encoders import EncodingSettings, calibration_windows, encode_clips
 from cico_platform.pipelines.mine import PARTS_FOLDER
-from cico_platform.pipelines.parts import Parts, collect, settle
+from cico_platform.pipelines.parts import Parts, collect, settle, shortcomings
 from cico_platform.pipelines.reuse import find_stored, mark_stored
 from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
 from cico_platform.settings import OnProgress
@@ -37,6 +37,8 @@ ENCODED_SCHEMA = pa.schema(
         pa.field("window_starts", pa.list_(pa.int32())),
         pa.field("window_times", pa.list_(pa.float64())),
         pa.field("features", pa.list_(pa.binary())),
+        pa.field("truncated", pa.bool_()),
+        pa.field("short", pa.bool_()),
     ]
 )
 
@@ -57,10 +59,10 @@ def extract_features(
     """Extract the features of every sentence clip.
 
     Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts,
-    window_times, dim, features` (float16, row after row). `features.json` names the encoders and alpha,
-    `clips.parquet` each clip's outcome. Clips that `out` holds already, from the same encoders and
-    settings, are not done again. Features by one of the encoders that `out` or a folder of `reuse` holds are
-    not computed again, either.
+    window_times, dim, features` (float16, row after row), `truncated, short`. `features.json` names the
+    encoders and alpha, `clips.parquet` each clip's outcome. Clips that `out` holds already, from the same
+    encoders and settings, are not done again. Features by one of the encoders that `out` or a folder of
+    `reuse` holds are not computed again, either.
 
     Parameters
     ----------
@@ -76,8 +78,8 @@ def extract_features(
     Returns
     -------
     Summary
-        Details: `encoders`, `dim`, and `reused`, how many times a clip's features by one encoder were taken
-        from an earlier run.
+        Details: `encoders`, `dim`, `reused`, how many times a clip's features by one encoder were taken from
+        an earlier run, and how many clips are `truncated` and `short`.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def extract_features(
         }  # fmt: skip
         _write_info(folder, source, [absolute(path) for path in encoders], ids, about)
         reused = sum(sum(map(bool, row["stored"])) for row in pending)
-        details = {"encoders": len(ids), "dim": config.feature_dim, "reused": reused}
+        details = {"encoders": len(ids), "dim": config.feature_dim, "reused": reused, **shortcomings(parts)}
         return Summary(**counts, details=details)
 
     return run_step(out, STAGE, key, body)
@@ -134,7 +136,8 @@ def extract_features(
 def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
     """A clip's features as bytes of float16, one entry an encoder."""
     features = [] if row["error"] else [stored_features(output).tobytes() for output in outputs]
-    kept = {name: row[name] for name in ("video_id", "path", "error", "window_starts", "window_times")}
+    names = ("video_id", "path", "error", "window_starts", "window_times", *SHORTCOMINGS)
+    kept = {name: row[name] for name in names}
     return {**kept, "windows": len(row["window_starts"]), "features": features}
 
 
@@ -147,6 +150,7 @@ def _rows(row: Row, ids: list[str], config: SignEncoderConfig) -> list[Row]:
             "window_times": row["window_times"],
             "dim": config.feature_dim,
             "features": np.frombuffer(values, dtype=np.float16),
+            **{name: row[name] for name in SHORTCOMINGS},
         }
         for encoder_id, values in zip(ids, row["features"], strict=True)
     ]

@@ -18,9 +18,9 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.encoding.mixing import stored_features
 from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
-from cico_platform.pipelines.decode import source_rows
+from cico_platform.pipelines.decode import SHORTCOMINGS, source_rows
 from cico_platform.pipelines.encoders import EncodingSettings, calibration_windows, encode_clips
-from cico_platform.pipelines.parts import Parts, collect, settle
+from cico_platform.pipelines.parts import Parts, collect, settle, shortcomings
 from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
@@ -29,7 +29,7 @@ from cico_platform.storage import Place, absolute, place, read_table, write_tabl
 Row = dict[str, Any]
 STAGE = "mine"
 # Of what is written; another one is mined anew.
-EDITION = 5
+EDITION = 6
 PARTS_FOLDER = "parts"
 SEGMENTS_FILE = "segments.parquet"
 SEGMENTS_SCHEMA = pa.schema(
@@ -38,6 +38,8 @@ SEGMENTS_SCHEMA = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
+        pa.field("start_time", pa.float64(), nullable=False),
+        pa.field("end_time", pa.float64(), nullable=False),
         pa.field("confidence", pa.float32(), nullable=False),
         pa.field("support", pa.float32(), nullable=False),
     ]
@@ -48,7 +50,7 @@ PARTS_SCHEMA = pa.schema(
         *FEATURES_SCHEMA,
         pa.field("windows", pa.int32()),
         pa.field("kept", pa.int32()),
-        pa.field("segments", pa.list_(pa.struct(list(SEGMENTS_SCHEMA)[1:5]))),
+        pa.field("segments", pa.list_(pa.struct(list(SEGMENTS_SCHEMA)[1:7]))),
     ]
 )
 SEGMENT_COLUMNS = ("video_id", "windows", "kept", "segments")
@@ -61,6 +63,8 @@ FOUND_SCHEMA = pa.schema(
         pa.field("window_starts", pa.list_(pa.int32())),
         pa.field("window_times", pa.list_(pa.float64())),
         pa.field("features", pa.binary()),
+        pa.field("truncated", pa.bool_()),
+        pa.field("short", pa.bool_()),
     ]
 )
 
@@ -93,7 +97,8 @@ def mine(
 ) -> Summary:
     """Find signs in the training sentences with a sign encoder that knows them from elsewhere.
 
-    Writes `segments.parquet`: `video_id, label, start, end, confidence, support`; frames, end exclusive. The
+    Writes `segments.parquet`: `video_id, label, start, end, start_time, end_time, confidence, support`:
+    frames of the clip, end exclusive, and the same in seconds from the clip's start. The
     support says how well the sentences bear a segment out (see `cico_model.text_support`). `parts/` keeps
     what was found clip by clip: clips that have not changed are not mined again. It also has the features of
     the windows that retrieval uses: `cico features --reuse` takes them instead of computing them again.
@@ -110,7 +115,8 @@ def mine(
     Returns
     -------
     Summary
-        Details: `segments`, `labels` found, `windows`, and `kept_share` of them.
+        Details: `segments`, `labels` found, `windows`, `kept_share` of them, and how many clips are
+        `truncated` and `short`.
 
     Raises
     ------
@@ -143,14 +149,15 @@ def mine(
         )
         collect(found, parts, partial(parts_row, encoder_id=encoder_id, dim=config.feature_dim), on_progress)
         counts = settle(parts, source, STAGE)
-        return Summary(**counts, details=_write_segments(folder, parts, texts))
+        details = {**_write_segments(folder, parts, texts), **shortcomings(parts)}
+        return Summary(**counts, details=details)
 
     return run_step(out, STAGE, key, body)
 
 
 def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settings: MineSettings) -> Row:
     """A clip's segments, from the class scores of its windows, and the features of those for retrieval."""
-    result: Row = {"video_id": row["video_id"], "path": row["path"], "error": row["error"]}
+    result: Row = {name: row[name] for name in ("video_id", "path", "error", *SHORTCOMINGS)}
     starts = row["window_starts"]
     result |= {
         "windows": len(starts),
@@ -175,12 +182,15 @@ def find_segments(row: Row, outputs: list[SignOutput], labels: list[str], settin
         threshold=settings.threshold,
         drop_within=settings.drop_within,
     )
+    boundaries = np.frombuffer(row["boundaries"]).tolist()
     # A video shorter than a window ends before its only window does.
     result["segments"] = [
         {
             "label": labels[s.label],
             "start": s.start,
             "end": min(s.end, row["num_frames"]),
+            "start_time": boundaries[s.start],
+            "end_time": boundaries[min(s.end, row["num_frames"])],
             "confidence": s.confidence,
         }
         for s in segments

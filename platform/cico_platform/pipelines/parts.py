@@ -231,6 +231,16 @@ def close_books(parts: Parts, stage: str) -> dict[str, int]:
     return {"done": done - skipped, "skipped": skipped, "quarantined": quarantined}
 
 
+def shortcomings(parts: Parts) -> dict[str, int]:
+    """How many of the clips are `truncated`, and how many are `short`, by the shards' columns."""
+    found: dict[str, set[str]] = {"truncated": set(), "short": set()}
+    for shard in parts.shards():
+        table = read_table(shard, ["video_id", *found])
+        for name, clips in found.items():
+            clips.update(table.filter(pc.fill_null(table[name], False))["video_id"].to_pylist())
+    return {name: len(clips) for name, clips in found.items()}
+
+
 def read_ledger(folder: Place) -> Ledger:
     """The ledger of a folder's shards; an empty one if the folder has none."""
     path = folder / CLIPS_FILE

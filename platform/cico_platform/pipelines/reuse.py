@@ -11,22 +11,27 @@ import torch
 from numpy.typing import NDArray
 
 from cico_model.sign_encoder import SignOutput
+from cico_platform.pipelines.decode import SHORTCOMINGS
 from cico_platform.pipelines.parts import read_ledger
 from cico_platform.storage import Place, absolute, matching, place, read_table
 
 Row = dict[str, Any]
 # Shards that a worker keeps open; their clips come in the order in which they were written.
 SHARDS_HELD = 4
-COLUMNS = ("window_starts", "window_times", "dim", "features")
+COLUMNS = ("window_starts", "window_times", "dim", "features", *SHORTCOMINGS)
 
 
 @dataclass(frozen=True)
 class StoredFeatures:
-    """Features of one clip by one encoder: first frames and times of the windows, and float16 [W, F]."""
+    """Features of one clip by one encoder: first frames and times of the windows, and float16 [W, F].
+
+    `shortcomings` says whether the clip was `truncated` and `short`.
+    """
 
     starts: list[int]
     times: list[float]
     values: NDArray[np.float16]
+    shortcomings: dict[str, bool]
 
     def output(self) -> SignOutput:
         """The features as an encoder's output; the class scores were not stored."""
@@ -91,9 +96,10 @@ class StoredReader:
             return None
         shard, _, row = address.rpartition("#")
         table = self._table(shard)
-        starts, times, dim, flat = (table[name][int(row)] for name in COLUMNS)
+        starts, times, dim, flat, *lacks = (table[name][int(row)] for name in COLUMNS)
         values = flat.values.to_numpy(zero_copy_only=False).reshape(-1, dim.as_py())
-        return StoredFeatures(starts.as_py(), times.as_py(), np.array(values, dtype=np.float16))
+        told = {name: bool(lack.as_py()) for name, lack in zip(SHORTCOMINGS, lacks, strict=True)}
+        return StoredFeatures(starts.as_py(), times.as_py(), np.array(values, dtype=np.float16), told)
 
 
 def _read(shard: str) -> pa.Table:

@@ -18,7 +18,7 @@ from cico_platform.storage import Place, matching, place, read_table
 Array = NDArray[np.float16]
 INFO_FILE = "features.json"
 # Of what is stored, and of the frames that decoding gives: features of another one are computed anew.
-FEATURES_EDITION = 2
+FEATURES_EDITION = 3
 # Of folders that an earlier version wrote.
 DEFAULTS = {"stride": 1, "windows": MAX_WINDOWS, "precision": "auto"}
 FEATURES_SCHEMA = pa.schema(
@@ -30,6 +30,9 @@ FEATURES_SCHEMA = pa.schema(
         pa.field("window_times", pa.list_(pa.float64())),
         pa.field("dim", pa.int32(), nullable=False),
         pa.field("features", pa.list_(pa.float16()), nullable=False),
+        # Whether the clip's file breaks off in it, and whether its frames do not cover its interval.
+        pa.field("truncated", pa.bool_()),
+        pa.field("short", pa.bool_()),
     ]
 )
 

@@ -57,12 +57,15 @@ def write_sound(path: Path) -> Path:
 
 def turn_header(path: Path, degrees: int) -> Path:
     """Write a rotation into the track header of an MP4, as telephones do."""
-    matrix = {
-        90: (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000),
-        180: (-0x10000, 0, 0, 0, -0x10000, 0, 0, 0, 0x40000000),
-    }[degrees]
+    return set_matrix(path, {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1)}[degrees])
+
+
+def set_matrix(path: Path, linear: tuple[int, int, int, int]) -> Path:
+    """Write the linear part of a display matrix into the track header of an MP4."""
+    a, b, c, d = (value << 16 for value in linear)
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
+    matrix = (a, b, 0, c, d, 0, 0, 0, 0x40000000)
     data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
     path.write_bytes(bytes(data))
     return path

@@ -6,6 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from cico_command import Cico
+from numbered_videos import Kind
+from numbered_videos import write as write_numbered
 from sample_videos import signing, write, write_sound
 
 from cico_platform.corpus.compose import ComposeSettings, compose_sentences
@@ -236,3 +239,39 @@ def test_words_and_texts_are_told_apart_in_any_script() -> None:
     assert not is_single_word("ฉันไปโรงเรียน")
     assert is_single_word("नमस्ते")
     assert not is_single_word("नमस्ते।")
+
+
+def test_clips_that_lack_frames_are_counted_and_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    write_numbered(videos / "whole.mp4", Kind("mp4"), 100)
+    cut = write_numbered(videos / "cut.mkv", Kind("mkv", keys=10), 100)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 6 // 10])
+    (videos / "labels.csv").write_text(
+        "file,text,start,end\nwhole.mp4,nothing is missing here,1,2\ncut.mkv,the end is missing here,,\n"
+        "whole.mp4,the picture ends before,3,9\n"
+    )
+    told = Cico(capfd)("corpus", "read", videos / "labels.csv", "--out", tmp_path / "corpus", "--json")
+    summary = json.loads(told.stdout.splitlines()[-1])
+    assert (summary["done"], summary["truncated"], summary["short"]) == (3, 1, 1)
+    assert "1 truncated" in told.stderr
+    assert "1 short" in told.stderr
+    rows = {clip.text: clip for clip in Corpus(tmp_path / "corpus").clips()}
+    lacks = {text: (clip.truncated, clip.short) for text, clip in rows.items()}
+    assert lacks == {
+        "nothing is missing here": (False, False),
+        "the end is missing here": (True, False),
+        "the picture ends before": (False, True),
+    }
+    found = inspect_corpus(tmp_path / "corpus")
+    assert (found["truncated"], found["short"]) == (1, 1)
+    inspected = Cico(capfd)("corpus", "inspect", tmp_path / "corpus")
+    assert "cico corpus frames" in inspected.stderr
+    video_id = rows["the picture ends before"].video_id
+    shown = Cico(capfd)("corpus", "frames", tmp_path / "corpus", video_id, "--out", tmp_path / "f", "--json")
+    assert shown.returncode == 0
+    about = json.loads((tmp_path / "f" / "frames.json").read_text())
+    assert about["source_frames"] == list(range(75, 100))
+    assert json.loads(shown.stdout)["times"] == about["times"]

@@ -9,6 +9,8 @@ import av
 import numpy as np
 import pytest
 import torch
+from numbered_videos import Kind
+from numbered_videos import write as write_numbered
 from numpy.typing import NDArray
 from tiny_corpus import LABELS, MICRO, write_encoder, write_video
 
@@ -254,3 +256,18 @@ def decoded(clip: Clip, size: int) -> NDArray[np.uint8]:
     frames, error = decode_row(*source_rows(Corpus("."), [clip]), size)
     assert frames is not None, error
     return frames
+
+
+def test_a_long_video_whose_picture_stands_still_is_read_to_its_end(built: Built, tmp_path: Path) -> None:
+    """A pause of several chunks, as on a shared screen; a picture that begins chunks after the sound."""
+    times = [*range(0, 1000, 40), *range(5000, 7000, 40)]
+    path = write_numbered(tmp_path / "pause.mp4", Kind("mp4", times=times, keys=10), len(times))
+    video = read_long_video(path, built.encoder, LongVideoSettings(chunk=1.0))
+    begins = [begin for begin, _ in video.times]
+    assert begins == sorted(begins)
+    assert max(end for _, end in video.times) == pytest.approx(7.0, abs=0.05)
+    late = Kind("mp4", times=[time + 3500 for time in range(0, 2000, 40)], sound=True, keys=10)
+    path = write_numbered(tmp_path / "late.mp4", late, 50)
+    video = read_long_video(path, built.encoder, LongVideoSettings(chunk=1.0))
+    assert video.times[0][0] == pytest.approx(3.5, abs=0.05)
+    assert video.times[-1][1] == pytest.approx(5.5, abs=0.05)

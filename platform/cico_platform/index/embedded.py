@@ -22,6 +22,7 @@ from cico_platform.index.clips import (
     Tokens,
     point_id,
 )
+from cico_platform.index.disk_space import check_space
 from cico_platform.index.engine import engine_config, engine_filter
 from cico_platform.index.locking import take_lock
 from cico_platform.index.open_collection import COLLECTION_FILE, OpenCollection, open_collection
@@ -73,6 +74,7 @@ class EmbeddedIndex(VectorIndex):
             if known != dim:
                 raise CicoError(f"collection '{collection}' holds tokens of width {known}, not {dim}")
             return
+        check_space(self.path)
         shutil.rmtree(folder, ignore_errors=True)
         (folder / ENGINE).mkdir(parents=True)
         lock = take_lock(folder, self._named(collection))
@@ -85,6 +87,7 @@ class EmbeddedIndex(VectorIndex):
 
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
         self._own()
+        check_space(self.path)
         opened = self._collection(collection)
         ids = [UUID(point_id(clip.video_id)) for clip in clips]
         opened.places.add(ids, opened.tokens.append([clip.tokens for clip in clips]))

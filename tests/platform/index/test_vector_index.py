@@ -13,6 +13,7 @@ import pytest
 
 from cico_model.ragged import unit_rows
 from cico_platform.errors import CicoError, InputError
+from cico_platform.index import disk_space
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import Filters, IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
@@ -280,3 +281,18 @@ def test_neighbouring_tokens_become_one() -> None:
     assert merge_tokens(tokens, [0, 4, 8, 12, 16], 1)[0] is tokens
     with pytest.raises(InputError, match="quantised as 'ternary'"):
         TokenStorage("ternary")  # type: ignore[arg-type]
+
+
+def test_a_disk_without_space_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_index(str(tmp_path / "index")) as opened:
+        opened.create("filled", DIM)
+        opened.upsert("filled", clips(4))
+        monkeypatch.setattr(disk_space, "RESERVE_BYTES", 1 << 60)  # more than any disk has
+        with pytest.raises(CicoError, match=r"^the disk is full at '.*free some space"):
+            opened.create("other", DIM)
+        with pytest.raises(CicoError, match="the disk is full"):
+            opened.upsert("filled", clips(8))
+        assert opened.count("filled") == 4
+        assert not (tmp_path / "index/collections/other").exists()

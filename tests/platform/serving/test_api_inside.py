@@ -168,19 +168,19 @@ def test_a_long_video_that_nobody_waits_for_is_not_read_to_its_end(
 ) -> None:
     encoder = VideoEncoder(searcher.info)
     (query,) = encode_texts(searcher.model, ["boy"])
-    (network,) = encoder.models.of(searcher.info)[1]
-    stretches: list[int] = []
+    (network,) = encoder.models.of(searcher.info).encoders.encoders
+    chunks: list[int] = []
     encode = network.encode
 
     def counted(*arguments: Any) -> Any:
-        stretches.append(1)
+        chunks.append(1)
         return encode(*arguments)
 
     monkeypatch.setattr(network, "encode", counted)
 
     async def leave() -> None:
         looked = asyncio.create_task(encoder.look_inside(longer, query, 1, 60.0, searcher.info))
-        while not stretches:
+        while not chunks:
             await asyncio.sleep(0.01)
         looked.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -188,4 +188,4 @@ def test_a_long_video_that_nobody_waits_for_is_not_read_to_its_end(
 
     asyncio.run(leave())
     encoder._worker.shutdown(wait=True)
-    assert len(stretches) == 1  # of four
+    assert len(chunks) == 1  # of four

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from cico_model.model import RetrievalModel
 from cico_model.text_cleaning import clean_text
 from cico_model.words import has_word
+from cico_platform.encoding.limits import MAX_TEXT
 from cico_platform.errors import InputError
-
-# Most characters of a text that is searched for.
-MAX_TEXT = 1000
 
 
 class TextQuery(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from cico_platform.encoding.texts import MAX_TEXT
+from cico_platform.encoding.limits import MAX_TEXT
 from cico_platform.index.clips import MAX_DEPTH, MAX_LIMIT
 from cico_platform.serving.schemas import Problem
 from cico_platform.serving.settings import ServiceSettings

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cico_platform.encoding.texts import MAX_TEXT
+from cico_platform.encoding.limits import MAX_TEXT
 from cico_platform.index.clips import MAX_DEPTH, MAX_LIMIT, Filters
 
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many results at most.")]

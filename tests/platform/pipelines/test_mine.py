@@ -33,6 +33,8 @@ def test_a_sign_that_is_seen_everywhere_is_found_in_every_training_sentence(
         "labels": 1,
         "windows": frames - 15 * len(usable),
         "kept_share": 1.0,
+        "truncated": 0,
+        "short": 0,
     }
     # Windows of one class within 24 frames are one segment, so a longer sentence holds more than one.
     longest = max(usable, key=lambda name: clips[name].frames or 0)

@@ -45,5 +45,6 @@ def test_a_clip_whose_text_nobody_sees_is_named(tmp_path: Path) -> None:
     texts = {"a": "the boy reads", "b": "&nbsp;"}
     write_manifest(tmp_path, [Clip(n, f"t{n}", "train", f"{n}.mp4", t, t) for n, t in texts.items()])
     starts, values = [np.arange(2, dtype=np.int32)] * 2, [np.ones((2, 4), np.float16)] * 2
+    features = Features(["a", "b"], starts, values, 4, 1.0, [np.empty((0, 2))] * 2)
     with pytest.raises(InputError, match="clip 'b': the text is empty"):
-        load_pairs(tmp_path, Features(["a", "b"], starts, values, 4, 1.0), "train")
+        load_pairs(tmp_path, features, "train")

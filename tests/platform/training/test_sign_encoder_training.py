@@ -58,6 +58,8 @@ def test_it_adapts_to_mined_segments_and_keeps_its_classifier(
             "label": sign,
             "start": place * SIGN_FRAMES,
             "end": (place + 1) * SIGN_FRAMES,
+            "start_time": place * SIGN_FRAMES / 25,
+            "end_time": (place + 1) * SIGN_FRAMES / 25,
             "confidence": 0.9,
             "support": 5.0,
         }

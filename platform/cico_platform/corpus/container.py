@@ -18,6 +18,7 @@ from cico_platform.corpus.limits import ClipError, DecodeLimits, check_pixels
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,mxf,m4v,h264,hevc,ivf,dv"
 )
+RAW = {"h264", "hevc", "m4v", "mpegvideo"}
 DEFAULT_FPS = 25.0
 # Pixels that are more oblong than any format's are a mistake in a header.
 LEAST_ASPECT, GREATEST_ASPECT = Fraction(1, 5), Fraction(5)
@@ -49,7 +50,10 @@ class Video:
     @property
     def rate(self) -> float:
         """Frames a second as the file declares them; 25 where it declares nothing that can be."""
-        rate = float(self.stream.average_rate or self.stream.guessed_rate or 0)
+        declared = [self.stream.average_rate, self.stream.guessed_rate]
+        if self.names & RAW:  # the average is what FFmpeg assumes of raw video, not what that says
+            declared.reverse()
+        rate = float(declared[0] or declared[1] or 0)
         return rate if 0 < rate <= 1000 else DEFAULT_FPS
 
     @property

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from cico_platform.corpus.container import Video, open_video
+from cico_platform.corpus.container import RAW, Video, open_video
 from cico_platform.corpus.limits import Deadline, DecodeLimits
 from cico_platform.corpus.packet_table import NONE, PacketTable, SteadyClock, packet_table, packets
 
@@ -19,9 +19,9 @@ SEEK_MARGIN = 0.5
 # How far before a moment a seek aims, try after try; after the last the file is read from its start.
 BACK_OFF = (0.0, 2.0, 10.0, 40.0)
 # Containers that cannot seek to a key frame by time, or whose timestamps may start anew.
-SCANNED = {"mpegts", "mpeg", "avi", "h264", "hevc", "m4v", "mpegvideo"}
+SCANNED = {"mpegts", "mpeg", "avi"} | RAW
 # Containers that do not say when a frame is shown, but in which order frames are decoded, at a constant rate.
-COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
+COUNTED = {"avi"} | RAW
 # No codec shows a frame so many frames before it was stored.
 MOST_REORDERED = 16
 # Frames by which the timestamps of a program stream may stray from its rate.

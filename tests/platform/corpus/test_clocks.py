@@ -173,3 +173,40 @@ def test_hidden_files_and_broken_pictures_of_a_folder_are_left_out(tmp_path: Pat
     assert clip.source_frames is not None
     assert clip.source_frames.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert decode_clip(tmp_path, end=9.0).short
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("libx264", "h264"), ("libx265", "hevc"), ("mpeg2video", "m2v")]
+)
+def test_raw_video_has_the_rate_that_it_says(codec: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"raw.{suffix}"
+    with av.open(str(path), "w", format={"m2v": "mpeg2video"}.get(suffix, suffix)) as container:
+        stream = container.add_stream(codec, rate=50)
+        stream.width, stream.height, stream.pix_fmt = 192, 96, "yuv420p"
+        stream.options = {"preset": "veryfast", "x265-params": "log-level=none"} if "lib" in codec else {}
+        for number in range(100):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(number), format="rgb24")))
+        container.mux(stream.encode())
+    clip = decode_clip(path, start=1.0, end=1.5)
+    assert numbers_of(clip.frames) == list(range(50, 75))
+    assert clip.fps == pytest.approx(50)
+
+
+def test_joined_recordings_of_a_browser_go_on(tmp_path: Path) -> None:
+    kind = Kind("webm", "libvpx", keys=20)
+    parts = [write(tmp_path / f"{name}.webm", kind, count) for name, count in (("a", 80), ("b", 70))]
+    path = joined(tmp_path / "both.webm", *parts)
+    shown = [*range(80), *range(70)]
+    assert numbers_of(decode_clip(path).frames) == shown
+    for start in (1.02, 3.02, 3.5, 5.02):
+        first = int(np.ceil(start * 25))
+        assert numbers_of(decode_clip(path, start=start, end=start + 0.4).frames) == shown[first : first + 10]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_stream_without_key_frames_is_read_from_its_beginning(suffix: str, tmp_path: Path) -> None:
+    """Periodic intra refresh: a picture is whole some frames after decoding has begun."""
+    options = {"x264-params": "keyint=25:intra-refresh=1:bframes=0"}
+    path = write(tmp_path / f"refresh.{suffix}", Kind(suffix, options=options), 120)
+    clip = decode_clip(path, start=3.02, end=4.02)
+    assert numbers_of(clip.frames) == list(range(76, 101))

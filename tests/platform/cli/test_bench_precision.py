@@ -37,6 +37,7 @@ def finished_demo(tiny_corpus: Path, tmp_path: Path) -> Path:
     return work
 
 
+@pytest.mark.slow
 def test_each_precision_is_compared_with_float32(finished_demo: Path) -> None:
     said: list[str] = []
     report = bench_precision(finished_demo, BenchSettings(threads=1), said.append)

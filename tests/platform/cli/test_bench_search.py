@@ -42,6 +42,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
+@pytest.mark.slow
 def test_a_quick_run_says_what_the_stages_keep(demo: Path, tmp_path: Path) -> None:
     said: list[str] = []
     stages = Stages(candidates=600, rerank=600)

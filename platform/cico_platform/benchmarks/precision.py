@@ -160,7 +160,7 @@ def _rows(
             [np.zeros((0, 2))] * len(names),
         )
         pairs = load_pairs(corpus.path, features, "test")
-        metrics = retrieval_metrics(score_pairs(model, pairs), pairs.owners)
+        metrics = retrieval_metrics(score_pairs(model, pairs), pairs.text_of_video)
         found = {f"{way}_R@1": round(metrics[way]["R@1"], 2) for way in ("t2v", "v2t")}
         same = torch.cat(side.logits).argmax(dim=1) == exact.indices
         both = [(np.concatenate(plain.features), np.concatenate(side.features))]

@@ -11,6 +11,7 @@ import torch
 from cico_platform.benchmarks.own_ray import keep_to_cores, own_ray
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
+from cico_platform.training.data.feature_rows import MemoryRows
 from cico_platform.training.pairs import Pairs
 from cico_platform.training.retrieval import RetrievalSettings, fresh_model
 from cico_platform.training.retrieval_loop import train_loop
@@ -30,7 +31,8 @@ def drawn_pairs(seed: int) -> Pairs:
     features = [
         rng.random((rng.integers(*WINDOWS), DIM), np.float32).astype(np.float16) for _ in range(PAIRS)
     ]
-    return Pairs([f"video-{i}" for i in range(PAIRS)], features, texts, list(range(PAIRS)))
+    names = [f"video-{i}" for i in range(PAIRS)]
+    return Pairs(names, MemoryRows(features), texts, np.arange(PAIRS))
 
 
 def plain_loop(task: Task, begin: Begin) -> Work:

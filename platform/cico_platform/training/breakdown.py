@@ -58,7 +58,7 @@ def breakdown(ranks: Ranks, pairs: Pairs, clips: Sequence[Clip]) -> dict[str, An
     lengths = [len(find_words(text)) for text in pairs.texts]
     names = length_groups(lengths)
     by_video = {
-        "length": [names[owner] for owner in pairs.owners],
+        "length": [names[owner] for owner in pairs.text_of_video.tolist()],
         "signer": [clip.signer or UNKNOWN for clip in clips],
         "language": [clip.language or UNKNOWN for clip in clips],
     }
@@ -96,7 +96,7 @@ def wilson(hits: int, queries: int) -> list[float]:
 
 def _dimension(name: str, ranks: Ranks, pairs: Pairs, by_video: Sequence[str]) -> dict[str, Any]:
     by_text: dict[int, str] = {}
-    for owner, value in zip(pairs.owners, by_video, strict=True):
+    for owner, value in zip(pairs.text_of_video.tolist(), by_video, strict=True):
         by_text[owner] = value if by_text.get(owner, value) == value else SEVERAL
     values = {"t2v": [by_text[owner] for owner in sorted(by_text)], "v2t": list(by_video)}
     groups = sorted(set(values["t2v"]) | set(values["v2t"]), key=_place)

@@ -12,13 +12,14 @@ from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import MANIFEST_FILE, SPLITS, Clip, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.embed import model_alpha, open_model
-from cico_platform.pipelines.stored_features import Features, load_features, read_info
+from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, place, write_whole
 from cico_platform.training.breakdown import breakdown, rank_summary
+from cico_platform.training.data.node_store import OpenFeatures, open_features
 from cico_platform.training.hubness import Bank, corrections, hubness
-from cico_platform.training.pairs import Pairs, encode_pairs, load_pairs, score_encoded
+from cico_platform.training.pairs import Pairs, encode_pairs, load_pairs, score_encoded, sentence_clips
 from cico_platform.training.published import published
 from cico_platform.training.queries import best_and_worst
 from cico_platform.training.querybank import training_bank
@@ -94,15 +95,15 @@ def evaluate(
 
     def body(folder: Place) -> Summary:
         alpha = model_alpha(model) if settings.alpha is None else settings.alpha
-        loaded = load_features(features, alpha).strided(opened.config.window_stride)
+        loaded = open_features(features, alpha, opened.config.window_stride)
         pairs = load_pairs(corpus, loaded, split)
-        rows = source.clips(split=split, labelled=False)
+        rows = sentence_clips(corpus, split)
         by_id = {clip.video_id: clip for clip in rows}
         clips = [by_id[name] for name in pairs.video_ids]
         scores, bank = _score(opened, source, loaded, pairs, split, settings)
         report = {"split": split, **report_of(scores, pairs, clips, settings)}
         scale = float(opened.logit_scale.detach().exp())
-        report["hubness"]["corrected"] = corrections(scores, np.asarray(pairs.owners), scale, bank)
+        report["hubness"]["corrected"] = corrections(scores, pairs.text_of_video, scale, bank)
         report["published"] = published(source.info(), split, pairs, clips)
         write_json(folder / REPORT_FILE, report)
         if settings.html:
@@ -119,7 +120,7 @@ def report_of(
     scores: NDArray[Any], pairs: Pairs, clips: Sequence[Clip], settings: EvaluationSettings
 ) -> dict[str, Any]:
     """What scores [videos, texts] alone tell; `clips` are the manifest's rows of the videos."""
-    ranks = retrieval_ranks(scores, np.asarray(pairs.owners))
+    ranks = retrieval_ranks(scores, pairs.text_of_video)
     candidates = {"t2v": len(ranks["t2v"]), "v2t": len(pairs.texts)}
     rng = np.random.default_rng(settings.seed)
     return {
@@ -149,7 +150,7 @@ def bootstrap(ranks: Floats, resamples: int, rng: np.random.Generator) -> dict[s
 def _score(
     model: RetrievalModel,
     corpus: Corpus,
-    features: Features,
+    features: OpenFeatures,
     pairs: Pairs,
     split: str,
     settings: EvaluationSettings,

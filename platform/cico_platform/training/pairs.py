@@ -1,24 +1,54 @@
 """What the retrieval model trains and is judged on: features of videos beside their texts."""
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cico_model.model import RetrievalModel
 from cico_model.text_cleaning import clean_text
-from cico_platform.corpus.manifest import Corpus
-from cico_platform.encoding.video_tokens import pad_rows
+from cico_platform.corpus.manifest import Clip, read_manifest
 from cico_platform.errors import InputError
-from cico_platform.pipelines.stored_features import Features, load_features
+from cico_platform.pipelines.stored_features import Features
 from cico_platform.storage import Place
+from cico_platform.training.data.feature_rows import FeatureRows, MemoryRows
+from cico_platform.training.data.node_store import FeatureSource, OnNote, OpenFeatures, open_features
+from cico_platform.training.data.store_files import LeftOut
 
 ENCODE_BATCH = 64
+# A letter or a number; what may be an entity, and the letters of Unicode that nobody sees (fillers).
+LETTERS, INVISIBLE = r"[\pL\pN]", r"[&\x{115F}\x{1160}\x{3164}\x{FFA0}]"
+
+
+class Strings(Sequence[str]):
+    """Strings of an Arrow array, made Python's where they are asked for: 10^6 texts are 10^6 objects less."""
+
+    def __init__(self, values: pa.LargeStringArray) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return list(self.values[index].to_pylist())
+        return str(self.values[int(index)].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        for first in range(0, len(self), 1024):
+            yield from self[first : first + 1024]
 
 
 @dataclass(frozen=True)
@@ -30,76 +60,122 @@ class Pairs:
     video_ids
         Names of the videos.
     features
-        float16 [W, F] a video.
+        [W, F] a video.
     texts
         The different texts.
-    owners
+    text_of_video
         Index into `texts` of each video.
     """
 
-    video_ids: list[str]
-    features: list[NDArray[np.float16]]
-    texts: list[str]
-    owners: list[int]
+    video_ids: Sequence[str]
+    features: FeatureRows
+    texts: Sequence[str]
+    text_of_video: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.video_ids)
 
+    def take(self, rows: Sequence[int]) -> "Pairs":
+        """These videos and their texts, in this order."""
+        texts = dict.fromkeys(int(self.text_of_video[row]) for row in rows)
+        renumbered = {text: number for number, text in enumerate(texts)}
+        return Pairs(
+            [self.video_ids[row] for row in rows],
+            self.features.take(rows),
+            [self.texts[text] for text in texts],
+            np.array([renumbered[int(self.text_of_video[row])] for row in rows], dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class PairSource:
+    """Pairs of a split by name: what a worker of a training needs to open them on its own node."""
+
+    corpus: str
+    features: FeatureSource
+    split: str
+
+    def open(self, on_note: OnNote | None = None) -> Pairs:
+        """Open them; see `load_pairs` and `FeatureSource.open` for errors."""
+        return load_pairs(self.corpus, self.features.open(on_note), self.split)
+
+
+def opened(pairs: Pairs | PairSource, on_note: OnNote | None = None) -> Pairs:
+    """Pairs, opened on this node where they are not yet."""
+    return pairs.open(on_note) if isinstance(pairs, PairSource) else pairs
+
 
 def load_pairs(
-    corpus: str | Place, features: str | Place | Features, split: str, alpha: float | None = None
+    corpus: str | Place,
+    features: str | Place | Features | OpenFeatures,
+    split: str,
+    alpha: float | None = None,
 ) -> Pairs:
     """The pairs of one split, in the manifest's order; clips without features are left out.
+
+    Features of a folder are read through this node's feature store.
 
     Raises
     ------
     InputError
         If none is left, or a clip's text is empty.
     """
-    loaded = features if isinstance(features, Features) else load_features(features, alpha)
-    clips = {clip.video_id: clip for clip in Corpus(corpus).clips(split=split, labelled=False)}
-    selected = loaded.select(list(clips))
-    if not selected.video_ids:
+    found = _as_open(features, alpha)
+    clips = sentence_rows(corpus, split)
+    rows = pc.index_in(_large(clips["video_id"]), value_set=found.video_ids)
+    clips, kept = clips.filter(rows.is_valid()), rows.drop_null()
+    if not len(kept):
         raise InputError(f"no clip of '{corpus}' in split '{split}' has features")
-    texts: dict[str, str] = {}
-    for name in selected.video_ids:
-        text = texts.setdefault(clips[name].text_id, clips[name].text)
-        if not clean_text(text):
+    text_of_video = clips["text_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    firsts = np.unique(text_of_video, return_index=True)[1]  # the text of a sentence is its first clip's
+    texts = _large(clips["text"]).take(pa.array(firsts))
+    _check_texts(clips, firsts)
+    values = found.rows.take(kept.to_numpy().astype(np.int64))
+    return Pairs(Strings(_large(clips["video_id"])), values, Strings(texts), text_of_video.astype(np.int64))
+
+
+def _check_texts(clips: pa.Table, firsts: NDArray[np.int64]) -> None:
+    """Refuse texts of which nothing is left when they are cleaned; the clips at `firsts` are looked at."""
+    texts = _large(clips["text"])
+    # Letters stay, but for entities and invisible ones: only doubtful texts, which are few, are cleaned.
+    is_seen, is_doubtful = (pc.match_substring_regex(texts, pattern) for pattern in (LETTERS, INVISIBLE))
+    doubtful = pc.or_(pc.invert(is_seen), is_doubtful)
+    for place in firsts[doubtful.take(pa.array(firsts)).to_numpy(zero_copy_only=False)].tolist():
+        if not clean_text(texts[place].as_py()):
+            name = clips["video_id"][place].as_py()
             raise InputError(
                 f"clip '{name}': the text is empty; read the corpus again: 'cico corpus read' leaves it out"
             )
-    places = {text_id: place for place, text_id in enumerate(texts)}
-    owners = [places[clips[name].text_id] for name in selected.video_ids]
-    return Pairs(selected.video_ids, selected.values, list(texts.values()), owners)
 
 
-def epoch_batches(owners: Sequence[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
-    """Videos in random order, in batches in which no text occurs twice; each video once.
+def has_pairs(corpus: str | Place, features: OpenFeatures, split: str) -> bool:
+    """Whether any sentence clip of a split has features."""
+    names = _large(sentence_rows(corpus, split)["video_id"])
+    return bool(pc.any(pc.is_in(names, value_set=features.video_ids), min_count=0).as_py())
 
-    Two videos of one text in a batch would each count as a wrong answer to the other's text. The last
-    batches may be smaller.
 
-    Examples
-    --------
-    >>> epoch_batches([0, 0, 1], 2, np.random.default_rng(0))
-    [[2, 0], [1]]
-    """
-    waiting = deque(int(i) for i in rng.permutation(len(owners)))
-    batches: list[list[int]] = []
-    while waiting:
-        batch: list[int] = []
-        texts: set[int] = set()
-        for _ in range(len(waiting)):
-            if len(batch) == batch_size:
-                break
-            video = waiting.popleft()
-            if owners[video] in texts:
-                waiting.append(video)
-            else:
-                batch.append(video)
-                texts.add(owners[video])
-        batches.append(batch)
-    return batches
+def sentence_rows(corpus: str | Place, split: str) -> pa.Table:
+    """The manifest's rows of a split's sentence clips, in its order."""
+    rows = read_manifest(corpus)
+    return rows.filter(pc.and_(pc.equal(rows["split"], split), pc.is_null(rows["label"])))
+
+
+def sentence_clips(corpus: str | Place, split: str) -> list[Clip]:
+    """The sentence clips of a split, in the manifest's order; other splits' are not made objects of."""
+    return [Clip(**row) for row in sentence_rows(corpus, split).to_pylist()]
+
+
+def _as_open(features: str | Place | Features | OpenFeatures, alpha: float | None) -> OpenFeatures:
+    if isinstance(features, OpenFeatures):
+        return features
+    if isinstance(features, Features):
+        names = pa.array(features.video_ids, pa.large_string())
+        return OpenFeatures(names, MemoryRows(features.values), features.dim, features.alpha, LeftOut())
+    return open_features(features, alpha)
+
+
+def _large(column: pa.ChunkedArray) -> pa.LargeStringArray:
+    return column.cast(pa.large_string()).combine_chunks()
 
 
 class EncodedPairs(NamedTuple):
@@ -116,10 +192,12 @@ def encode_pairs(model: RetrievalModel, pairs: Pairs) -> EncodedPairs:
     """All videos and all texts through the towers, in batches."""
     model.eval()
     device = model.logit_scale.device
-    longest = max(len(value) for value in pairs.features)
+    longest = int(pairs.features.windows().max())
     videos, masks = [], []
     for first in range(0, len(pairs), ENCODE_BATCH):
-        features, valid = pad_rows(pairs.features[first : first + ENCODE_BATCH], longest)
+        part = range(first, min(first + ENCODE_BATCH, len(pairs)))
+        features, valid = pairs.features.batch(part, longest)
+        pairs.features.prefetch(range(part.stop, min(part.stop + ENCODE_BATCH, len(pairs))))
         videos.append(model.encode_video(features.to(device), valid.to(device)))
         masks.append(model.video_mask(valid).to(device))
     encoded = [

@@ -28,7 +28,7 @@ def best_and_worst(scores: Scores, ranks: dict[str, Floats], pairs: Pairs) -> di
         each `{"video_id", "text"}` (a text-to-video query has no video), the latter two with `score`; and
         `rank`, `score`, `margin`. Texts are normalised, as they were scored.
     """
-    owners = np.asarray(pairs.owners)
+    owners = pairs.text_of_video
     ways = (("t2v", _judge_texts, _text_row), ("v2t", _judge_videos, _video_row))
     result: dict[str, Any] = {"best": {}, "worst": {}}
     for way, judge, row_of in ways:
@@ -112,9 +112,9 @@ def _text_row(query: int, instead: int, scores: Scores, owners: Indices, pairs: 
 def _video_row(query: int, instead: int, scores: Scores, owners: Indices, pairs: Pairs) -> dict[str, Any]:
     said = np.flatnonzero(owners == instead)
     shown = pairs.video_ids[int(said[scores[said, instead].argmax()])] if len(said) else None
-    text = pairs.texts[pairs.owners[query]]
+    text = pairs.texts[int(pairs.text_of_video[query])]
     return {
         "query": {"video_id": pairs.video_ids[query], "text": text},
         "answer": {"video_id": pairs.video_ids[query], "text": text},
-        "instead": {"video_id": shown, "text": pairs.texts[instead]},
+        "instead": {"video_id": shown, "text": pairs.texts[int(instead)]},
     }

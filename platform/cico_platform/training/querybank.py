@@ -4,15 +4,22 @@ import numpy as np
 
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import Corpus
-from cico_platform.pipelines.stored_features import Features
+from cico_platform.training.data.node_store import OpenFeatures
 from cico_platform.training.hubness import Bank
-from cico_platform.training.pairs import EncodedPairs, Pairs, encode_pairs, load_pairs, score_encoded
+from cico_platform.training.pairs import (
+    EncodedPairs,
+    Pairs,
+    encode_pairs,
+    has_pairs,
+    load_pairs,
+    score_encoded,
+)
 
 
 def training_bank(
     model: RetrievalModel,
     corpus: Corpus,
-    features: Features,
+    features: OpenFeatures,
     judged: EncodedPairs,
     size: int,
     rng: np.random.Generator,
@@ -21,8 +28,7 @@ def training_bank(
 
     None where no training clip has features.
     """
-    known = set(features.video_ids)
-    if not any(clip.video_id in known for clip in corpus.clips(split="train", labelled=False)):
+    if not has_pairs(corpus.path, features, "train"):
         return None
     train = load_pairs(corpus.path, features, "train")
     chosen = _draw(train, size, rng)
@@ -45,11 +51,4 @@ def training_bank(
 def _draw(pairs: Pairs, size: int, rng: np.random.Generator) -> Pairs:
     if len(pairs) <= size:
         return pairs
-    rows = sorted(int(row) for row in rng.choice(len(pairs), size, replace=False))
-    places = {owner: place for place, owner in enumerate(dict.fromkeys(pairs.owners[row] for row in rows))}
-    return Pairs(
-        [pairs.video_ids[row] for row in rows],
-        [pairs.features[row] for row in rows],
-        [pairs.texts[owner] for owner in places],
-        [places[pairs.owners[row]] for row in rows],
-    )
+    return pairs.take(sorted(int(row) for row in rng.choice(len(pairs), size, replace=False)))

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from cico_model.metrics import retrieval_ranks, summarise_ranks
 from cico_platform.corpus.manifest import MANIFEST_FILE
 from cico_platform.pipelines.embed import model_alpha, open_model
-from cico_platform.pipelines.stored_features import load_features, read_info
+from cico_platform.pipelines.stored_features import read_info
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, place
+from cico_platform.training.data.node_store import open_features
 from cico_platform.training.pairs import load_pairs, score_pairs
 
 Ranks = dict[str, NDArray[np.float64]]
@@ -41,9 +42,9 @@ def rank_queries(
 
     def body(folder: Place) -> Summary:
         opened = open_model(model, features, int(read_info(features)["dim"]))
-        read = load_features(features, model_alpha(model)).strided(opened.config.window_stride)
+        read = open_features(features, model_alpha(model), opened.config.window_stride)
         pairs = load_pairs(corpus, read, split)
-        ranks = retrieval_ranks(score_pairs(opened, pairs), np.asarray(pairs.owners))
+        ranks = retrieval_ranks(score_pairs(opened, pairs), pairs.text_of_video)
         write_json(folder / RANKS_FILE, {way: found.tolist() for way, found in ranks.items()})
         return Summary(len(pairs))
 

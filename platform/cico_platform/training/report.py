@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -72,7 +71,7 @@ def render_report(
         style=style,
         script=script,
         policy=policy(style, script),
-        picture=similarity_picture(scores, np.asarray(pairs.owners)),
+        picture=similarity_picture(scores, pairs.text_of_video),
         colours=colour_bar(),
         histogram=rank_histogram(report["ranks"]),
         interval_plot=interval_plot,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import ray
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from cico_model.config import TOWERS, TowerConfig
@@ -18,17 +19,21 @@ from cico_model.text import ClipTokenizer, CorpusTokenizer, TextTokenizer
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
-from cico_platform.pipelines.stored_features import load_features, read_info
+from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, on_this_machine, place, working_copy
-from cico_platform.training.pairs import Pairs, load_pairs
+from cico_platform.storage import Place, absolute, on_this_machine, place, working_copy
+from cico_platform.training.data.feature_rows import FeatureRows
+from cico_platform.training.data.node_store import describe_source
+from cico_platform.training.pairs import Pairs, PairSource, load_pairs, sentence_rows
 from cico_platform.training.retrieval_loop import train_loop
 from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
 from cico_platform.training.tracking import TrackingSettings, tracked
 
 STAGE = "train-retrieval"
 METRICS_FILE = "metrics.json"
+# Windows that the mean and the deviation of the features are estimated from: 256 MiB at the paper's width.
+MOST_WINDOWS = 1 << 16
 
 
 class RetrievalSettings(Settings):
@@ -193,13 +198,14 @@ def _train(
     on_row: Sequence[OnRow],
 ) -> Summary:
     connect()
-    loaded = load_features(features, settings.alpha).strided(settings.stride)
-    train = load_pairs(corpus.path, loaded, "train")
-    texts, workers = len(set(train.owners)), settings.run.workers
-    if texts < workers:
-        raise InputError(f"{texts} training texts are too few for {workers} workers")
-    has_validation = bool(corpus.clips(split="validation", labelled=False))
-    validation = load_pairs(corpus.path, loaded, "validation") if has_validation else None
+    described = describe_source(features, settings.alpha, settings.stride, settings.run.store)
+    loaded = described.open(lambda note: on_progress(0, 0, note=note) if on_progress else None)
+    train, workers = load_pairs(corpus.path, loaded, "train"), settings.run.workers
+    if len(train.texts) < workers:
+        raise InputError(f"{len(train.texts)} training texts are too few for {workers} workers")
+    has_validation = len(sentence_rows(corpus.path, "validation")) > 0
+    if has_validation:
+        load_pairs(corpus.path, loaded, "validation")  # without features, it fails here
     model = fresh_model(train, loaded.dim, settings) if start is None else start
     model.config = compared(model.config, settings)
     config = {
@@ -207,18 +213,18 @@ def _train(
         "config": model.config,
         "tokenizer": model.tokenizer,
         "weights": ray.put(model.state_dict()),
-        "train": ray.put(train),
-        "validation": ray.put(validation),
+        "train": PairSource(absolute(corpus.path), described, "train"),
+        "validation": PairSource(absolute(corpus.path), described, "validation") if has_validation else None,
     }
     state = run_training(train_loop, config, folder, key, settings.run, on_progress, on_row)
     model.load_state_dict(state["best"])
     details = _details(state)
     kept = settings.model_dump(exclude={"tracking"})  # a server's address may hold a password
-    described = {"settings": kept, "alpha": loaded.alpha, "features": read_info(features)}
-    save_retrieval_model(local, model, {**described, **details})
+    about = {"settings": kept, "alpha": loaded.alpha, "features": read_info(features)}
+    save_retrieval_model(local, model, {**about, **details})
     write_json(local / METRICS_FILE, {**details, "settings": kept, "history": state["history"]})
     clean_up(folder)
-    clips = len(corpus.clips(split="train", labelled=False))
+    clips = len(sentence_rows(corpus.path, "train"))
     return Summary(len(train), clips - len(train), 0, 0.0, details)
 
 
@@ -231,10 +237,18 @@ def fresh_model(pairs: Pairs, feature_dim: int, settings: RetrievalSettings) -> 
     config = compared(replace(TOWERS[settings.size], feature_dim=feature_dim), settings)
     torch.manual_seed(settings.seed)
     model = RetrievalModel(config, tokenizer)
-    windows = torch.from_numpy(np.concatenate(pairs.features).astype(np.float32))
+    windows = torch.from_numpy(_sample_windows(pairs.features).astype(np.float32))
     # One deviation for all channels: a channel that hardly varies says little, and stays quiet.
     model.video.standardise_input(windows.mean(dim=0), windows.std(dim=0).mean().expand(feature_dim))
     return model
+
+
+def _sample_windows(features: FeatureRows) -> NDArray[np.float16]:
+    """Windows of all videos or, where there are more than `MOST_WINDOWS`, of videos spread evenly: [N, F]."""
+    whole = int(features.windows().sum())
+    videos = len(features) if whole <= MOST_WINDOWS else max(1, len(features) * MOST_WINDOWS // whole)
+    chosen = np.linspace(0, len(features) - 1, videos).round().astype(np.int64)
+    return np.concatenate([features[int(index)] for index in chosen])
 
 
 def compared(config: TowerConfig, settings: RetrievalSettings) -> TowerConfig:

@@ -12,14 +12,13 @@ from cico_model.metrics import retrieval_metrics
 from cico_model.model import PairBatch, RetrievalModel
 from cico_model.optimizer import PublishedAdam, parameter_groups, warmup_cosine
 from cico_model.text import augment_text
-from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.training.checkpoints import State
-from cico_platform.training.pairs import Pairs, epoch_batches, score_pairs
+from cico_platform.training.data.sampler import Sampler
+from cico_platform.training.pairs import Pairs, opened, score_pairs
 from cico_platform.training.session import Session, Worker, fetched, takes_bfloat16, wrap
 from cico_platform.training.text_tokens import TextTokens
 
 MAX_GRAD_NORM = 1.0
-SMALLEST_SHARE = 4
 DIVERGED = "the loss is no longer a number; lower the learning rate"
 
 
@@ -35,18 +34,19 @@ class Training:
 
     def __init__(self, config: dict[str, Any], session: Session) -> None:
         self.settings, self.session, self.place = config["settings"], session, session.place
-        self.train, self.validation, weights = (
-            fetched(config[name]) for name in ("train", "validation", "weights")
-        )
+        self.train = opened(config["train"], session.note)
+        is_judge = self.place.rank == 0 and config["validation"] is not None
+        self.validation = opened(config["validation"], session.note) if is_judge else None
+        weights = fetched(config["weights"])
         self.model = RetrievalModel(config["config"], config["tokenizer"])
         self.model.load_state_dict(weights)
         self.tokens = TextTokens(self.model)
         self.model.to(self.place.device)
         # Two passes average the workers' gradients themselves.
         self.wrapped = self.model if self.settings.piece else wrap(self.model, self.place)
-        self.batches = [_plan(self.train, self.settings, epoch) for epoch in range(self.settings.epochs)]
-        steps = sum(len(epoch) for epoch in self.batches)
-        self.optimizer, self.schedule = _optimizer(self.model, self.settings, steps)
+        self.sampler = Sampler(self.train.text_of_video, self.settings.batch_size, self.settings.seed)
+        self.steps = self.sampler.total_steps(self.settings.epochs)
+        self.optimizer, self.schedule = _optimizer(self.model, self.settings, self.steps)
         self.bfloat16 = takes_bfloat16(self.settings.precision, self.place.device, on_cpu=False)
         self.epoch = self.batch = 0
         self.losses: list[float] = []
@@ -81,26 +81,30 @@ class Training:
 
     def run_epoch(self) -> None:
         """Take the steps of an epoch that are left."""
-        settings, epoch, batches = self.settings, self.epoch, self.batches[self.epoch]
+        settings, epoch, steps = self.settings, self.epoch, self.sampler.steps(self.epoch)
         torch.manual_seed(settings.seed * 10007 + epoch * 101 + self.place.rank)
         if self.batch:
             self.session.resume_random()
         samples, seconds = 0, 0.0
-        for number in range(self.batch, len(batches)):
+        for number in range(self.batch, steps):
             began = time.perf_counter()
             self.wrapped.train()
             lr = self.current_lr()
-            inputs = _inputs(self.tokens, self.train, batches[number], settings, epoch, self.place)
+            batch = self.sampler.batch(epoch, number).tolist()
+            inputs = _inputs(self.tokens, self.train, batch, settings, epoch, self.place)
+            if number + 1 < steps:
+                ahead = self.sampler.batch(epoch, number + 1).tolist()
+                self.train.features.prefetch(self.place.share(ahead))
             self.losses.append(self.step(inputs))
-            samples, seconds = samples + len(batches[number]), seconds + time.perf_counter() - began
+            samples, seconds = samples + len(batch), seconds + time.perf_counter() - began
             row = {
                 "epoch": epoch + 1,
-                "steps": sum(map(len, self.batches)),
+                "steps": self.steps,
                 "loss": self.losses[-1],
                 "lr": lr,
                 "samples_per_second": round(samples / seconds, 2),
             }
-            ended = number + 1 == len(batches)
+            ended = number + 1 == steps
             if ended:
                 row |= self.end_epoch()
             else:
@@ -168,19 +172,11 @@ class Training:
         if self.validation is None:
             self.best = {"best": weights, "best_epoch": self.epoch, "best_metrics": {}}
             return {}
-        found = retrieval_metrics(score_pairs(self.model, self.validation), self.validation.owners)
+        found = retrieval_metrics(score_pairs(self.model, self.validation), self.validation.text_of_video)
         metrics = {f"{way}_R@1": round(found[way]["R@1"], 2) for way in ("t2v", "v2t")}
         if not self.best["best"] or sum(metrics.values()) >= sum(self.best["best_metrics"].values()):
             self.best = {"best": weights, "best_epoch": self.epoch, "best_metrics": metrics}
         return metrics
-
-
-def _plan(train: Pairs, settings: Any, epoch: int) -> list[list[int]]:
-    """An epoch's global batches; a rest of a few pairs has too few wrong answers to learn from."""
-    rng = np.random.default_rng([settings.seed, epoch])
-    batches = epoch_batches(train.owners, settings.batch_size, rng)
-    smallest = max(2, settings.batch_size // SMALLEST_SHARE)
-    return [batch for batch in batches if len(batch) >= smallest] or [max(batches, key=len)]
 
 
 def _optimizer(model: RetrievalModel, settings: Any, steps: int) -> tuple[torch.optim.Optimizer, Any]:
@@ -201,7 +197,7 @@ def _inputs(
     """This worker's part of a batch, augmented alike whatever the number of workers."""
     share = place.share(batch)
     rngs = [np.random.default_rng([settings.seed, epoch, video]) for video in share]
-    features, valid = pad_rows([train.features[video] for video in share])
+    features, valid = train.features.batch(share)
     for row, rng in enumerate(rngs):
         count = int(valid[row].sum())
         kept = rng.random(count) >= settings.drop_windows
@@ -211,7 +207,7 @@ def _inputs(
             own = features[row, :count]
             noise = torch.from_numpy(rng.standard_normal(own.shape, dtype=np.float32))
             features[row, :count] += settings.noise * own.std() * noise
-    texts = [train.texts[train.owners[video]] for video in share]
+    texts = [train.texts[int(train.text_of_video[video])] for video in share]
     inputs = [features, valid, *tokens.batch(texts)]
     if settings.augment:
         changed = [

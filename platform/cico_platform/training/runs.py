@@ -52,6 +52,9 @@ class RunSettings(Settings):
         Time between checkpoints, the most that a fault costs. Where writing one takes long, they are rarer.
     keep
         Checkpoints that stay while it runs.
+    store
+        Folder of each node in which a copy of the features is kept, from which its workers read; "": hidden
+        beside the features, or in the machine's temporary folder where these lie behind a URL.
     resume
         "auto" goes on from the last checkpoint, "never" starts anew.
     """
@@ -62,6 +65,7 @@ class RunSettings(Settings):
     threads: int = Field(default=0, ge=0)
     checkpoint_seconds: float = Field(default=15.0, ge=0)
     keep: int = Field(default=2, ge=1)
+    store: str = ""
     resume: Literal["auto", "never"] = "auto"
 
     @model_validator(mode="after")

@@ -13,7 +13,6 @@ from tiny_corpus import film, write_corpus, write_video
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
-from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
 from cico_platform.steps import write_json
 from cico_platform.training.pairs import Pairs, load_pairs
@@ -90,9 +89,9 @@ def _write_features(folder: Path, clips: list[Clip]) -> None:
 
 
 def _learn(model: RetrievalModel, pairs: Pairs, steps: int) -> None:
-    first = list({owner: video for video, owner in enumerate(pairs.owners)}.values())
-    features, valid = pad_rows([pairs.features[video] for video in first])
-    tokens = model.tokenise([pairs.texts[pairs.owners[video]] for video in first])
+    first = list({owner: video for video, owner in enumerate(pairs.text_of_video.tolist())}.values())
+    features, valid = pairs.features.batch(first)
+    tokens = model.tokenise([pairs.texts[pairs.text_of_video[video]] for video in first])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(steps):
         loss = model.train()(features, valid, tokens.ids, tokens.valid)

@@ -38,7 +38,10 @@ def mix_features(features: Sequence[Features], shares: Sequence[float]) -> Featu
 
 
 def mix_tensors(features: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """`mix_features` of tensors, bit by bit, in a third of the time; the tensor itself where its share is 1."""
+    """Mix tensors as `mix_features` does, bit by bit, in a third of the time.
+
+    A single tensor of share 1 is returned as it is.
+    """
     if len(shares) == 1 and shares[0] == 1.0:
         return features[0]
     mixed = shares[0] * features[0].float()

@@ -9,6 +9,7 @@ from cico_command import Cico
 from report_sample import BROKEN, FRAMES, MISSING, PART, write_sample
 
 from cico_platform.corpus.manifest import Clip
+from cico_platform.training.data.feature_rows import MemoryRows
 from cico_platform.training.evaluate import EvaluationSettings, bootstrap, evaluate, report_of
 from cico_platform.training.pairs import Pairs
 
@@ -16,7 +17,10 @@ from cico_platform.training.pairs import Pairs
 def pairs(owners: list[int]) -> Pairs:
     texts = [f"text {number}" for number in range(max(owners) + 1)]
     return Pairs(
-        [f"v{i}" for i in range(len(owners))], [np.ones((1, 2), np.float16)] * len(owners), texts, owners
+        [f"v{i}" for i in range(len(owners))],
+        MemoryRows([np.ones((1, 2), np.float16)] * len(owners)),
+        texts,
+        np.array(owners),
     )
 
 

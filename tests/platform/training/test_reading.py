@@ -35,7 +35,7 @@ def test_a_model_is_scored_on_the_windows_of_its_own_stride(
     pairs = {stride: load_pairs(tiny_corpus, read.strided(stride), "train") for stride in (1, 12)}
     model = fresh_model(pairs[1], read.dim, RetrievalSettings(stride=12)).eval()
     save_retrieval_model(tmp_path / "model", model, {"alpha": 1.0})
-    found = {s: retrieval_metrics(score_pairs(model, p), p.owners) for s, p in pairs.items()}
+    found = {s: retrieval_metrics(score_pairs(model, p), p.text_of_video) for s, p in pairs.items()}
     assert found[12] != found[1], "the stride has to matter for this test"
     report = evaluate(tiny_corpus, sign_features, tmp_path / "model", "train", tmp_path / "report").details
     ranks = rank_queries(tiny_corpus, sign_features, tmp_path / "model", "train", tmp_path / "ranks")

@@ -10,6 +10,7 @@ from PIL import Image
 from cico_model.metrics import retrieval_ranks, summarise_ranks
 from cico_platform.corpus.manifest import Clip
 from cico_platform.training.breakdown import breakdown, rank_summary, wilson
+from cico_platform.training.data.feature_rows import MemoryRows
 from cico_platform.training.figures import block_means, cividis, similarity_picture
 from cico_platform.training.pairs import Pairs
 from cico_platform.training.published import published
@@ -20,7 +21,10 @@ from cico_platform.training.report import as_csv, as_latex
 def pairs(owners: list[int], texts: list[str] | None = None) -> Pairs:
     texts = texts or [f"text {number}" for number in range(max(owners) + 1)]
     return Pairs(
-        [f"v{i}" for i in range(len(owners))], [np.ones((1, 2), np.float16)] * len(owners), texts, owners
+        [f"v{i}" for i in range(len(owners))],
+        MemoryRows([np.ones((1, 2), np.float16)] * len(owners)),
+        texts,
+        np.array(owners),
     )
 
 

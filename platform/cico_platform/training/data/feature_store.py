@@ -157,7 +157,7 @@ class StoredRows:
 
     def windows(self, indices: Indices | None = None) -> NDArray[np.int64]:
         """Return the number of windows of these videos, or of all."""
-        rows = self.rows if indices is None else self.rows[np.asarray(indices)]
+        rows = self.rows if indices is None else self.rows[np.asarray(indices, dtype=np.int64)]
         if self.stride == 1:
             return np.asarray(self.store.offsets[rows + 1] - self.store.offsets[rows])
         return np.array([len(self._kept(int(row))) for row in rows], dtype=np.int64)
@@ -173,11 +173,13 @@ class StoredRows:
 
     def take(self, indices: Indices) -> "StoredRows":
         """Return these videos, in this order."""
-        return StoredRows(self.store, self.rows[np.asarray(indices)], self.shares, self.stride)
+        return StoredRows(
+            self.store, self.rows[np.asarray(indices, dtype=np.int64)], self.shares, self.stride
+        )
 
     def prefetch(self, indices: Indices) -> None:
         """Ask the system to read these videos ahead; returns at once."""
-        self.store.prefetch(self.rows[np.asarray(indices)])
+        self.store.prefetch(self.rows[np.asarray(indices, dtype=np.int64)])
 
     def _mixed(self, row: int) -> Tensor:
         """A video's features, float16 [W, F]; without a mix, a view of the mapped file."""

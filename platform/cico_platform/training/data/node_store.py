@@ -3,9 +3,10 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,7 @@ def open_store(
     if (found := _whole(folder, key)) is not None:
         return found
     building = folder.with_name(f"{folder.name}.building")
-    with _owned(building):
+    with _locked(building):
         if (found := _whole(folder, key)) is not None:  # another process was faster
             remove_store(building)
             return found
@@ -218,17 +219,17 @@ def _remove_old(folder: Path) -> None:
             remove_store(old)
 
 
-@contextmanager
-def _owned(folder: Path) -> Iterator[None]:
-    """Be the only process that writes into a folder; waits for another one. Dying gives it up."""
+def _locked(folder: Path) -> TextIOWrapper:
+    """Become the only process that writes into a folder, which is made; waits for another one.
+
+    Closing the file that is returned, or dying, gives it up.
+    """
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK_FILE).open("a") as lock:
+        # Whoever holds the lock moves or removes the folder, and the lock with it: then it is made anew.
+        with suppress(FileNotFoundError):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / LOCK_FILE).open("a")
             fcntl.flock(lock, fcntl.LOCK_EX)
-            try:  # whoever held it may have moved or removed the folder, and the lock with it
-                same = (folder / LOCK_FILE).stat().st_ino == os.fstat(lock.fileno()).st_ino
-            except FileNotFoundError:
-                same = False
-            if same:
-                yield
-                return
+            if (folder / LOCK_FILE).stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                return lock
+            lock.close()

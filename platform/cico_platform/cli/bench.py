@@ -208,6 +208,30 @@ def serve(
     finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak), json)
 
 
+@app.command("scale")
+def scale(
+    only: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be repeated.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", help="Where drawn corpora are put meanwhile; else the temporary folder."),
+    ] = None,
+    quick: Quick = False,
+    repeats: Repeats = 0,
+    threads: Threads = 0,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """What a corpus of the paper's width costs as it grows, up to a million clips: time and memory."""
+    from cico_platform.benchmarks.scale.rows import bench_scale
+    from cico_platform.cli.output import say
+    from cico_platform.errors import InputError
+
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"'{folder}' is not a folder")
+    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    finish("bench scale", bench_scale(settings, say, tuple(only or ()), folder), json)
+
+
 def _videos(videos: Path | None) -> Path | None:
     """The folder of videos, or the one that may lie beside a checkout."""
     from cico_platform.benchmarks.plain import checkout

@@ -47,6 +47,11 @@ def finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
                 f"{found['plain_p99_ms']}); {found['disk_mib']} MiB on disk, built in "
                 f"{found['build_seconds']} s"
             )
+        for size in row.get("sizes", ()):
+            for side in ("plain", "ours"):
+                if told := size[side]:
+                    figures = ", ".join(f"{name} {value:g}" for name, value in told.items())
+                    say(f"  {row['name']}, {size['clips']} clips, {side}: {figures}")
         if "roofline" in row:
             line = row["roofline"]
             say(

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int32]
 # A rest of fewer pairs than this part of a batch has too few wrong answers to learn from.
 SMALLEST_SHARE = 4
-# Batches that are looked through for a text that occurs twice, in one go.
-CHECKED_AT_ONCE = 256
+# Batches that are looked through in one go for a text that occurs twice; fewer where there often is one.
+MOST_AT_ONCE = 256
 
 
 class Plan(NamedTuple):
@@ -57,7 +57,7 @@ class Sampler:
     def __init__(self, text_of_video: NDArray[np.integer], batch_size: int, seed: int) -> None:
         self.texts = np.asarray(text_of_video, dtype=np.int32)
         self.batch_size, self.seed = batch_size, seed
-        self.unique = len(np.unique(self.texts)) == len(self.texts)
+        self.unique = bool((np.bincount(self.texts) <= 1).all())
         self._known: tuple[int, Plan] | None = None
 
     def batch(self, epoch: int, step: int) -> Ints:
@@ -115,12 +115,18 @@ def plan_batches(order: Ints, texts: Ints, size: int, unique: bool = False) -> P
 
 
 class _Queue:
-    """The videos that wait, as a part of an array; those that are put back are appended."""
+    """The videos that wait, as a part of an array; those that are put back are appended.
+
+    `repeated` says of each video whether another one has its text, `count` is the number of texts.
+    """
 
     def __init__(self, order: Ints, texts: Ints, size: int) -> None:
         self.texts, self.size = texts, size
         self.waiting = np.concatenate([order, np.empty_like(order)])
         self.first, self.last = 0, len(order)
+        self.at_once = 1
+        of_text = np.bincount(texts)
+        self.count, self.repeated = len(of_text), (of_text > 1)[texts]
         self.taken: list[Ints] = []
         self.sizes: list[int] = []
 
@@ -137,16 +143,24 @@ class _Queue:
 
     def _take_whole_batches(self) -> None:
         """Take batches as they come, up to one that has a text twice."""
-        while (most := min((self.last - self.first) // self.size, CHECKED_AT_ONCE)) > 0:
+        while (most := min((self.last - self.first) // self.size, self.at_once)) > 0:
             videos = self.waiting[self.first : self.first + most * self.size]
-            texts = np.sort(self.texts[videos].reshape(most, self.size), axis=1)
-            twice = np.flatnonzero((texts[:, 1:] == texts[:, :-1]).any(axis=1))
-            sound = int(twice[0]) if len(twice) else most
+            sound = self._sound(videos)
             if sound:
                 self._take(videos[: sound * self.size], [self.size] * sound)
                 self.first += sound * self.size
             if sound < most:
+                self.at_once = max(1, self.at_once // 2)
                 return
+            self.at_once = min(2 * self.at_once, MOST_AT_ONCE)
+
+    def _sound(self, videos: Ints) -> int:
+        """How many batches of these videos have no text twice, before the first that has."""
+        candidates = np.flatnonzero(self.repeated[videos])
+        keys = (candidates // self.size) * self.count + self.texts[videos[candidates]]
+        keys.sort()
+        twice = np.flatnonzero(keys[1:] == keys[:-1])
+        return int(keys[twice[0]] // self.count) if len(twice) else len(videos) // self.size
 
     def _take_mixed_batch(self) -> bool:
         """Take a batch and put back what it has twice; False if fewer texts are left than it needs."""

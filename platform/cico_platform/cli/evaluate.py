@@ -14,6 +14,9 @@ def evaluate(
     html: Annotated[
         bool, typer.Option("--html/--no-html", help="Also report.html: figures, and clips of queries.")
     ] = True,
+    store: Annotated[
+        str, typer.Option("--store", help="Folder for this machine's copy of the features; else beside them.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Score a split: R@1, R@5, R@10, median and mean rank, both ways; a report for people and programs."""
@@ -25,7 +28,7 @@ def evaluate(
     from cico_platform.training.evaluate import PAGE_FILE, REPORT_FILE, EvaluationSettings
     from cico_platform.training.evaluate import evaluate as run
 
-    summary = run(corpus, features, model, split, out, EvaluationSettings(html=html))
+    summary = run(corpus, features, model, split, out, EvaluationSettings(html=html, store=store))
     finish("evaluate", summary, json)
     report = summary.details
     names = ("R@1", "R@5", "R@10", "MedR", "MeanR")

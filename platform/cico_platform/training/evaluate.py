@@ -45,12 +45,15 @@ class EvaluationSettings(Settings):
         Training videos whose scores correct for hubs (QB-Norm); with 0, the query set is used, and labelled.
     html
         Whether `report.html` is written.
+    store
+        Folder with this node's copy of the features (`RunSettings.store`).
     """
 
     resamples: int = Field(default=1000, ge=10)
     alpha: float | None = Field(default=None, ge=0, le=1)
     querybank: int = Field(default=1000, ge=0)
     html: bool = True
+    store: str = ""
     seed: int = 0
 
 
@@ -90,12 +93,12 @@ def evaluate(
         features=fingerprint(features),
         model=fingerprint(model),
         split=split,
-        settings=settings.model_dump(),
+        settings=settings.model_dump(exclude={"store"}),
     )
 
     def body(folder: Place) -> Summary:
         alpha = model_alpha(model) if settings.alpha is None else settings.alpha
-        loaded = open_features(features, alpha, opened.config.window_stride)
+        loaded = open_features(features, alpha, opened.config.window_stride, settings.store)
         pairs = load_pairs(corpus, loaded, split)
         rows = sentence_clips(corpus, split)
         by_id = {clip.video_id: clip for clip in rows}

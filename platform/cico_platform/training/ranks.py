@@ -23,9 +23,19 @@ RESAMPLES = 1000
 
 
 def rank_queries(
-    corpus: str | Place, features: str | Place, model: str | Place, split: str, out: str | Place
+    corpus: str | Place,
+    features: str | Place,
+    model: str | Place,
+    split: str,
+    out: str | Place,
+    store: str = "",
 ) -> Ranks:
     """Rank of the right answer of each query of a split, both ways; kept in `out`, computed once.
+
+    Parameters
+    ----------
+    store
+        Folder with this node's copy of the features (`RunSettings.store`).
 
     Raises
     ------
@@ -42,7 +52,7 @@ def rank_queries(
 
     def body(folder: Place) -> Summary:
         opened = open_model(model, features, int(read_info(features)["dim"]))
-        read = open_features(features, model_alpha(model), opened.config.window_stride)
+        read = open_features(features, model_alpha(model), opened.config.window_stride, store)
         pairs = load_pairs(corpus, read, split)
         ranks = retrieval_ranks(score_pairs(opened, pairs), pairs.text_of_video)
         write_json(folder / RANKS_FILE, {way: found.tolist() for way, found in ranks.items()})

@@ -25,6 +25,7 @@ from cico_platform.steps import Summary, content_key, fingerprint, run_step, wri
 from cico_platform.storage import Place, absolute, on_this_machine, place, working_copy
 from cico_platform.training.data.feature_rows import FeatureRows
 from cico_platform.training.data.node_store import describe_source
+from cico_platform.training.data.store_files import LeftOut
 from cico_platform.training.pairs import Pairs, PairSource, load_pairs, sentence_rows
 from cico_platform.training.retrieval_loop import train_loop
 from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
@@ -142,7 +143,7 @@ def train_retrieval(
     -------
     Summary
         Pairs trained on; skipped: training clips without features. Details: `epochs`, `best_epoch`, `loss`,
-        and `validation` (R@1 both ways).
+        `validation` (R@1 both ways), and `unusable_features` where clips were left out because of theirs.
 
     Raises
     ------
@@ -218,7 +219,7 @@ def _train(
     }
     state = run_training(train_loop, config, folder, key, settings.run, on_progress, on_row)
     model.load_state_dict(state["best"])
-    details = _details(state)
+    details = _details(state) | _left_out(loaded.left_out)
     kept = settings.model_dump(exclude={"tracking"})  # a server's address may hold a password
     about = {"settings": kept, "alpha": loaded.alpha, "features": read_info(features)}
     save_retrieval_model(local, model, {**about, **details})
@@ -262,6 +263,11 @@ def compared(config: TowerConfig, settings: RetrievalSettings) -> TowerConfig:
         temperature=settings.temperature,
         dropout=settings.dropout,
     )
+
+
+def _left_out(clips: LeftOut) -> dict[str, Any]:
+    """Tell of clips whose features could not be used: how many, and why the first ones; nothing of none."""
+    return {"unusable_features": {"clips": clips.count, "first": dict(clips.first)}} if clips.count else {}
 
 
 def _details(state: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from cico_platform.errors import InputError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import STEP_FILE, Summary, write_json
 from cico_platform.storage import Place, place
+from cico_platform.training.pairs import sentence_rows
 from cico_platform.training.ranks import WAYS, Ranks, rank_queries, spread
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 
@@ -60,7 +61,8 @@ def train_seeds(
         trained = train_retrieval(corpus, features, home / name, own, init, _part(on_progress, number, seeds))
         row = {"seed": own.seed, "model": name, "best_epoch": trained.details["best_epoch"]}
         for split in splits:
-            found = rank_queries(corpus, features, home / name, split, home / "ranks" / split / name)
+            folder = home / "ranks" / split / name
+            found = rank_queries(corpus, features, home / name, split, folder, settings.run.store)
             ranks[split].append(found)
             row[split] = {way: rounded(summarise_ranks(found[way])) for way in WAYS}
         rows.append(row)
@@ -87,9 +89,9 @@ def splits_of(corpus: Corpus, evaluate_split: str | None) -> list[str]:
     """
     if evaluate_split is not None and evaluate_split not in SPLITS:
         raise InputError(f"the split is one of {', '.join(SPLITS)}, not '{evaluate_split}'")
-    if evaluate_split and not corpus.clips(split=evaluate_split, labelled=False):
+    if evaluate_split and not len(sentence_rows(corpus.path, evaluate_split)):
         raise InputError(f"no sentence clip of '{corpus.path}' is in split '{evaluate_split}'")
-    chosen = [VALIDATION] if corpus.clips(split=VALIDATION, labelled=False) else []
+    chosen = [VALIDATION] if len(sentence_rows(corpus.path, VALIDATION)) else []
     if evaluate_split and evaluate_split not in chosen:
         chosen.append(evaluate_split)
     if not chosen:

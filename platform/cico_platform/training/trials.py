@@ -116,7 +116,7 @@ def _run(config: dict[str, Any], trials: list[Trial], threads: int) -> dict[str,
     try:
         train_retrieval(trial.corpus, trial.features, trial.model, settings, trial.init)
         for split, out in trial.ranks.items():
-            rank_queries(trial.corpus, trial.features, trial.model, split, out)
+            rank_queries(trial.corpus, trial.features, trial.model, split, out, settings.run.store)
     except CicoError as error:
         return {"failed": str(error)}
     return {"failed": ""}

@@ -86,6 +86,9 @@ def test_without_a_bank_of_training_videos_the_query_set_is_used_and_labelled(
         assert report["hubness"]["corrected"]["qb_norm"]["uses_query_set"] is True
         assert report["hubness"]["corrected"]["qb_norm"]["bank"] == "query set"
         assert not (tmp_path / name / "report.html").exists()
+    stored = EvaluationSettings(html=False, resamples=10, store=str(tmp_path / "stores"))
+    assert evaluate(corpus, features, model, "train", tmp_path / "stored", stored).details == report
+    assert len(list((tmp_path / "stores").glob("features-*.store-*"))) == 1
     small = EvaluationSettings(querybank=5, html=False, resamples=10)
     found = evaluate(corpus, features, model, "test", tmp_path / "small", small).details
     assert found["hubness"]["corrected"]["qb_norm"]["videos"] == 5

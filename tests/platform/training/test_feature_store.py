@@ -133,9 +133,13 @@ def test_a_store_is_made_once_and_again_when_the_features_change(features: Path)
         made.st_ino,
         made.st_mtime_ns,
     )
+    other_folder = features.parent / f".features.store-x.store-{'0' * 16}"
+    other_folder.mkdir()
     held, before = FeatureStore(first), FeatureStore(first).read(5).clone()
     write_shards(features, drawn_rows(seed=1))
     other = open_store(features).folder
+    assert other_folder.exists(), "it is the store of another folder"
+    other_folder.rmdir()
     assert [path.name for path in features.parent.glob(".features.store-*")] == [other.name]
     assert torch.equal(held.read(5), before), "a process that maps a store which is removed keeps it"
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -210,8 +211,9 @@ def _open(source: FeatureSource, store: FeatureStore) -> OpenFeatures:
 
 def _remove_old(folder: Path) -> None:
     """Remove the stores of what a feature folder held before, but not one that is being made."""
-    for old in folder.parent.glob(f"{folder.name[:-KEY_DIGITS]}*"):
-        if old.name.startswith(folder.name):
+    stores = re.compile(re.escape(folder.name[:-KEY_DIGITS]) + rf"[0-9a-f]{{{KEY_DIGITS}}}(\.building)?")
+    for old in list(folder.parent.iterdir()):
+        if old.name.startswith(folder.name) or not stores.fullmatch(old.name):
             continue
         with suppress(OSError):  # a finished store has no lock any more, or one that nobody holds
             with (old / LOCK_FILE).open("a") as lock:

@@ -24,7 +24,13 @@ def own_bytes() -> int:
 
 
 class OwnMemory:
-    """Samples `own_bytes` in the background; `mib` is the most so far beyond what there was at the start.
+    """Samples `own_bytes` in the background; `mib` is the most so far beyond what there was before.
+
+    Parameters
+    ----------
+    before
+        What there was; None takes what there is at the start. Of a second run in a process it is what there
+        was before the first: the allocator keeps what that has freed.
 
     Examples
     --------
@@ -34,22 +40,24 @@ class OwnMemory:
     True
     """
 
-    def __init__(self) -> None:
-        self._before = self._most = 0
+    def __init__(self, before: int | None = None) -> None:
+        self._before, self._most = before, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="own-memory", daemon=True)
 
     @property
     def mib(self) -> float:
-        """MiB beyond those at the start."""
-        return round(max(0, self._most - self._before) / MIB, 1)
+        """MiB beyond those before."""
+        return round(max(0, self._most - (self._before or 0)) / MIB, 1)
 
     def _watch(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_SAMPLES):
             self._most = max(self._most, own_bytes())
 
     def __enter__(self) -> "OwnMemory":
-        self._before = self._most = own_bytes()
+        self._most = own_bytes()
+        if self._before is None:
+            self._before = self._most
         self._thread.start()
         return self
 

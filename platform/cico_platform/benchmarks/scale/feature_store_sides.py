@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cico_platform.benchmarks.own_memory import OwnMemory
+from cico_platform.benchmarks.own_memory import OwnMemory, own_bytes
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
 from cico_platform.training.data.feature_rows import FeatureRows, MemoryRows
@@ -38,13 +38,15 @@ class _OneStep(Session):
 def mapped(task: Task, begin: Begin) -> Work:
     """What a process of a training does until its first step; then it reads batches on."""
     begin()
-    return Work(lambda: _measure(task, _as_they_are), lambda: None)
+    before = own_bytes()
+    return Work(lambda: _measure(task, before, _as_they_are), lambda: None)
 
 
 def in_memory(task: Task, begin: Begin) -> Work:
     """The same with an array a clip in memory, and with the batches of all epochs planned at the start."""
     begin()
-    return Work(lambda: _measure(task, _loaded), lambda: None)
+    before = own_bytes()
+    return Work(lambda: _measure(task, before, _loaded), lambda: None)
 
 
 def _as_they_are(pairs: Pairs, _: RetrievalSettings) -> tuple[Pairs, None]:
@@ -61,11 +63,13 @@ def _loaded(pairs: Pairs, settings: RetrievalSettings) -> tuple[Pairs, list[list
     return Pairs(list(pairs.video_ids), values, list(pairs.texts), pairs.text_of_video), planned
 
 
-def _measure(task: Task, prepare: Callable[[Pairs, RetrievalSettings], tuple[Pairs, Any]]) -> Outputs:
+def _measure(
+    task: Task, before: int, prepare: Callable[[Pairs, RetrievalSettings], tuple[Pairs, Any]]
+) -> Outputs:
     settings = RetrievalSettings(
         tokenizer="clip", epochs=task.values["epochs"], batch_size=task.values["batch"], seed=task.seed
     )
-    with OwnMemory() as memory:
+    with OwnMemory(before) as memory:
         began = time.perf_counter()
         source = PairSource(task.values["corpus"], describe_source(task.values["features"]), "train")
         pairs, kept = prepare(source.open(), settings)

@@ -17,7 +17,7 @@ from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, place, write_whole
 from cico_platform.training.breakdown import breakdown, rank_summary
-from cico_platform.training.data.node_store import OpenFeatures, open_features
+from cico_platform.training.data.feature_source import OpenFeatures, open_features
 from cico_platform.training.hubness import Bank, corrections, hubness
 from cico_platform.training.pairs import Pairs, encode_pairs, load_pairs, score_encoded, sentence_clips
 from cico_platform.training.published import published

@@ -18,8 +18,8 @@ from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import Features
 from cico_platform.storage import Place
 from cico_platform.training.data.feature_rows import FeatureRows, MemoryRows
-from cico_platform.training.data.node_store import FeatureSource, OnNote, OpenFeatures, open_features
-from cico_platform.training.data.store_files import LeftOut
+from cico_platform.training.data.feature_source import FeatureSource, OnNote, OpenFeatures, open_features
+from cico_platform.training.data.feature_store_files import LeftOut
 
 ENCODE_BATCH = 64
 # A letter or a number; what may be an entity, and the letters of Unicode that nobody sees (fillers).

@@ -4,7 +4,7 @@ import numpy as np
 
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import Corpus
-from cico_platform.training.data.node_store import OpenFeatures
+from cico_platform.training.data.feature_source import OpenFeatures
 from cico_platform.training.hubness import Bank
 from cico_platform.training.pairs import (
     EncodedPairs,

@@ -13,7 +13,7 @@ from cico_platform.pipelines.embed import model_alpha, open_model
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, place
-from cico_platform.training.data.node_store import open_features
+from cico_platform.training.data.feature_source import open_features
 from cico_platform.training.pairs import load_pairs, score_pairs
 
 Ranks = dict[str, NDArray[np.float64]]

@@ -14,7 +14,7 @@ from cico_platform.benchmarks.scale.rows import bench_scale
 from cico_platform.benchmarks.settings import BenchSettings, Task
 from cico_platform.cli.bench import app
 from cico_platform.errors import InputError
-from cico_platform.training.data.node_store import open_store
+from cico_platform.training.data.feature_source import open_store
 from cico_platform.training.pairs import load_pairs
 
 CLIPS = 300

@@ -29,11 +29,11 @@ from cico_platform.pipelines.stored_features import (
 )
 from cico_platform.steps import write_json
 from cico_platform.storage import place
-from cico_platform.training.data import node_store
+from cico_platform.training.data import feature_source
+from cico_platform.training.data.feature_source import open_features, open_store
 from cico_platform.training.data.feature_store import FeatureStore
-from cico_platform.training.data.node_store import open_features, open_store
-from cico_platform.training.data.store_files import FEATURES, FILES, HEADER_FILE
-from cico_platform.training.data.store_writer import PROGRESS_FILE, write_store
+from cico_platform.training.data.feature_store_files import FEATURES, FILES, HEADER_FILE
+from cico_platform.training.data.feature_store_writer import PROGRESS_FILE, write_store
 
 DIM, CLIPS, SHARDS = 8, 30, 5
 ENCODERS = ("first", "second")
@@ -231,7 +231,7 @@ def test_processes_that_ask_together_get_one_store(features: Path, monkeypatch: 
         written.append(folder)
         return write_store(folder, *values, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(node_store, "write_store", counted)
+    monkeypatch.setattr(feature_source, "write_store", counted)
     threads = [threading.Thread(target=lambda: found.append(open_store(features))) for _ in range(6)]
     for thread in threads:
         thread.start()

@@ -12,7 +12,7 @@ from sign_features import write_features
 from cico_platform.corpus.manifest import Clip, write_manifest
 from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import Features, load_features
-from cico_platform.training.data.node_store import FeatureSource, describe_source
+from cico_platform.training.data.feature_source import FeatureSource, describe_source
 from cico_platform.training.pairs import PairSource, load_pairs
 from cico_platform.training.session import Worker
 

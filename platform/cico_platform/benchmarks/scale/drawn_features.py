@@ -11,8 +11,8 @@ from cico_platform.corpus.manifest import MANIFEST_FILE, MANIFEST_SCHEMA
 from cico_platform.pipelines.stored_features import INFO_FILE
 from cico_platform.steps import STEP_FILE, content_key, write_json
 from cico_platform.storage import write_table
-from cico_platform.training.data.node_store import describe_source, store_folder
-from cico_platform.training.data.store_files import (
+from cico_platform.training.data.feature_source import describe_source, store_folder
+from cico_platform.training.data.feature_store_files import (
     CHECKED_WHOLE,
     CHECKSUMS,
     FEATURES,

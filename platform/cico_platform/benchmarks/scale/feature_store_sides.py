@@ -11,7 +11,7 @@ from cico_platform.benchmarks.own_memory import OwnMemory, own_bytes
 from cico_platform.benchmarks.settings import Task
 from cico_platform.benchmarks.side import Outputs, Work
 from cico_platform.training.data.feature_rows import FeatureRows, MemoryRows
-from cico_platform.training.data.node_store import describe_source
+from cico_platform.training.data.feature_source import describe_source
 from cico_platform.training.data.sampler import Sampler
 from cico_platform.training.pairs import Pairs, PairSource
 from cico_platform.training.retrieval import RetrievalSettings, fresh_model

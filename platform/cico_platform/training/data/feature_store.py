@@ -22,7 +22,7 @@ from cico_platform.encoding.mixing import mix_tensors
 from cico_platform.encoding.windows import read_windows
 from cico_platform.errors import CicoError
 from cico_platform.training.data.feature_rows import Array, Indices, padded
-from cico_platform.training.data.store_files import (
+from cico_platform.training.data.feature_store_files import (
     CHECKSUMS,
     FEATURES,
     HEADER_FILE,

@@ -19,8 +19,8 @@ from cico_platform.steps import content_key, fingerprint
 from cico_platform.storage import Place, absolute, cache_folder, is_remote, place
 from cico_platform.training.data.feature_rows import FeatureRows
 from cico_platform.training.data.feature_store import FeatureStore, StoredRows
-from cico_platform.training.data.store_files import VERSION, DamagedStoreError, LeftOut
-from cico_platform.training.data.store_writer import COMMIT_BYTES, remove_store, write_store
+from cico_platform.training.data.feature_store_files import VERSION, DamagedStoreError, LeftOut
+from cico_platform.training.data.feature_store_writer import COMMIT_BYTES, remove_store, write_store
 
 LOCK_FILE = "lock"
 KEY_DIGITS = 16

@@ -21,7 +21,7 @@ from cico_platform.steps import write_json
 from cico_platform.storage import Place
 from cico_platform.training.data.feature_rows import Array
 from cico_platform.training.data.feature_store import clip_checksum
-from cico_platform.training.data.store_files import (
+from cico_platform.training.data.feature_store_files import (
     CHECKED_WHOLE,
     CHECKSUMS,
     FEATURES,

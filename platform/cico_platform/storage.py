@@ -217,6 +217,14 @@ def working_copy(folder: Place) -> Iterator[Path]:
     shutil.rmtree(local, ignore_errors=True)
 
 
+def local_cache(url: str, version: bytes = b"") -> Path:
+    """This user's folder in the machine's temporary folder for copies of a version of what lies at a URL."""
+    name = hashlib.sha256(url.encode() + b"\0" + version).hexdigest()[:16]
+    folder = _temporary() / f"cache-{name}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def _temporary() -> Path:
     """This user's own folder in the machine's temporary folder."""
     folder = Path(tempfile.gettempdir()) / f"{CACHE_FOLDER}-{os.getuid()}"

@@ -1,0 +1,1 @@
+"""Training data on disk: read by index, never as a whole."""

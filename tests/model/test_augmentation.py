@@ -1,4 +1,4 @@
-"""Training windows are augmented in batches with the numbers, and the pixels, of the published augmentation."""
+"""Training windows are augmented in batches with the numbers and pixels of the published augmentation."""
 
 import numpy as np
 import pytest
@@ -104,7 +104,9 @@ def test_backdrops_fade_in_a_batch_as_they_do_one_by_one() -> None:
     clips, others = pictures(3, 4), pictures(3, 5)
     backdrops = torch.stack([torch.from_numpy(backdrop_of(clip.numpy())) for clip in others])
     shares = [0.0, 0.4, 1.0]
-    expected = [fade_backdrop(c.numpy(), b.numpy(), s) for c, b, s in zip(clips, backdrops, shares, strict=True)]
+    expected = [
+        fade_backdrop(c.numpy(), b.numpy(), s) for c, b, s in zip(clips, backdrops, shares, strict=True)
+    ]
     faded = fade_backdrops(clips.clone(), backdrops, shares)
     assert faded.dtype == torch.uint8
     assert (faded.numpy() == np.stack(expected)).all()

@@ -106,6 +106,8 @@ class WindowLoader:
     ) -> None:
         self.store, self.config, self.device = store, config, device
         self.ahead = 0 if device.type == "cpu" else BATCHES_AHEAD
+        # A thread that is waited for at once only costs two changes of context.
+        self.inline = not self.ahead and threads <= 1
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="decode")
 
     def __enter__(self) -> "WindowLoader":
@@ -130,15 +132,20 @@ class WindowLoader:
         CicoError
             If the store is damaged or cannot be read.
         """
-        under_way: deque[_Batch] = deque()
+        for batch in self.load(windows):
+            yield self._finish(batch), [window.sample for window in batch.windows]
+
+    def load(self, windows: Iterable[Sequence[Window]]) -> Iterator["DecodedBatch"]:
+        """`batches` before augmentation: bytes on the device."""
+        under_way: deque[_Pending] = deque()
         for wanted in windows:
             under_way.append(self._start(wanted))
             if len(under_way) > self.ahead:
-                yield self._finish(under_way.popleft())
+                yield self._sent(under_way.popleft())
         while under_way:
-            yield self._finish(under_way.popleft())
+            yield self._sent(under_way.popleft())
 
-    def _start(self, windows: Sequence[Window]) -> "_Batch":
+    def _start(self, windows: Sequence[Window]) -> "_Pending":
         """Begin to decode a batch into memory from which a GPU copies by itself."""
         size, pinned = self.store.size, self.device.type == "cuda"
         shape = (len(windows), WINDOW_FRAMES, size, size, 3)
@@ -155,32 +162,47 @@ class WindowLoader:
                 for window, out in zip(windows, backdrops.numpy(), strict=True)
                 if window.fade > 0
             ]
-        return _Batch(windows, clips, backdrops, [self._pool.submit(each) for each in work])
+        batch = DecodedBatch(windows, clips, backdrops)
+        if self.inline:
+            for each in work:
+                each()
+            return _Pending(batch, [])
+        return _Pending(batch, [self._pool.submit(each) for each in work])
 
-    def _finish(self, batch: "_Batch") -> tuple[Tensor, list[int]]:
-        for future in batch.futures:
+    def _sent(self, pending: "_Pending") -> "DecodedBatch":
+        """Wait for a batch's frames and begin to copy them to the device."""
+        for future in pending.futures:
             future.result()
-        clips = batch.clips.to(self.device, non_blocking=True)
+        batch, device = pending.batch, self.device
+        backdrops = None if batch.backdrops is None else batch.backdrops.to(device, non_blocking=True)
+        return DecodedBatch(batch.windows, batch.clips.to(device, non_blocking=True), backdrops)
+
+    def _finish(self, batch: "DecodedBatch") -> Tensor:
+        clips = batch.clips
         if batch.backdrops is not None:
-            backdrops = batch.backdrops.to(self.device, non_blocking=True)
-            clips = fade_backdrops(clips, backdrops, [window.fade for window in batch.windows])
+            clips = fade_backdrops(clips, batch.backdrops, [window.fade for window in batch.windows])
         drawn = [w.augmentation for w in batch.windows if w.augmentation is not None]
         if len(drawn) == len(batch.windows):
-            values = augment_clips(clips, drawn, self.config)
-        else:
-            edge, side = (self.store.size - self.config.frame_size) // 2, self.config.frame_size
-            middle = clips[:, :, edge : edge + side, edge : edge + side]
-            values = normalise(middle.contiguous()).permute(0, 4, 1, 2, 3)
-        return values, [window.sample for window in batch.windows]
+            return augment_clips(clips, drawn, self.config)
+        edge, side = (self.store.size - self.config.frame_size) // 2, self.config.frame_size
+        middle = clips[:, :, edge : edge + side, edge : edge + side]
+        return normalise(middle.contiguous()).permute(0, 4, 1, 2, 3)
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """A batch under way: bytes that threads fill, uint8 [B, 16, R, R, 3] and [B, R, R, 3]."""
+class DecodedBatch:
+    """Windows as bytes: clips uint8 [B, 16, R, R, 3], and backdrops [B, R, R, 3] where any is faded."""
 
     windows: Sequence[Window]
     clips: Tensor
     backdrops: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A batch that threads are filling."""
+
+    batch: DecodedBatch
     futures: list[Future[None]]
 
 

@@ -189,7 +189,7 @@ def on_this_machine(folder: str | Place) -> Path:
         return Path(str(folder))  # is not there: whoever reads it says so
     listing = [(str(path), path.stat().st_size, str(path.stat().st_mtime)) for path in files]
     name = hashlib.sha256(repr(listing).encode()).hexdigest()[:16]
-    copy = _temporary() / name
+    copy = cache_folder() / name
     if not copy.is_dir():
         building = Path(tempfile.mkdtemp(dir=copy.parent))
         copy_files(remote, building, last="")
@@ -210,23 +210,21 @@ def working_copy(folder: Place) -> Iterator[Path]:
         yield Path(str(folder))
         return
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    local = _temporary() / f"working-{name}"
+    local = cache_folder() / f"working-{name}"
     local.mkdir(exist_ok=True)
     yield local
     copy_files(local, folder, last="")
     shutil.rmtree(local, ignore_errors=True)
 
 
-def local_cache(url: str, version: bytes = b"") -> Path:
-    """This user's folder in the machine's temporary folder for copies of a version of what lies at a URL."""
-    name = hashlib.sha256(url.encode() + b"\0" + version).hexdigest()[:16]
-    folder = _temporary() / f"cache-{name}"
-    folder.mkdir(exist_ok=True)
-    return folder
+def cache_folder() -> Path:
+    """Return this user's own folder in the machine's temporary folder.
 
-
-def _temporary() -> Path:
-    """This user's own folder in the machine's temporary folder."""
+    Raises
+    ------
+    CicoError
+        If another user has made it.
+    """
     folder = Path(tempfile.gettempdir()) / f"{CACHE_FOLDER}-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():

@@ -224,7 +224,8 @@ def _train(
     wanted = sorted({cut.label for cut in train})
     labels = start[1] if start and set(wanted) <= set(start[1]) else wanted
     config = start[0].config if start else settings.config()
-    known = [cut for cut in validation if cut.label in set(labels)]
+    names = set(labels)
+    known = [cut for cut in validation if cut.label in names]
     stores = _store_samples(corpus, (train, known), where, config, settings, on_progress)
     bad = [row for store in stores for row in store.quarantine]
     corpus.quarantine(STAGE, bad)

@@ -13,7 +13,7 @@ from tiny_corpus import LABELS, SIGN_FRAMES
 
 from cico_model.augmentation import backdrop_of
 from cico_platform.benchmarks.material import drawn_video
-from cico_platform.benchmarks.stored_segments import write_segments
+from cico_platform.benchmarks.scale.stored_segments import write_segments
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError
 from cico_platform.pipelines.decode import decode_row, source_rows

@@ -1,6 +1,7 @@
 """Reading parts of a store's shards: from a local folder, or from a remote one through a local cache."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Protocol
 from upath import UPath
 
 from cico_platform.errors import CicoError
-from cico_platform.storage import Place, is_remote, local_cache, remove
+from cico_platform.storage import Place, cache_folder, is_remote, remove
 from cico_platform.training.data.sample_index import INDEX_FILE, Shard
 from cico_platform.training.data.sample_ledger import FRAMES_SUFFIX
 
@@ -142,7 +143,9 @@ def open_shards(folder: Place, most_bytes: int | None = None) -> tuple[Path, Sha
         content = index.read_bytes()
     except OSError as error:
         raise CicoError(f"'{folder}' is no whole sample store: {error}") from error
-    cache = local_cache(str(folder), content)
+    version = hashlib.sha256(str(folder).encode() + b"\0" + content).hexdigest()[:16]
+    cache = cache_folder() / f"samples-{version}"
+    cache.mkdir(exist_ok=True)
     own = cache / f".{INDEX_FILE}-{os.getpid()}"
     own.write_bytes(content)
     own.replace(cache / INDEX_FILE)

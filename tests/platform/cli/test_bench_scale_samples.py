@@ -1,12 +1,14 @@
 """`cico bench scale`: the row of the sample store."""
 
-from cico_platform.benchmarks.sample_store import bench_sample_store
+from pathlib import Path
+
+from cico_platform.benchmarks.scale.sample_store import measure
 from cico_platform.benchmarks.settings import BenchSettings
 
 
-def test_the_row_has_the_size_of_a_segment_and_the_rate_of_a_core() -> None:
+def test_the_row_has_the_size_of_a_segment_and_the_rate_of_a_core(tmp_path: Path) -> None:
     said: list[str] = []
-    row = bench_sample_store(BenchSettings(quick=True, repeats=1, threads=1), said.append)
+    row = measure(tmp_path, BenchSettings(quick=True, repeats=1, threads=1), said.append)
     assert row["name"] == "sample-store"
     assert "skipped" not in row
     assert 10_000 < row["bytes_per_segment"] < 600_000

@@ -1,6 +1,5 @@
 """The row `sample-store` of `cico bench scale`: stored segments beside raw pixels in memory."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,11 @@ from cico_model.config import SIGN_ENCODERS
 from cico_platform.benchmarks.interleave import Say, Side, interleave
 from cico_platform.benchmarks.material import Frames, looped, measured_videos
 from cico_platform.benchmarks.rows import Row, make_row
+from cico_platform.benchmarks.scale.stored_segments import write_segments
 from cico_platform.benchmarks.settings import BenchSettings
-from cico_platform.benchmarks.stored_segments import write_segments
 from cico_platform.training.data.cuts import FrameSettings
 
-SIDES = "cico_platform.benchmarks.sample_store_sides"
+SIDES = "cico_platform.benchmarks.scale.sample_store_sides"
 NAME, REPEATS = "sample-store", 5
 SEGMENTS, SEGMENT_FRAMES, SAMPLES = 64, 24, 100_000
 QUICK_SEGMENTS, QUICK_SAMPLES = 8, 2_000
@@ -23,7 +22,7 @@ WINDOWS, QUICK_WINDOWS = 256, 32
 SEGMENTS_FILE, STORE_FOLDER = "segments.npy", "samples"
 
 
-def bench_sample_store(settings: BenchSettings, say: Say) -> Row:
+def measure(folder: Path, settings: BenchSettings, say: Say) -> Row:
     """Measure training windows of the paper's size, 224 pixels, up to the device's batch.
 
     Returns
@@ -37,19 +36,17 @@ def bench_sample_store(settings: BenchSettings, say: Say) -> Row:
     """
     config = SIGN_ENCODERS["tiny" if settings.quick else "paper"]
     samples, windows = (QUICK_SAMPLES, QUICK_WINDOWS) if settings.quick else (SAMPLES, WINDOWS)
-    with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
-        folder = Path(name)
-        segments = _segments(settings, config.resize)
-        np.save(folder / SEGMENTS_FILE, segments)
-        say(f"{NAME}: an index of {samples:,} segments")
-        kept = FrameSettings(size=config.resize)
-        stored = write_segments(folder / STORE_FOLDER, list(segments), samples, kept)
-        given = {"size": config.size, "windows": windows, "batch": BATCH}
-        tasks = [
-            Side(f"{NAME}-{side}", f"{SIDES}:{side}", settings.task(folder, **given))
-            for side in ("raw_pixels", "stored", "two_processes", "augmented")
-        ]
-        found = interleave(tasks, settings.count(REPEATS), say)
+    segments = _segments(settings, config.resize)
+    np.save(folder / SEGMENTS_FILE, segments)
+    say(f"{NAME}: an index of {samples:,} segments")
+    kept = FrameSettings(size=config.resize)
+    stored = write_segments(folder / STORE_FOLDER, list(segments), samples, kept)
+    given = {"size": config.size, "windows": windows, "batch": BATCH}
+    tasks = [
+        Side(f"{NAME}-{side}", f"{SIDES}:{side}", settings.task(folder, **given))
+        for side in ("raw_pixels", "stored", "two_processes", "augmented")
+    ]
+    found = interleave(tasks, settings.count(REPEATS), say)
     plain, ours, two, augmented = (found[task.name] for task in tasks)
     plain.memory = {}  # of a few segments, where ours has all
     row = make_row(

@@ -1,0 +1,1 @@
+"""`cico bench scale`: what a run costs as the corpus grows; one module measures one row."""

@@ -10,6 +10,7 @@ import torch
 from drawn_encoders import settled_encoder, steady_encoder
 
 from cico_model.accumulation import two_pass_backward
+from cico_model.augmentation import augment_clips, draw_augmentation
 from cico_model.clips import window_starts, windows
 from cico_model.config import TOWERS, SignEncoderConfig
 from cico_model.inference import Precision, optimize_for_inference
@@ -120,3 +121,15 @@ def test_two_passes_draw_the_same_dropout_again(piece: int) -> None:
 def _pieces(batch: PairBatch, piece: int) -> list[PairBatch]:
     starts = range(0, len(batch.features), piece)
     return [PairBatch._make(None if t is None else t[s : s + piece] for t in batch) for s in starts]
+
+
+def test_windows_are_augmented_as_on_a_cpu() -> None:
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.integers(0, 256, (20 * 16, 3, 9, 9))).float()
+    smooth = torch.nn.functional.interpolate(coarse, (MICRO.resize,) * 2, mode="bicubic").clamp(0, 255)
+    shape = (20, 16, MICRO.resize, MICRO.resize, 3)
+    clips = smooth.to(torch.uint8).permute(0, 2, 3, 1).reshape(shape).contiguous()
+    drawn = [draw_augmentation(MICRO.resize, MICRO, rng) for _ in clips]
+    here, there = augment_clips(clips, drawn, MICRO), augment_clips(clips.cuda(), drawn, MICRO)
+    assert there.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1.5 / 255)

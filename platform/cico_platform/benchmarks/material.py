@@ -128,6 +128,17 @@ def drawn_video(count: int, size: int, seed: int) -> Frames:
     return frames
 
 
+def measured_videos(size: int, settings: BenchSettings) -> list[Frames]:
+    """Videos to measure with, uint8 [N, size, size, 3] each; none that calibration sees.
+
+    Raises
+    ------
+    InputError
+        If `settings.videos` holds too few videos that can be decoded.
+    """
+    return list(_videos(size, settings))[:CLIPS]
+
+
 def _videos(size: int, settings: BenchSettings) -> Iterator[Frames]:
     wanted = CLIPS + CALIBRATION_CLIPS
     if settings.videos is None:

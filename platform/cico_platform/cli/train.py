@@ -27,6 +27,12 @@ def sign_encoder(
         str | None, typer.Option("--segments", help="Folder of mined pseudo-labels to train on.")
     ] = None,
     init: Init = None,
+    samples: Annotated[
+        str | None,
+        typer.Option(
+            "--samples", help="Keep the frames of all segments in this folder or URL, for later trainings."
+        ),
+    ] = None,
     size: Size = None,
     epochs: Epochs = None,
     workers: Workers = None,
@@ -50,7 +56,7 @@ def sign_encoder(
         print_settings("train sign-encoder", settings)
         return
     with progress("train sign-encoder", unit="steps") as advance:
-        summary = train_sign_encoder(corpus, out, settings, segments, init, advance)
+        summary = train_sign_encoder(corpus, out, settings, segments, init, advance, samples=samples)
     finish("train sign-encoder", summary, json)
 
 

@@ -7,12 +7,16 @@ LINE_EVERY_SECONDS = 60.0
 
 
 class Pace:
-    """How fast something goes on, in words; what an earlier try had done does not count as fast."""
+    """How fast something goes on, in words; what an earlier try had done does not count as fast.
+
+    Another total means that another kind of work has begun, with a rate of its own.
+    """
 
     def __init__(self, unit: str = "") -> None:
         self.unit = unit
         self.began = time.monotonic()
         self._before: int | None = None
+        self._total, self._since = -1, self.began
         self._said = self.began
 
     def is_due(self) -> bool:
@@ -28,14 +32,17 @@ class Pace:
         >>> Pace("clips").tell(0, 10, 2, 0)
         'clips, 0:00:00 passed, 2 quarantined'
         """
-        self._before = done if self._before is None else self._before
-        seconds, new = time.monotonic() - self.began, done - self._before
+        now = time.monotonic()
+        if self._before is None or total != self._total:
+            self._since = self.began if self._before is None else now
+            self._before, self._total = done, total
+        seconds, new = max(now - self._since, 1e-9), done - self._before
         parts = [self.unit]
         if new:
             parts.append(f"{new / seconds:.1f}/s")
         if windows:
             parts.append(f"{windows / seconds:.0f} windows/s")
-        parts.append(f"{timedelta(seconds=int(seconds))} passed")
+        parts.append(f"{timedelta(seconds=int(now - self.began))} passed")
         if new > 0 and done < total:
             parts.append(f"{timedelta(seconds=int(seconds / new * (total - done)))} left")
         if quarantined:

@@ -17,14 +17,18 @@ from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.mine import read_segments
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, on_this_machine, place, working_copy
+from cico_platform.storage import Place, absolute, on_this_machine, place, remove, working_copy
+from cico_platform.training.data.cuts import Cut, FrameSettings
+from cico_platform.training.data.frame_codec import QUALITY
+from cico_platform.training.data.sample_builder import StoreSummary, build_sample_store
 from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
-from cico_platform.training.samples import Cut, decode_samples
 from cico_platform.training.sign_encoder_loop import train_loop
 from cico_platform.training.tracking import TrackingSettings, tracked
 
 STAGE = "train-sign-encoder"
 HISTORY_FILE = "history.json"
+SAMPLES_FOLDER = "samples"
+TRAIN, HELD_OUT = "train", "held_out"
 
 
 class SignEncoderSettings(Settings):
@@ -57,6 +61,8 @@ class SignEncoderSettings(Settings):
         Beside mined segments, train on the dictionary too.
     min_confidence, min_support
         Segments below one of them are left out; `cico mine` gives each segment both.
+    quality
+        Of the JPEG files in which the frames of all samples are kept while it trains.
     precision
         "auto": autocast to bfloat16 where the hardware has it.
     run
@@ -85,6 +91,7 @@ class SignEncoderSettings(Settings):
     with_dictionary: bool = True
     min_confidence: float = Field(default=0.0, ge=0, le=1)
     min_support: float = Field(default=0.0, ge=0)
+    quality: int = Field(default=QUALITY, ge=1, le=100)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
     run: RunSettings = RunSettings()
@@ -116,8 +123,12 @@ def train_sign_encoder(
     init: str | Place | None = None,
     on_progress: OnProgress | None = None,
     on_row: Sequence[OnRow] = (),
+    samples: str | Place | None = None,
 ) -> Summary:
     """Train a sign encoder on Ray Train; `out` becomes its checkpoint, with `history.json`.
+
+    First, the frames of all segments are stored as JPEG (`build_sample_store`). Workers read windows from
+    there: the memory that they need does not grow with the corpus.
 
     Parameters
     ----------
@@ -129,11 +140,15 @@ def train_sign_encoder(
         Checkpoint to start from. Its classifier is kept if it knows the same signs.
     on_row
         Told each row of metrics: `step`, `epoch`, `loss`, `lr`, `samples_per_second`, `workers`, validation.
+    samples
+        Folder or URL of the stored frames. They stay there, and later trainings on the same segments take
+        them; another one replaces them. None: beside the checkpoints, until the training has ended.
 
     Returns
     -------
     Summary
-        Clips that were trained on. Details: `labels`, `samples`, `loss`, `accuracy` (validation, percent).
+        Clips that were trained on. Details: `labels`, `samples`, `loss`, `accuracy` (validation, percent),
+        and `segments_left_out`: those outside their clip, where others of the clip could be used.
 
     Raises
     ------
@@ -155,7 +170,8 @@ def train_sign_encoder(
     def body(folder: Place) -> Summary:
         with working_copy(folder) as local, tracked(local, place(out).name, settings) as track:
             cuts, rows = (train, validation), [track, *on_row]
-            return _train(folder, local, key, source, cuts, settings, start, on_progress, rows)
+            where = folder / SAMPLES_FOLDER if samples is None else place(absolute(samples))
+            return _train(folder, local, key, source, cuts, where, settings, start, on_progress, rows)
 
     return run_step(out, STAGE, key, body)
 
@@ -197,6 +213,7 @@ def _train(
     key: str,
     corpus: Corpus,
     cuts: tuple[list[Cut], list[Cut]],
+    where: Place,
     settings: SignEncoderSettings,
     start: tuple[SignEncoder, list[str]] | None,
     on_progress: OnProgress | None,
@@ -207,12 +224,12 @@ def _train(
     wanted = sorted({cut.label for cut in train})
     labels = start[1] if start and set(wanted) <= set(start[1]) else wanted
     config = start[0].config if start else settings.config()
-    resolved, _ = resources(EncodingSettings())
-    known = [cut for cut in validation if cut.label in set(labels)]
-    samples, bad = decode_samples(corpus, train, config.resize, resolved.decoders)
-    held_out, bad_held_out = decode_samples(corpus, known, config.resize, resolved.decoders)
-    quarantined = corpus.quarantine(STAGE, [*bad, *bad_held_out])
-    if not len(samples):
+    names = set(labels)
+    known = [cut for cut in validation if cut.label in names]
+    stores = _store_samples(corpus, (train, known), where, config, settings, on_progress)
+    bad = [row for store in stores for row in store.quarantine]
+    corpus.quarantine(STAGE, bad)
+    if not stores[0].samples:
         raise InputError(f"'{corpus.path}': no training clip can be decoded; the first: {bad[0]['reason']}")
     given = {
         "settings": settings,
@@ -220,8 +237,8 @@ def _train(
         "labels": labels,
         "weights": None if start is None else ray.put(dict(start[0].state_dict())),
         "same_signs": start is not None and labels == start[1],
-        "samples": samples,
-        "held_out": held_out,
+        "samples": absolute(where / TRAIN),
+        "held_out": absolute(where / HELD_OUT),
     }
     state = run_training(train_loop, given, folder, key, settings.run, on_progress, on_row)
     encoder = SignEncoder(len(labels), config)
@@ -230,11 +247,32 @@ def _train(
     save_sign_encoder(local, encoder, labels, {"settings": settings.model_dump(exclude={"tracking"})})
     write_json(local / HISTORY_FILE, state["history"])
     clean_up(folder)
+    remove(folder / SAMPLES_FOLDER)
     last = state["history"][-1]
+    lost = sum(store.lost_clips for store in stores)
     details = {
         "labels": len(labels),
-        "samples": len(samples),
+        "samples": stores[0].samples,
+        "segments_left_out": len(bad) - lost,
         **{k: last.get(k) for k in ("loss", "accuracy")},
     }
     clips = len({cut.video_id for cut in [*train, *known]})
-    return Summary(clips - quarantined, 0, quarantined, 0.0, details)
+    return Summary(clips - lost, 0, lost, 0.0, details)
+
+
+def _store_samples(
+    corpus: Corpus,
+    cuts: tuple[list[Cut], list[Cut]],
+    where: Place,
+    config: SignEncoderConfig,
+    settings: SignEncoderSettings,
+    on_progress: OnProgress | None,
+) -> list[StoreSummary]:
+    """Store the frames of the training and of the held-out cuts."""
+    resolved, _ = resources(EncodingSettings())
+    frames = FrameSettings(size=config.resize, quality=settings.quality)
+    faded = frames.model_copy(update={"backdrop": settings.backdrop > 0})
+    return [
+        build_sample_store(corpus, part, where / name, kept, resolved.decoders, on_progress)
+        for part, name, kept in zip(cuts, (TRAIN, HELD_OUT), (faded, frames), strict=True)
+    ]

@@ -3,23 +3,25 @@
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cico_model.augmentation import augment_clip, backdrop_of, fade_backdrop, fading, random_window
-from cico_model.clips import centre_crop, normalise
-from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
 from cico_platform.training.checkpoints import State
-from cico_platform.training.samples import Reader, Samples, middle_window
-from cico_platform.training.session import Session, Worker, fetched, takes_bfloat16, wrap
+from cico_platform.training.data.sample_store import SampleStore
+from cico_platform.training.data.window_loader import (
+    Window,
+    WindowLoader,
+    WindowSettings,
+    draw_window,
+    middle_window,
+)
+from cico_platform.training.session import Session, fetched, takes_bfloat16, wrap
 
 EVALUATION_BATCH = 32
 STEP_EPOCHS = (20, 40)
@@ -27,15 +29,15 @@ SGD_MOMENTUM = 0.9
 MAX_GRAD_NORM = 5.0
 DIVERGED = "the loss is no longer a number; lower the learning rate"
 FRESH_BATCH_NORM_MOMENTUM = 0.1
-# Backdrops that a worker remembers; others are found anew each time.
-BACKDROP_BYTES = 1 << 28
 
 
 def train_loop(config: dict[str, Any], session: Session) -> None:
     """Train on this worker; `config` is what `train_sign_encoder` gives."""
     training = Training(config, session)
-    while training.epoch < training.settings.epochs:
-        training.run_epoch()
+    with training.train_windows, training.held_out_windows:
+        while training.epoch < training.settings.epochs:
+            training.run_epoch()
+    training.close()
 
 
 class Training:
@@ -44,12 +46,18 @@ class Training:
     def __init__(self, config: dict[str, Any], session: Session) -> None:
         self.config, self.settings = config, config["settings"]
         self.session, self.place = session, session.place
-        self.samples, self.held_out = config["samples"], config["held_out"]
+        self.samples, self.held_out = SampleStore(config["samples"]), SampleStore(config["held_out"])
+        self.train_windows, self.held_out_windows = (
+            WindowLoader(store, config["config"], self.place.device, torch.get_num_threads())
+            for store in (self.samples, self.held_out)
+        )
         torch.manual_seed(self.settings.seed)
         encoder = _network({**config, "weights": fetched(config["weights"])}).to(self.place.device)
         self.encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.model = wrap(self.encoder, self.place)
-        self.numbers = {label: number for number, label in enumerate(config["labels"])}
+        self.targets, self.held_out_targets = (
+            _targets(store, config["labels"]) for store in (self.samples, self.held_out)
+        )
         self.steps = len(_plan(len(self.samples), self.settings, 0))
         self.optimizer, self.schedule = _optimizer(self.encoder, self.settings, self.steps)
         self.bfloat16 = takes_bfloat16(self.settings.precision, self.place.device, on_cpu=True)
@@ -84,15 +92,15 @@ class Training:
 
     def run_epoch(self) -> None:
         """Take the steps of an epoch that are left."""
-        settings, epoch, place = self.settings, self.epoch, self.place
+        settings, epoch = self.settings, self.epoch
         torch.manual_seed(settings.seed * 10007 + epoch)
         if self.batch:
             self.session.resume_random()
         plan = _plan(len(self.samples), settings, epoch)
-        batches = _batches(self.samples, self.numbers, self.config, place, epoch, plan[self.batch :])
+        batches = self.train_windows.batches(self.windows(plan[self.batch :]))
         done, began = 0, time.perf_counter()
-        # On a CPU the network has all cores already: preparing beside it would only be in its way.
-        for clips, targets in batches if place.device.type == "cpu" else _ahead(batches):
+        for clips, samples in batches:
+            targets = self.targets[samples]
             self.model.train()
             lr = float(self.schedule.get_last_lr()[0])
             size = len(plan[self.batch][1])
@@ -112,6 +120,20 @@ class Training:
                 row |= self.end_epoch()
             last = self.epoch == settings.epochs
             self.session.after_step(row, self.state, end_of_epoch=ended, last=last)
+
+    def windows(self, plan: list[tuple[float, list[int]]]) -> Iterator[list[Window]]:
+        """This worker's share of each batch; the same windows whatever the number of workers."""
+        settings, size = self.settings, self.config["config"]
+        drawing = WindowSettings(
+            seed=settings.seed, flip=settings.flip, speed=settings.speed, backdrop=settings.backdrop
+        )
+        epoch = self.epoch
+        for over, batch in plan:
+            progress = (epoch + over) / settings.epochs
+            yield [
+                draw_window(self.samples, size, drawing, epoch, draw, progress)
+                for draw in self.place.share(batch)
+            ]
 
     def step(self, clips: Tensor, targets: Tensor, size: int) -> float:
         """One step of the optimiser on this worker's share of a batch of `size`; returns the batch's loss.
@@ -149,10 +171,37 @@ class Training:
         metrics = {"loss": round(self.total / max(1, self.count), 4), "lr": self.schedule.get_last_lr()[0]}
         self.total, self.count = 0.0, 0
         if len(self.held_out) and self.place.rank == 0:
-            found = _accuracy(self.encoder, self.held_out, self.numbers, self.config["config"], self.bfloat16)
-            metrics["accuracy"] = found
+            metrics["accuracy"] = self.accuracy()
         self.history.append({"epoch": self.epoch, **metrics})
         return metrics
+
+    @torch.inference_mode()
+    def accuracy(self) -> float:
+        """Percent of the held-out signs whose middle window gets their label."""
+        self.encoder.eval()
+        every, device = range(len(self.held_out)), self.place.device
+        windows = (
+            [middle_window(self.held_out, sample) for sample in every[first : first + EVALUATION_BATCH]]
+            for first in every[::EVALUATION_BATCH]
+        )
+        right = 0
+        for clips, samples in self.held_out_windows.batches(windows):
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+                found = self.encoder(clips).logits.argmax(dim=1).cpu()
+            right += int((found == self.held_out_targets[samples]).sum())
+        return round(100.0 * right / len(self.held_out), 2)
+
+    def close(self) -> None:
+        """Remove copies of remote samples from this machine."""
+        for store in (self.samples, self.held_out):
+            store.close()
+
+
+def _targets(store: SampleStore, labels: list[str]) -> Tensor:
+    """Class of each sample, int64 [N]."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    of_label = np.array([numbers[label] for label in store.index.labels], dtype=np.int64)
+    return torch.from_numpy(of_label[store.index.label_numbers])
 
 
 def _network(config: dict[str, Any]) -> SignEncoder:
@@ -207,81 +256,3 @@ def _plan(samples: int, settings: Any, epoch: int) -> list[tuple[float, list[int
     ]
     # A rest that is too small for every worker to have a part is left out, unless it is all there is.
     return [batch for batch in batches if len(batch[1]) >= settings.run.workers] or batches[:1]
-
-
-def _batches(
-    samples: Samples,
-    numbers: dict[str, int],
-    config: dict[str, Any],
-    place: Worker,
-    epoch: int,
-    plan: list[tuple[float, list[int]]],
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """This worker's part of each batch; the same windows whatever the number of workers."""
-    settings, size = config["settings"], config["config"]
-    reader, backdrops = samples.reader(), config.setdefault("backdrops", {})
-    for over, batch in plan:
-        share = place.share(batch)
-        clips = []
-        for draw in share:
-            rng = np.random.default_rng([settings.seed, epoch, draw])
-            progress = (epoch + over) / settings.epochs
-            frames = _window(reader, backdrops, draw % len(samples), settings, progress, rng)
-            clips.append(augment_clip(frames, size, rng, flip=settings.flip))
-        targets = [numbers[samples.labels[draw % len(samples)]] for draw in share]
-        # Pixels last in memory, as they were cut: the layout in which the network is fast.
-        together = torch.stack([clip.permute(1, 2, 3, 0) for clip in clips]).permute(0, 4, 1, 2, 3)
-        yield together, torch.tensor(targets)
-
-
-def _window(
-    reader: Reader,
-    backdrops: dict[int, NDArray[np.uint8]],
-    sample: int,
-    settings: Any,
-    progress: float,
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:
-    """A random window of a sample, at another speed now and then, its backdrop faded while it is time."""
-    frames = reader[sample]
-    window = random_window(frames, rng, settings.speed)
-    share = fading(progress, settings.backdrop, rng)
-    if share <= 0:
-        return window
-    backdrop = backdrops.get(sample)
-    if backdrop is None:
-        backdrop = backdrop_of(frames)
-        if len(backdrops) * backdrop.nbytes < BACKDROP_BYTES:
-            backdrops[sample] = backdrop
-    return fade_backdrop(window, backdrop, share)
-
-
-def _ahead(batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same batches, the next one being prepared while one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
-            yield batch
-
-
-@torch.inference_mode()
-def _accuracy(
-    encoder: SignEncoder,
-    held_out: Samples,
-    numbers: dict[str, int],
-    size: SignEncoderConfig,
-    bfloat16: bool,
-) -> float:
-    """Percent of the held-out signs whose middle window gets their label."""
-    encoder.eval()
-    device = encoder.logits.conv3d.weight.device
-    reader, right = held_out.reader(), 0
-    for first in range(0, len(held_out), EVALUATION_BATCH):
-        rows = range(first, min(first + EVALUATION_BATCH, len(held_out)))
-        frames = np.stack([centre_crop(middle_window(reader[i]), size.frame_size) for i in rows])
-        clips = normalise(torch.from_numpy(frames)).permute(0, 4, 1, 2, 3).contiguous().to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            found = encoder(clips).logits.argmax(dim=1).tolist()
-        right += sum(f == numbers[held_out.labels[i]] for f, i in zip(found, rows, strict=True))
-    return round(100.0 * float(right) / len(held_out), 2)

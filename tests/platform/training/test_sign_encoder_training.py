@@ -14,7 +14,6 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.mine import SEGMENTS_FILE, SEGMENTS_SCHEMA
 from cico_platform.steps import Summary
-from cico_platform.training.samples import Cut, decode_samples
 from cico_platform.training.sign_encoder import SignEncoderSettings, train_sign_encoder
 
 MICRO_SETTINGS = {
@@ -37,6 +36,7 @@ def test_it_knows_the_signs_of_a_signer_it_has_not_seen(trained: tuple[Path, Sum
     out, summary = trained
     assert (summary.done, summary.quarantined) == (20, 0)
     assert (summary.details["labels"], summary.details["samples"]) == (4, 16)
+    assert summary.details["segments_left_out"] == 0
     assert summary.details["accuracy"] == 100.0
     history = json.loads((out / "history.json").read_text())
     assert [row["epoch"] for row in history] == list(range(1, 13))
@@ -83,6 +83,9 @@ def test_it_adapts_to_mined_segments_and_keeps_its_classifier(
     out = tmp_path / "adapted"
     summary = train_sign_encoder(tiny_corpus, out, settings, segments=tmp_path, init=trained[0])
     assert summary.quarantined == 2  # both damaged sentences
+    quarantined = Corpus(tiny_corpus).quarantined("train-sign-encoder")
+    assert [row["video_id"] for row in quarantined] == ["outside", "text"]
+    assert all(row["reason"] for row in quarantined)
     assert summary.details["samples"] == len(rows) - 2
     (before, labels), (after, labels_after) = load_sign_encoder(trained[0]), load_sign_encoder(out)
     assert labels_after == labels
@@ -91,21 +94,24 @@ def test_it_adapts_to_mined_segments_and_keeps_its_classifier(
     torch.testing.assert_close(old, new, rtol=0, atol=1e-3)
 
 
-def test_each_sample_holds_the_frames_of_its_cut(tiny_corpus: Path) -> None:
-    clip = next(c for c in Corpus(tiny_corpus).clips("test", labelled=False) if len(c.text.split()) == 3)
-    cuts = [Cut(clip.video_id, sign, place * 18, place * 18 + 18) for place, sign in enumerate("abc")]
-    samples, bad = decode_samples(Corpus(tiny_corpus), [*cuts, Cut("text", "d")], 37, 1)
-    assert samples.labels == ["a", "b", "c"]
-    assert [row["video_id"] for row in bad] == ["text"]
-    reader = samples.reader()
-    assert [reader[i].shape for i in range(3)] == [(18, 37, 37, 3)] * 3
-    # The squares of two different signs do not look alike; the same cut read twice does.
-    assert (reader[1] == reader[1]).all()
-    words = clip.text.split()
-    for place, sign in enumerate(words):
-        bright = reader[place].reshape(-1, 3)[reader[place].reshape(-1, 3).max(axis=1) > 180].mean(axis=0)
-        wanted = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (1, 1, 1)}[sign]
-        assert tuple(int(v > 140) for v in bright) == wanted
+def test_stored_samples_are_kept_and_taken_again_where_that_is_wanted(
+    tiny_corpus: Path, trained: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    run = {**MICRO_SETTINGS, "epochs": 1, "run": {"workers": 0, "threads": 1}, "backdrop": 0.0}
+    samples = tmp_path / "samples"
+    first = train_sign_encoder(tiny_corpus, tmp_path / "a", SignEncoderSettings(**run), samples=samples)
+    shards = {path: path.stat().st_mtime_ns for path in samples.rglob("*.frames")}
+    assert len(shards) >= 3
+    again = train_sign_encoder(tiny_corpus, tmp_path / "b", SignEncoderSettings(**run), samples=samples)
+    assert {path: path.stat().st_mtime_ns for path in samples.rglob("*.frames")} == shards
+    assert again.details == first.details
+    assert first.details["samples"] == 16
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "samples"]
+    assert not (tmp_path / "a" / "samples").exists()
+    # Frames of another quality are other samples.
+    changed = SignEncoderSettings(**run, quality=60)
+    train_sign_encoder(tiny_corpus, tmp_path / "c", changed, samples=samples)
+    assert set(shards).isdisjoint(samples.rglob("*.frames"))
 
 
 def test_there_must_be_something_to_train_on(tiny_corpus: Path, tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""What a task of Ray Data does for a shard: decode its clips, write their frames and a ledger."""
+
+import errno
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from upath import UPath
+
+from cico_platform.pipelines.decode import Frames, Row, decode_row
+from cico_platform.storage import Place, is_remote, write_table
+from cico_platform.training.data.cuts import Cut, FrameSettings, PlannedClip, ShardPlan
+from cico_platform.training.data.frame_codec import encode_frame
+from cico_platform.training.data.sample_ledger import (
+    BYTES_OF_FRAMES,
+    DONE,
+    FRAMES_SUFFIX,
+    LEDGER_SCHEMA,
+    LEDGER_SUFFIX,
+    QUARANTINED,
+)
+
+ATTEMPTS = 3
+SECONDS_BETWEEN_ATTEMPTS = 1.0
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class ShardOutcome:
+    """What came of a shard: how many segments are in it and in quarantine, or why it could not be written."""
+
+    name: str
+    samples: int
+    quarantined: int
+    failure: str = ""
+
+
+def write_shard(plan: ShardPlan, folder: Place, settings: FrameSettings) -> ShardOutcome:
+    """Decode the clips of a shard and write it: first the frames, then the ledger that makes it whole.
+
+    A clip that cannot be decoded, or a segment outside its clip, is quarantined in the ledger. A file appears
+    whole or not at all, and a task that runs again overwrites its own.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _write(plan, folder, settings)
+        except Exception as error:
+            if not isinstance(error, OSError) and not is_remote(folder):
+                raise  # a store's client has errors of its own, a disk has not
+            if attempt == ATTEMPTS or getattr(error, "errno", None) in NO_SPACE:
+                return ShardOutcome(plan.name, 0, 0, f"{type(error).__name__}: {error}")
+            time.sleep(SECONDS_BETWEEN_ATTEMPTS * attempt)
+    raise AssertionError
+
+
+def _write(plan: ShardPlan, folder: Place, settings: FrameSettings) -> ShardOutcome:
+    rows: list[Row] = []
+    with _whole_file(folder / f"{plan.name}{FRAMES_SUFFIX}") as file:
+        for clip in plan.clips:
+            rows += _write_clip(clip, file, settings)
+        size = file.tell()
+    schema = LEDGER_SCHEMA.with_metadata({BYTES_OF_FRAMES: str(size)})
+    write_table(folder / f"{plan.name}{LEDGER_SUFFIX}", pa.Table.from_pylist(rows, schema=schema))
+    done = sum(row["outcome"] == DONE for row in rows)
+    return ShardOutcome(plan.name, done, len(rows) - done)
+
+
+def _write_clip(clip: PlannedClip, file: BinaryIO, settings: FrameSettings) -> Iterator[Row]:
+    """Append a clip's segments to the frames; yields their rows of the ledger."""
+    frames, error = decode_row(clip.source, settings.size)
+    for cut in clip.cuts:
+        row = {
+            "video_id": cut.video_id,
+            "path": clip.source["path"],
+            "label": cut.label,
+            "start": cut.start,
+            "outcome": DONE,
+            "reason": "",
+            "frames": 0,
+            "offsets": [],
+        }
+        reason = error or _outside(cut, frames)
+        if frames is None or reason:
+            yield {**row, "outcome": QUARANTINED, "reason": reason}
+            continue
+        segment = frames[cut.start : cut.end]
+        yield {**row, "frames": len(segment), "offsets": _append(segment, file, settings)}
+
+
+def _outside(cut: Cut, frames: Frames | None) -> str:
+    count = 0 if frames is None else len(frames)
+    if 0 <= cut.start < (count if cut.end is None else min(cut.end, count)):
+        return ""
+    end = "the end" if cut.end is None else str(cut.end)
+    return f"the segment '{cut.label}' from frame {cut.start} to {end} is not in the clip of {count} frames"
+
+
+def _append(segment: Frames, file: BinaryIO, settings: FrameSettings) -> list[int]:
+    """Write frames and, where it is kept, the backdrop; returns their offsets and the end."""
+    frames = list(segment)
+    if settings.backdrop:  # as `cico_model.augmentation.backdrop_of`, whose module would load PyTorch here
+        frames.append(np.median(segment, axis=0).astype(np.uint8))
+    offsets = [file.tell()]
+    for frame in frames:
+        file.write(encode_frame(frame, settings.quality))
+        offsets.append(file.tell())
+    return offsets
+
+
+@contextmanager
+def _whole_file(path: Place) -> Iterator[BinaryIO]:
+    """A file to write that is seen only when it is whole, without holding it in memory.
+
+    Two attempts at the same file never write into each other's: Ray may start a task again while the first
+    attempt still runs on a node that it has lost.
+    """
+    if isinstance(path, UPath) and is_remote(path):
+        with tempfile.NamedTemporaryFile(prefix="cico-") as local:
+            yield local  # type: ignore[misc]
+            local.flush()
+            path.fs.put_file(local.name, path.path)
+        return
+    partial = Path(str(path)).with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(str(path))
+    except BaseException:  # a full disk needs every byte
+        partial.unlink(missing_ok=True)
+        raise

@@ -13,7 +13,10 @@ from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.errors import InputError
 
 # A row's name and the module whose function `measure` gives it (`Measure`).
-ROWS = {"feature-store": "cico_platform.benchmarks.scale.feature_store"}
+ROWS = {
+    "sample-store": "cico_platform.benchmarks.scale.sample_store",
+    "feature-store": "cico_platform.benchmarks.scale.feature_store",
+}
 
 
 class Measure(Protocol):

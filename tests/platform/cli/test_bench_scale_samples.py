@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from cico_platform.benchmarks.scale.sample_store import measure
 from cico_platform.benchmarks.settings import BenchSettings
 
 
+@pytest.mark.slow
 def test_the_row_has_the_size_of_a_segment_and_the_rate_of_a_core(tmp_path: Path) -> None:
     said: list[str] = []
     row = measure(tmp_path, BenchSettings(quick=True, repeats=1, threads=1), said.append)

@@ -48,7 +48,7 @@ test: $(DEV_STAMP) browser ## The tests, without the long ones (ARGS="-k words")
 	@$(BIN)/python -m pytest -m "not slow and not chaos and not demo" -n 2 $(ARGS)
 
 test-slow: $(DEV_STAMP) browser ## The long tests: small demos, killed steps, remote stores
-	@$(BIN)/python -m pytest -m slow -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 test-chaos: $(DEV_STAMP) ## Trainings and services whose parts die, again and again, or under load; up to an hour
 	@$(BIN)/python -m pytest -m chaos $(ARGS)

@@ -255,7 +255,7 @@ def clip_backend() -> Any:
 
 
 def clip_spans(piece: str, ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Which characters of a piece each of its CLIP tokens stands for, in whole or in part.
+    """Return the span of characters in a piece that each of its CLIP tokens covers, in whole or in part.
 
     Examples
     --------

@@ -97,6 +97,6 @@ def _replace_one(words: list[str], rng: np.random.Generator, synonyms: Mapping[s
 
 
 def _known_span(unit: str, synonyms: Mapping[str, Sequence[str]]) -> tuple[int, int] | None:
-    """Where in a unit the first word lies that has synonyms."""
+    """Return the span of the first word of a unit that has synonyms."""
     candidates = [(0, len(unit)), *((start, end) for _, start, end in find_words(unit))]
     return next(((s, e) for s, e in candidates if synonyms.get(unit[s:e].lower())), None)

@@ -46,7 +46,7 @@ def find_words(text: str) -> list[tuple[str, int, int]]:
 
 
 def segments(text: str) -> Iterator[tuple[str, int, int]]:
-    """What lies between two word boundaries, words and others, with the characters it spans."""
+    """Yield the words, spaces and punctuation between word boundaries, with their starts and ends."""
     start = 0
     # An underscore joins words for Unicode; in texts and glosses it stands for a space.
     for segment in WordBreaker(LONE_SURROGATE.sub("\ufffd", text).replace("_", " "), LOCALE):

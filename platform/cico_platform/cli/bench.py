@@ -221,7 +221,7 @@ def scale(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """What a corpus of the paper's width costs as it grows, up to a million clips: time and memory."""
+    """Measure how time and memory grow with a corpus of the paper's width, up to a million clips."""
     from cico_platform.benchmarks.scale.rows import bench_scale
     from cico_platform.cli.output import say
     from cico_platform.errors import InputError

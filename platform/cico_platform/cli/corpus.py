@@ -62,7 +62,7 @@ def read(
 
 
 def _say_found(result: dict[str, Any]) -> None:
-    """What was chosen, changed, refused and left out."""
+    """Print the choices, changes, refusals and omissions of a read."""
     from rich.markup import escape
 
     from cico_platform.cli.output import say
@@ -191,7 +191,7 @@ def compose(
 
 
 def lacking(found: dict[str, Any]) -> list[str]:
-    """What to tell people of clips whose frames are not all that they should be."""
+    """Return a line for truncated clips and one for short clips, where there are any."""
     told = {
         "truncated": "truncated: the file breaks off within the clip",
         "short": "short: the picture does not cover the clip's interval",

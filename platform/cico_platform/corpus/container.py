@@ -116,7 +116,7 @@ def _disposed(stream: Any, name: str) -> bool:
 
 @contextmanager
 def open_source(path: str) -> Iterator[Any]:
-    """What PyAV opens: a plain file's absolute path, or the open remote file.
+    """Return the argument for `av.open`: a local file's absolute path, or the open remote file.
 
     Raises
     ------

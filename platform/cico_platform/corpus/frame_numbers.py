@@ -1,4 +1,4 @@
-"""Which of a file's frames the frames of a clip are."""
+"""The numbers of a clip's frames among all frames of their file."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Which files of a folder are videos, frames or annotations, and which are left out everywhere."""
+"""Suffixes of videos, frames and annotations; hidden files; one walk of a local or a remote folder."""
 
 import os
 from collections.abc import Iterator

@@ -67,7 +67,7 @@ class MediaFolder:
         self._anywhere: dict[str, set[str]] | None = None
 
     def locate(self, file: str) -> Place:
-        """What a row names, inside the folder.
+        """Return the file or frame folder that a row names.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class MediaFolder:
 
 
 def locate(root: Place, file: str) -> Place:
-    """What one row's file names, inside `root`; see `MediaFolder`.
+    """Return the file or frame folder that one row names; see `MediaFolder`.
 
     Raises
     ------

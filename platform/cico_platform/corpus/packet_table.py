@@ -41,7 +41,7 @@ class SteadyClock:
         self._shift = 0
 
     def shift(self, packet: Any) -> int:
-        """What is to be added to the packet's timestamps."""
+        """Return the seconds to add to the timestamps of the packet."""
         shown = packet.pts if packet.pts is not None else packet.dts
         if shown is None:
             return self._shift

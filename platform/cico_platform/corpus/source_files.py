@@ -1,4 +1,4 @@
-"""What lies in a corpus' folders: whether any of it changed, and what of it no row uses."""
+"""List the files of a corpus' folders, to notice changes and to name the files that no row uses."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ def list_files(folder: Place, skip: str | None = None) -> Listing:
 
 
 def not_read(folder: Place, listing: Listing, used: set[str], sources: set[str]) -> NotRead:
-    """What of a listing no row uses.
+    """Return the files of a listing that no row uses.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from cico_platform.storage import Place, absolute, absolute_place, place, relati
 
 @dataclass(frozen=True)
 class SourceRows:
-    """What was found of a source before any video is opened.
+    """The rows and files of a source, before any video is opened.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ def _not_read(
     sources: set[str],
     out: str,
 ) -> NotRead:
-    """What no row uses, under the videos' folder and, if it is another folder, under the source."""
+    """Return the files that no row uses, below the videos' folder and below the source."""
     base, media = absolute_place(root), MediaFolder(root)
     used = {relative(path, base) for path in {str(p): p for _, p in located}.values()}
     used |= {found for file in {b.file for b in bad} if file and (found := media.first((file,)))}

@@ -69,7 +69,7 @@ class _Frames:
 
 
 class _Late(Exception):  # noqa: N818 - not an error: another try follows
-    """What came first after a seek is later than what was asked for."""
+    """The first frame after a seek is later than the requested time."""
 
 
 def timed_frames(path: str, start: float | None, limits: DecodeLimits, deadline: Deadline) -> Iterator[Timed]:

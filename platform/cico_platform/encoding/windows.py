@@ -1,4 +1,4 @@
-"""Which windows of a video get features, and which of those a retrieval model reads."""
+"""Selection of windows: those of a video that get features, and those that a retrieval model reads."""
 
 from collections.abc import Sequence
 

@@ -232,7 +232,7 @@ def close_books(parts: Parts, stage: str) -> dict[str, int]:
 
 
 def shortcomings(parts: Parts) -> dict[str, int]:
-    """How many of the clips are `truncated`, and how many are `short`, by the shards' columns."""
+    """Count the clips that are `truncated` and those that are `short`, from the shards' columns."""
     found: dict[str, set[str]] = {"truncated": set(), "short": set()}
     for shard in parts.shards():
         table = read_table(shard, ["video_id", *found])

@@ -16,7 +16,6 @@ from cico_platform.corpus.media_files import VIDEO_SUFFIXES, walk
 from cico_platform.corpus.media_folder import MediaFolder, locate
 from cico_platform.corpus.read import FEW_CLIPS, NOT_READ_FILE, ReadSettings, read_corpus
 from cico_platform.corpus.readers import find_readers
-from cico_platform.corpus.readers.subtitle_names import find_video, parse_name
 from cico_platform.corpus.readers.youtube import find_youtube, youtube_id
 from cico_platform.errors import InputError
 from cico_platform.steps import Summary
@@ -129,52 +128,6 @@ def test_the_stem_of_a_name_is_compared_exactly(tmp_path: Path) -> None:
     for written in ("A.mp4", "A", "a.avi", "a.mp4.mp4"):
         with pytest.raises(InputError, match="does not exist"):
             locate(tmp_path, written)
-
-
-@pytest.mark.parametrize(
-    ("name", "language"),
-    [
-        ("talk.en", "en"), ("talk.EN", "en"), ("talk.eng", "en"), ("talk.ger", "de"), ("talk.pt_BR", "pt-BR"),
-        ("talk.zh-Hans", "zh-Hans"), ("talk.en-orig", "en"), ("talk.en.sdh", "en"), ("talk.en.hi", "en"),
-        ("talk.hi", "hi"), ("talk.en.cc.forced", "en"), ("talk.sdh", None), ("talk.mov", None),
-        ("talk.mov.en", "en"), ("talk.mp4.fr.auto", "fr"), ("talk.German", "de"), ("talk.fil", "fil"),
-        ("talk", None), ("talk.captions", None),
-    ],
-)  # fmt: skip
-def test_subtitles_find_their_video_and_language(tmp_path: Path, name: str, language: str | None) -> None:
-    (tmp_path / "talk.MP4").touch()
-    (tmp_path / f"{name}.vtt").write_text(CUE)
-    rows = find_readers(tmp_path)[0].read(tmp_path, None)
-    assert [(row.file, row.language) for row in rows.good] == [("talk.MP4", language)]
-    assert not rows.notes
-
-
-@pytest.mark.parametrize("part", ["v2", "new", "raw", "final", "ann", "part1", "2023"])
-def test_what_is_no_language_is_told(tmp_path: Path, part: str) -> None:
-    (tmp_path / "talk.mp4").touch()
-    media = MediaFolder(tmp_path)
-    found, note = find_video(media, f"talk.{part}")
-    assert (found, parse_name(f"talk.{part}").language) == ("talk.mp4", None)
-    assert note
-    assert part in note
-    (tmp_path / f"talk.{part}.mp4").touch()
-    assert find_video(MediaFolder(tmp_path), f"talk.{part}") == (f"talk.{part}.mp4", None)
-
-
-def test_subtitles_of_a_quicktime_file_keep_its_suffix(tmp_path: Path) -> None:
-    (tmp_path / "talk.mov").touch()
-    (tmp_path / "talk.mp4").touch()
-    assert find_video(MediaFolder(tmp_path), "talk.mov") == ("talk.mov", None)
-    assert find_video(MediaFolder(tmp_path), "talk.mov.en.sdh") == ("talk.mov", None)
-
-
-def test_subtitles_in_a_folder_of_their_own_find_the_only_video_of_their_name(tmp_path: Path) -> None:
-    for name in ("subs/talk.en.vtt", "videos/day1/talk.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).touch()
-    assert find_video(MediaFolder(tmp_path), "subs/talk.en") == ("videos/day1/talk.mp4", None)
-    (tmp_path / "videos/talk.webm").touch()
-    assert find_video(MediaFolder(tmp_path), "subs/talk.en") == (None, None)
 
 
 def test_youtube_videos_are_found_by_their_ids(tmp_path: Path) -> None:

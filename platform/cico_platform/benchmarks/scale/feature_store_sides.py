@@ -36,7 +36,7 @@ class _OneStep(Session):
 
 
 def mapped(task: Task, begin: Begin) -> Work:
-    """What a process of a training does until its first step; then it reads batches on."""
+    """Open the features as a training worker does until its first step, then keep reading batches."""
     begin()
     before = own_bytes()
     return Work(lambda: _measure(task, before, _as_they_are), lambda: None)

@@ -1,4 +1,4 @@
-"""What the columns of a table hold, by their names: fields, and times in seconds, milliseconds or frames."""
+"""Columns of a table by name: fields of a row, and times in seconds, milliseconds or frames."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column (by index) holds which field; `unused` are those that look known and hold none."""
+    """The column index of each field; `unused` names columns that look known but are not read."""
 
     fields: dict[str, int]
     start: TimeColumn | None
@@ -97,7 +97,7 @@ class Columns:
 
 
 def columns_of(names: Sequence[str]) -> Columns:
-    """Which column holds what, by the columns' names in any case and with any separators.
+    """Find the column of each field; names match in any case and with any separators.
 
     >>> columns_of(["Video file", "Gloss", "start", "start_time"]).start
     TimeColumn(index=3, unit='seconds')

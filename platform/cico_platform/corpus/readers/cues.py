@@ -33,7 +33,7 @@ ROLLED = "cue of rolling captions that repeats the cue before: only new lines we
 
 @dataclass(frozen=True)
 class Cue:
-    """What is shown from `start` to `end` (seconds); `line` is where the file says so, from 1."""
+    """A text shown from `start` to `end` (seconds); `line` is its line in the file, from 1."""
 
     line: int
     number: int
@@ -142,7 +142,7 @@ def _touch(before: Cue, cue: Cue) -> bool:
 
 
 def _shared(before: Cue, cue: Cue) -> int:
-    """How many of a cue's first lines are the last ones of the cue before."""
+    """Count the first lines of a cue that repeat the last lines of the cue before."""
     old, new = ([clean_text(line) for line in one.lines] for one in (before, cue))
     return next((count for count in range(min(len(old), len(new)), 0, -1) if old[-count:] == new[:count]), 0)
 

@@ -20,7 +20,7 @@ SUFFIX = ".eaf"
 
 @dataclass(frozen=True)
 class Choice:
-    """What people choose: names or patterns of tiers and of media files; empty to go by the names."""
+    """The options `--tier` and `--media`: names or patterns; empty ones leave the choice to the reader."""
 
     tiers: Sequence[str] = ()
     media: Sequence[str] = ()

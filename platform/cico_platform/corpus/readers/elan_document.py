@@ -51,7 +51,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Document:
-    """What an ELAN file holds."""
+    """The contents of an ELAN file."""
 
     media: tuple[Media, ...]
     tiers: tuple[Tier, ...]

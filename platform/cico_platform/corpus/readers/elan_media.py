@@ -1,4 +1,4 @@
-"""Which video of an ELAN document shows which participant."""
+"""Match the participants of an ELAN document to its videos."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -80,7 +80,7 @@ def _matching(media: Sequence[Media], patterns: Sequence[str]) -> list[Media]:
 
 
 def _signer(tier: Tier) -> str:
-    """What tells a tier's signer from the others: the participant, else the letter that ends its name."""
+    """Return the signer of a tier: its participant, or else the letter at the end of its name."""
     last = _last_part(tier)
     return tier.participant or (last if re.fullmatch(r"[a-z]|[a-z]\d{1,3}", last) else "")
 
@@ -91,7 +91,7 @@ def _last_part(tier: Tier) -> str:
 
 
 def _keys(tier: Tier) -> list[str]:
-    """What the name of a signer's video may hold: the participant's name, the last part of the tier's."""
+    """Return the words that a signer's video may have in its name: the participant, the tier's last part."""
     last = _last_part(tier)
     return [name.casefold() for name in people(tier.participant)] + ([last] if last else [])
 

@@ -1,4 +1,4 @@
-"""Which tiers of an ELAN document hold sentences: by their names, or as people choose."""
+"""Choose the tiers of an ELAN document that hold sentences, by their names or by `--tier`."""
 
 import re
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ class BadRow:
 
 @dataclass
 class Rows:
-    """What a reader made of a source.
+    """The rows that a reader found in a source.
 
     `named` tells that the format itself calls the texts signs. `sources` are the annotation files that were
     read, as absolute paths. `notes` are sentences that people should know of what was chosen, changed or left

@@ -18,7 +18,7 @@ HEARING_IMPAIRED = "hi"
 
 @dataclass(frozen=True)
 class SubtitleName:
-    """What a subtitle file's name tells.
+    """The video and the language that a subtitle file's name gives.
 
     Attributes
     ----------

@@ -165,7 +165,7 @@ def _without_identifier(lines: list[str], webvtt: bool, indexed: bool) -> list[s
 
 
 def _index_before(lines: list[str], at: int) -> int | None:
-    """Which line holds the number of the cue whose times stand at a line."""
+    """Return the line that holds the number of the cue whose times are in a given line."""
     while at > 0 and not lines[at - 1].strip():
         at -= 1
     return at - 1 if at > 0 and NUMBER.fullmatch(lines[at - 1]) else None

@@ -48,7 +48,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Header:
-    """What `store.json` says.
+    """The contents of `store.json`.
 
     Attributes
     ----------

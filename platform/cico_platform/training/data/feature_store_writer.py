@@ -57,7 +57,7 @@ class _Clip(NamedTuple):
 
 @dataclass
 class _Progress:
-    """How far a store is; what is behind these sizes was not committed."""
+    """Committed sizes of a store's files; bytes beyond them were not committed."""
 
     key: str
     shards: int = 0
@@ -198,7 +198,7 @@ class _Writer:
 
 
 def _resumed(folder: Path, key: str) -> _Progress:
-    """How far an earlier try was committed; what it has left of another key, or damaged, is removed."""
+    """Return what an earlier attempt has committed; remove files that are damaged or of another key."""
     try:
         told = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
         found = _Progress(**{**told, "left_out": LeftOut(**told["left_out"])})

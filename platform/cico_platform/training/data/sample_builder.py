@@ -36,7 +36,7 @@ _OWN_FILE = re.compile(
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What is in a store.
+    """Counts of a store.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ class SampleStore:
         return self.index.labels[int(self.index.label_numbers[sample])]
 
     def frame_count(self, sample: int) -> int:
-        """How many frames a sample has."""
+        """Return the number of frames of a sample."""
         return int(self.index.frame_counts[sample])
 
     def read(self, sample: int, frames: Sequence[int] | NDArray[np.int64] | None = None) -> Frames:

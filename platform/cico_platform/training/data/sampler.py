@@ -155,7 +155,7 @@ class _Queue:
             self.at_once = min(2 * self.at_once, MOST_AT_ONCE)
 
     def _sound(self, videos: Ints) -> int:
-        """How many batches of these videos have no text twice, before the first that has."""
+        """Count the batches of these videos before the first one that has a text twice."""
         candidates = np.flatnonzero(self.repeated[videos])
         keys = (candidates // self.size) * self.count + self.texts[videos[candidates]]
         keys.sort()
@@ -205,7 +205,7 @@ class _Queue:
 
 
 def _occurrences(values: Ints) -> NDArray[np.int64]:
-    """How often each value came before.
+    """Count the earlier occurrences of each value.
 
     >>> _occurrences(np.array([5, 7, 5, 5, 7], np.int32)).tolist()
     [0, 0, 1, 2, 1]

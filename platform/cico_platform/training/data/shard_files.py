@@ -19,7 +19,7 @@ SHARE_OF_FREE_DISK = 0.8
 
 
 class ShardFiles(Protocol):
-    """Where the frames of a store are read from; safe to use from several threads."""
+    """Reader of a store's frames; safe to use from several threads."""
 
     def read(self, shard: Shard, offset: int, length: int) -> bytes:
         """Bytes of a shard's file of frames.

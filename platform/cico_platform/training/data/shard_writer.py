@@ -1,4 +1,4 @@
-"""What a task of Ray Data does for a shard: decode its clips, write their frames and a ledger."""
+"""Write one shard in a Ray Data task: decode its clips, store their frames and a ledger."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """What came of a shard: how many segments are in it and in quarantine, or why it could not be written."""
+    """Outcome of a shard: its stored and quarantined segments, or the reason why it was not written."""
 
     name: str
     samples: int

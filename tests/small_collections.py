@@ -26,11 +26,11 @@ def texts(count: int = 24) -> dict[str, str]:
     return {f"clip-{i}": " ".join(rng.choice(WORDS, 3, replace=False)) + f" {i}" for i in range(count)}
 
 
-def make_model(folder: Path, dim: int, seed: int = 0) -> RetrievalModel:
+def make_model(folder: Path, dim: int, seed: int = 0, feature_dim: int = 8) -> RetrievalModel:
     """A retrieval model with tokens of width `dim`, its weights drawn, saved."""
     torch.manual_seed(seed)
     config = TowerConfig(
-        feature_dim=8,
+        feature_dim=feature_dim,
         embed_dim=dim,
         video_width=16,
         video_layers=1,
@@ -55,8 +55,15 @@ def points(model: RetrievalModel, said: Mapping[str, str], **payload: Any) -> li
     return made
 
 
-def write_collection(index: VectorIndex, name: str, folder: Path, model: RetrievalModel, **more: Any) -> None:
-    """Fill a collection with the texts and make it live as "clips"."""
-    info = ServingInfo(name, model.config.embed_dim, str(folder), (), 1.0, "small")
+def write_collection(
+    index: VectorIndex,
+    name: str,
+    folder: Path,
+    model: RetrievalModel,
+    encoders: tuple[str, ...] = (),
+    **more: Any,
+) -> None:
+    """Fill a collection with the texts and make it live as "clips"; who serves it needs sign encoders."""
+    info = ServingInfo(name, model.config.embed_dim, str(folder), encoders, 1.0, "small")
     with IndexWriter(index, info) as writer:
         writer.add(points(model, texts(), model_id=name, **more))

@@ -13,6 +13,7 @@ from pathlib import Path
 import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import DeploymentStatus, ServeStatus
 
 from cico_platform.cluster import connect
 from cico_platform.errors import CicoError, InputError
@@ -98,9 +99,21 @@ def serve_index(
     except KeyboardInterrupt:
         stop_serving(ours)
     except RuntimeError as error:
+        why = failures(serve.status()) or str(error)
         stop_serving(ours)
-        raise CicoError(f"the service did not come up: {error}") from error
+        raise CicoError(f"the service did not come up: {why}") from error
     return address
+
+
+def failures(status: ServeStatus) -> str:
+    """The deployments that could not start, each with the error of its last try; empty if Ray knows none."""
+    failed = [
+        f"{name}: {[line for line in deployment.message.splitlines() if line.strip()][-1]}"
+        for application in status.applications.values()
+        for name, deployment in application.deployments.items()
+        if deployment.status == DeploymentStatus.DEPLOY_FAILED and deployment.message.strip()
+    ]
+    return "; ".join(failed)
 
 
 def stop_serving(and_ray: bool = False) -> None:

@@ -96,7 +96,7 @@ def test_a_side_that_was_not_run_is_absent_and_its_reason_told() -> None:
 
 @pytest.mark.slow
 def test_a_training_batch_takes_an_eighth_of_the_plain_ways_memory(tmp_path: Path) -> None:
-    task = Task(folder=tmp_path, threads=2, seed=0, values={"batch": 128, "width": 512})
+    task = Task(folder=tmp_path, threads=2, seed=0, values={"batch": 192, "width": 512})
     sides = [Side(name, TRAINING.replace("our", name), task) for name in ("plain", "our")]
     found = interleave(sides, 2, lambda _: None)
     assert found["our"].memory["extra"] <= found["plain"].memory["extra"] / 8

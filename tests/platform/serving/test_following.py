@@ -9,7 +9,10 @@ import httpx
 import pytest
 from small_collections import make_model, texts, write_collection
 
-from cico_platform.index.base import open_index
+from cico_model.checkpoint import save_sign_encoder
+from cico_model.config import SIGN_ENCODERS
+from cico_model.sign_encoder import SignEncoder
+from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.writer import roll_back
 from cico_platform.serving.app import serve_index, stop_serving
 from cico_platform.serving.settings import ServiceSettings
@@ -37,9 +40,18 @@ def test_reindexing_and_rolling_back_under_load_fails_no_search_and_mixes_no_mod
     ray_cluster: None, tmp_path: Path
 ) -> None:
     location = str(tmp_path / "index")
-    models = {f"clips-{n}": make_model(tmp_path / f"clips-{n}", 16 * n, n) for n in (1, 2)}
+    config = SIGN_ENCODERS["tiny"]
+    models = {
+        f"clips-{n}": make_model(tmp_path / f"clips-{n}", 16 * n, n, config.feature_dim) for n in (1, 2)
+    }
+    encoder = tmp_path / "encoder"
+    save_sign_encoder(encoder, SignEncoder(2, config), ["book", "letter"])
+
+    def build(index: VectorIndex, name: str) -> None:
+        write_collection(index, name, tmp_path / name, models[name], (str(encoder),))
+
     with open_index(location) as index:
-        write_collection(index, "clips-1", tmp_path / "clips-1", models["clips-1"])
+        build(index, "clips-1")
     settings = ServiceSettings(searches=100)  # nothing shall be refused for a slow machine
     address = serve_index(location, port=free_port(), blocking=False, settings=settings)
     wrong: list[str] = []
@@ -62,7 +74,7 @@ def test_reindexing_and_rolling_back_under_load_fails_no_search_and_mixes_no_mod
         for thread in threads:
             thread.start()
         with open_index(location) as index:
-            write_collection(index, "clips-2", tmp_path / "clips-2", models["clips-2"])
+            build(index, "clips-2")
         wait_for(address, "clips-2")
         with open_index(location) as index:
             assert roll_back(index) == "clips-1"

@@ -11,13 +11,21 @@ from pathlib import Path
 import httpx
 import pytest
 from cico_command import Cico
+from ray.serve.schema import (
+    ApplicationStatus,
+    ApplicationStatusOverview,
+    DeploymentStatus,
+    DeploymentStatusOverview,
+    DeploymentStatusTrigger,
+    ServeStatus,
+)
 from tiny_index import SENTENCES
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.search import Searcher
 from cico_platform.index.server import ServerIndex
-from cico_platform.serving.app import check_port, serve_index, stop_serving
+from cico_platform.serving.app import check_port, failures, serve_index, stop_serving
 from cico_platform.serving.settings import ServiceSettings
 
 FLOOD = 40
@@ -113,6 +121,24 @@ def test_the_installed_command_ends_with_the_code_of_the_error(tmp_path: Path) -
     assert (result.returncode, result.stdout) == (2, "")
     assert "holds no index" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_service_that_did_not_come_up_says_why_each_deployment_failed() -> None:
+    states = {
+        "VideoEncoder": (
+            DeploymentStatus.DEPLOY_FAILED,
+            "failed.\nTraceback\nInputError: no file\n",
+        ),
+        "TextEncoder": (DeploymentStatus.HEALTHY, "up"),
+        "SearchApi": (DeploymentStatus.DEPLOY_FAILED, ""),
+    }
+    trigger = DeploymentStatusTrigger.REPLICA_STARTUP_FAILED
+    deployments = {name: DeploymentStatusOverview(s, trigger, {}, said) for name, (s, said) in states.items()}
+    application = ApplicationStatusOverview(ApplicationStatus.DEPLOY_FAILED, "", 0.0, deployments)
+    assert (
+        failures(ServeStatus(applications={"cico": application})) == "VideoEncoder: InputError: no file"
+    )
+    assert failures(ServeStatus()) == ""
 
 
 def test_a_port_that_is_taken_is_refused() -> None:

@@ -135,9 +135,7 @@ def test_a_service_that_did_not_come_up_says_why_each_deployment_failed() -> Non
     trigger = DeploymentStatusTrigger.REPLICA_STARTUP_FAILED
     deployments = {name: DeploymentStatusOverview(s, trigger, {}, said) for name, (s, said) in states.items()}
     application = ApplicationStatusOverview(ApplicationStatus.DEPLOY_FAILED, "", 0.0, deployments)
-    assert (
-        failures(ServeStatus(applications={"cico": application})) == "VideoEncoder: InputError: no file"
-    )
+    assert failures(ServeStatus(applications={"cico": application})) == "VideoEncoder: InputError: no file"
     assert failures(ServeStatus()) == ""
 
 

@@ -18,18 +18,28 @@ def keep_to_cores(count: int) -> None:
 
 @contextmanager
 def own_ray() -> Iterator[None]:
-    """Ray, as `connect` starts it, ended with all processes of this one; those that outlive it are killed.
+    """Ray, as `connect` starts it, ended with all its processes; those that outlive it are killed.
 
-    An idle Ray takes 5 to 10% of a core, and a loop on all cores waits for that at each operation.
+    An idle Ray takes 5 to 10% of a core, and a loop on all cores waits for that at each operation. Other
+    children of this process, such as one that decodes, stay: nothing waits for them.
     """
     import ray
 
+    others = set(psutil.Process().children())
     connect()
+    daemons = [child for child in psutil.Process().children() if child not in others]
     try:
         yield
     finally:
-        processes = psutil.Process().children(recursive=True)
+        processes = [*daemons, *(child for daemon in daemons for child in _below(daemon))]
         ray.shutdown()
         _, alive = psutil.wait_procs(processes, timeout=LONGEST_END)
         for process in alive:
             process.kill()
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []

@@ -110,6 +110,7 @@ def _emptied(task: Task) -> Path:
 
 def _features(task: Task, out: Path, on_progress: OnProgress | None = None) -> Outputs:
     names = ("actors", "threads", "decoders")
-    settings = FeatureSettings.model_validate({n: task.values[n] for n in names if n in task.values})
+    given = {n: task.values[n] for n in names if n in task.values}
+    settings = FeatureSettings.model_validate({**given, "here": 0})  # however few clips: this is about Ray
     extract_features(task.folder / "corpus", [task.folder / "encoder"], None, out, settings, on_progress)
     return {"features": np.concatenate(load_features(out).values).astype(np.float32)}

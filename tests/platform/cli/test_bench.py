@@ -122,7 +122,9 @@ def test_two_passes_take_a_quarter_of_the_plain_steps_memory_and_have_its_gradie
     ],
 )
 def test_a_quick_run_gives_every_row(verb: str, names: list[str]) -> None:
-    done = CliRunner().invoke(app, [verb, "--quick", "--json", "--threads", "1", "--device", "cpu"])
+    done = CliRunner().invoke(
+        app, [verb, "--quick", "--json", "--repeats", "1", "--threads", "1", "--device", "cpu"]
+    )
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert [row["name"] for row in report["rows"]] == names
@@ -137,7 +139,7 @@ def test_a_quick_run_gives_every_row(verb: str, names: list[str]) -> None:
 
 @pytest.mark.slow
 def test_a_quick_run_of_the_pipeline_gives_every_row() -> None:
-    done = CliRunner().invoke(app, ["pipeline", "--quick", "--json"])
+    done = CliRunner().invoke(app, ["pipeline", "--quick", "--repeats", "1", "--json"])
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert [row["name"] for row in report["rows"]] == ["plain-loop", "two-workers", "resume"]

@@ -81,7 +81,10 @@ def _say_found(result: dict[str, Any]) -> None:
     if result["unused_columns"]:
         say("  columns that are not used: " + escape(_shown(result["unused_columns"])))
     if result["not_read"]:
-        say(f"  {result['not_read']} files are not read: " + escape(_shown(result["not_read_files"])))
+        say(
+            f"  {result['not_read']} files or folders of images are not read: "
+            + escape(_shown(result["not_read_files"]))
+        )
 
 
 def _shown(names: list[str]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from cico_platform.corpus.framed_clip import decode_framed_clip
 from cico_platform.corpus.framing import FramingSettings
 from cico_platform.corpus.limits import ClipError, DecodedClip, DecodeLimits
-from cico_platform.corpus.packet_times import packet_times
+from cico_platform.corpus.packet_times import clock_start, packet_times
 from cico_platform.corpus.video import decode_clip
 
 # What the process may map beside the frames: libraries, and a codec's own buffers.
@@ -57,8 +57,10 @@ def _answer(request: dict[str, Any], limits: DecodeLimits, answers: BinaryIO) ->
 
 
 def _decode(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
-    if request.pop("times_only", False):
-        times = packet_times(str(request["path"]), limits)
+    asked = request.pop("times", None)
+    if asked is not None:
+        path = str(request["path"])
+        times = packet_times(path, limits) if asked == "frames" else np.array([clock_start(path, limits)])
         return DecodedClip(np.zeros((len(times), 1, 1, 1), np.uint8), 1.0, times)
     framing = request.pop("framing", None)
     if framing is None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -28,7 +29,36 @@ def frame_files(folder: Place) -> list[Place]:
     files = [
         path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith(".")
     ]
-    return sorted(files, key=lambda p: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", p.stem)])
+    return sorted(files, key=lambda p: [int(x) if x.isdecimal() else x for x in re.split(r"(\d+)", p.stem)])
+
+
+def frame_positions(files: list[Place]) -> list[int]:
+    """The number of each frame among all frames of its clip, from 0: what is missing in between counts, too.
+
+    Numbers in the names tell it where they go up in even steps but for gaps (`1, 2, 5` or `0, 5, 10, 20`).
+    If more were missing than there are, they mean something else, and the files are taken as they come.
+
+    Raises
+    ------
+    ClipError
+        If two files have the same number: they would be the frames of two clips, or each frame twice.
+    """
+    named = [tuple(int(part) for part in re.findall(r"\d+", path.stem)) for path in files]
+    for (before, path), (after, other) in pairwise(
+        sorted(zip(named, files, strict=True), key=lambda p: p[0])
+    ):
+        if before and before == after:
+            raise ClipError(f"the folder holds two frames of one number: '{path.name}' and '{other.name}'")
+    counted = list(range(len(files)))
+    if len({len(one) for one in named}) != 1:
+        return counted
+    columns = [column for column in zip(*named, strict=True) if len(set(column)) > 1]
+    if len(columns) != 1 or len(set(columns[0])) < len(files):
+        return counted
+    steps = [after - before for before, after in pairwise(columns[0])]
+    step = math.gcd(*steps)
+    found = [(number - columns[0][0]) // step for number in columns[0]]
+    return found if min(steps) > 0 and found[-1] < 2 * len(files) else counted
 
 
 def read_frame_folder(
@@ -45,14 +75,16 @@ def read_frame_folder(
     Raises
     ------
     ClipError
-        If no image can be read, or a limit is exceeded.
+        If no image can be read, two have the same number, or a limit is exceeded.
     """
     files = frame_files(folder)
     if not files:
         raise ClipError("the folder holds no PNG or JPEG frames")
+    positions = frame_positions(files)
+    whole = positions[-1] + 1
     first = 0 if start is None else max(0, _next_frame(start))
-    last = len(files) if end is None else min(len(files), _next_frame(end))
-    chosen = files[first:last]
+    last = whole if end is None else min(whole, _next_frame(end))
+    chosen = [(at, path) for at, path in zip(positions, files, strict=True) if first <= at < last]
     if len(chosen) > limits.frames:
         raise ClipError(f"more than {limits.frames} frames; give start and end, or raise the limit")
     frames: list[NDArray[np.uint8]] = []
@@ -60,7 +92,7 @@ def read_frame_folder(
     held, source_size = 0, (0, 0)
     out: tuple[int, int] | None = None
     reason = "no frame lies in the clip's time"
-    for number, path in enumerate(chosen, first):
+    for number, path in chosen:
         try:
             frame, shown = _read(path, crop, size, longest, out, limits)
         except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
@@ -80,7 +112,7 @@ def read_frame_folder(
         np.stack(frames),
         FRAME_FOLDER_FPS,
         np.asarray(numbers) / FRAME_FOLDER_FPS,
-        truncated=len(frames) < len(chosen),
+        truncated=len(frames) < last - first,
         source_size=source_size,
         end=ends if end is None else min(ends, end),
         short=end is not None and ends < end - 1 / FRAME_FOLDER_FPS - EPSILON,
@@ -124,4 +156,7 @@ def _upright(image: Image.Image) -> NDArray[np.uint8]:
     if turned.mode.startswith("I"):
         deep = np.asarray(turned).astype(np.int64).clip(0, (1 << 16) - 1)
         turned = Image.fromarray((deep >> 8).astype(np.uint8))
+    if turned.has_transparency_data:  # on black, as players show it: the colour beneath is arbitrary
+        shown = turned.convert("RGBA")
+        turned = Image.alpha_composite(Image.new("RGBA", shown.size, (0, 0, 0, 255)), shown)
     return np.asarray(turned.convert("RGB"))

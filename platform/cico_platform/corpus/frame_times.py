@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cico_platform.corpus.frame_folder import FRAME_FOLDER_FPS, frame_files
+from cico_platform.corpus.frame_folder import FRAME_FOLDER_FPS, frame_files, frame_positions
 from cico_platform.corpus.isolation import frame_times_isolated
 from cico_platform.corpus.limits import ClipError
 from cico_platform.storage import is_remote, place
@@ -56,5 +56,6 @@ def frame_interval(path: str, first: int, last: int | None, cut_frames: int | No
 
 def _times(path: str) -> NDArray[np.float64]:
     if not is_remote(path) and Path(path).is_dir():
-        return np.arange(len(frame_files(place(path)))) / FRAME_FOLDER_FPS
+        files = frame_files(place(path))
+        return np.asarray(frame_positions(files) if files else [], np.float64) / FRAME_FOLDER_FPS
     return frame_times_isolated(path)

@@ -87,18 +87,13 @@ def _ask(request: dict[str, Any], limits: DecodeLimits) -> DecodedClip:
 
 def frame_times_isolated(path: str | Path, limits: DecodeLimits | None = None) -> NDArray[np.float64]:
     """`packet_times.packet_times` in another process, as `decode_isolated`."""
-    limits = limits or DecodeLimits()
-    decoder = _idle.take()
-    try:
-        found = decoder.decode({"path": os.fspath(path), "times_only": True}, limits)
-    except BaseException:
-        if decoder.alive:
-            decoder.close()
-        raise
-    _idle.give(decoder)
-    if isinstance(found, str):
-        raise ClipError(found)
-    return found.times
+    return _ask({"path": os.fspath(path), "times": "frames"}, limits or DecodeLimits()).times
+
+
+def clock_start_isolated(path: str | Path, limits: DecodeLimits | None = None) -> float | None:
+    """`packet_times.clock_start` in another process, as `decode_isolated`."""
+    start = float(_ask({"path": os.fspath(path), "times": "start"}, limits or DecodeLimits()).times[0])
+    return None if np.isnan(start) else start
 
 
 class _Decoder:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from upath import UPath
@@ -17,8 +17,17 @@ VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv",
     ".mts", ".m2ts", ".m2t", ".mod", ".tod", ".3gp", ".3g2", ".mxf", ".vob", ".asf", ".qt", ".f4v", ".mk3d",
     ".divx", ".mpe", ".m1v", ".m2v", ".mpv", ".m2p", ".ogm", ".mj2", ".h264", ".264", ".h265", ".265",
-    ".hevc", ".ivf", ".gif",
+    ".hevc", ".ivf", ".dv", ".tp", ".trp", ".gif",
 )  # fmt: skip
+# Media that are counted where they lie and not read: the decoder does not take them, or they are previews.
+OTHER_VIDEO_SUFFIXES = frozenset((
+    ".rm", ".rmvb", ".y4m", ".mjpeg", ".mjpg", ".nut", ".wtv", ".dvr-ms", ".amv", ".swf", ".dav", ".lrv",
+    ".insv", ".m4s", ".mp4v", ".mpg4", ".mpeg4", ".braw", ".r3d", ".apng", ".part", ".crdownload",
+))  # fmt: skip
+OTHER_IMAGE_SUFFIXES = frozenset((
+    ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jpe", ".jfif", ".jp2", ".jxl", ".heic", ".heif",
+    ".avif", ".exr", ".dng",
+))  # fmt: skip
 ANNOTATION_SUFFIXES = frozenset((
     ".vtt", ".srt", ".eaf", ".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods", ".sbv", ".ass",
     ".ssa", ".ttml", ".dfxp", ".sub", ".lrc", ".textgrid", ".trs", ".cha",
@@ -31,15 +40,19 @@ SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file below a folder: its relative path, with slashes, and a text that changes when the file does."""
+    """A file below a folder: its relative path, with slashes, and a text that changes when the file does.
+
+    `is_folder` tells of a link to a folder, which is not followed.
+    """
 
     path: str
     version: str
+    is_folder: bool = False
 
     @property
     def suffix(self) -> str:
-        """The lower-case suffix of the name, with its dot."""
-        return PurePosixPath(self.path).suffix.lower()
+        """The lower-case suffix of the name, with its dot; empty for a link to a folder."""
+        return "" if self.is_folder else PurePosixPath(self.path).suffix.lower()
 
 
 def is_hidden(name: str) -> bool:
@@ -55,7 +68,7 @@ def walk(folder: Place, skip: str | None = None) -> Iterator[FoundFile]:
     """The files anywhere under a folder, in a fixed order.
 
     Hidden files and folders are left out, and so are folders that a step of this project wrote, other than
-    `folder` itself. Links to folders are not followed.
+    `folder` itself. Links to folders are told and not followed.
 
     Parameters
     ----------
@@ -81,8 +94,8 @@ def files_with_suffix(folder: Place, suffixes: tuple[str, ...]) -> Iterator[Plac
 
 
 def is_image(found: FoundFile) -> bool:
-    """Whether a file may be a frame of a frame folder."""
-    return found.suffix in IMAGES
+    """Whether a file is a picture, such as a frame of a frame folder."""
+    return found.suffix in IMAGES or found.suffix in OTHER_IMAGE_SUFFIXES
 
 
 def _walk_local(folder: str, prefix: str, skip: str | None) -> Iterator[FoundFile]:
@@ -99,8 +112,13 @@ def _walk_local(folder: str, prefix: str, skip: str | None) -> Iterator[FoundFil
         if entry.is_dir(follow_symlinks=False):
             if skip is None or os.path.realpath(entry.path) != skip:
                 yield from _walk_local(entry.path, f"{prefix}{entry.name}/", skip)
-        elif not (entry.is_symlink() and entry.is_dir()):
-            yield FoundFile(prefix + entry.name, _version(entry))
+        elif not (entry.is_dir() and _is_written(entry.path, skip)):
+            yield FoundFile(prefix + entry.name, _version(entry), is_folder=entry.is_dir())
+
+
+def _is_written(folder: str, skip: str | None) -> bool:
+    """Whether a link leads to the folder that is left out, or to one that a step of this project wrote."""
+    return os.path.realpath(folder) == skip or Path(folder, STEP_FILE).exists()
 
 
 def _version(entry: os.DirEntry[str]) -> str:

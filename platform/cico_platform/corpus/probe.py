@@ -6,6 +6,7 @@ from typing import Any
 from cico_platform.corpus.framing import FramingSettings, frame_clip
 from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.limits import ClipError
+from cico_platform.corpus.pixel_box import box_fractions
 from cico_platform.corpus.signer_box import SEARCH_SIDE
 
 
@@ -15,16 +16,18 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     row
-        `{"index", "path", "start", "end", "pixel_box", "crop", "find_signer", "trim"}`.
+        `{"index", "path", "start", "end", "pixel_box", "crop", "find_signer", "trim"}`, and `box_scale` where
+        it is known.
 
     Returns
     -------
     dict
-        `{"index", "reason", "start", "end", "crop", "frames", "fps", "truncated", "short",
-        "covered"}`; `reason` is empty for a usable clip, `covered` is the time at which its last frame ends.
+        `{"index", "reason", "start", "end", "crop", "frames", "fps", "truncated", "short", "covered",
+        "box_scaled"}`; `reason` is empty for a usable clip, `covered` is the time at which its last frame
+        ends, `box_scaled` tells that its box was measured in frames of another size.
     """
     empty = {"index": row["index"], **dict.fromkeys(("start", "end", "crop", "frames", "fps", "truncated"))}
-    empty["short"] = empty["covered"] = None
+    empty["short"] = empty["covered"] = empty["box_scaled"] = None
     try:
         return {**empty, "reason": "", **_describe(row)}
     except ClipError as error:
@@ -35,24 +38,11 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
 
 def _describe(row: dict[str, Any]) -> dict[str, Any]:
     clip = decode_isolated(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
-    crop = row["crop"] if row["pixel_box"] is None else _fractions(row["pixel_box"], clip.stored_size)
+    crop, box_scaled = row["crop"], False
+    if row["pixel_box"] is not None:
+        x0, y0, x1, y1 = row["pixel_box"]
+        crop, box_scaled = box_fractions((x0, y0, x1, y1), clip.stored_size, row.get("box_scale"))
     settings = FramingSettings("signer" if row["find_signer"] else "whole", row["trim"])
     framing = frame_clip(clip, settings, start=row["start"], end=row["end"], crop=crop)
     facts = {"fps": clip.fps, "truncated": clip.truncated, "short": clip.short, "covered": clip.end}
-    return {**asdict(framing), **facts}
-
-
-def _fractions(box: list[float], size: tuple[int, int]) -> list[float]:
-    """A box in pixels as fractions of the frame.
-
-    Raises
-    ------
-    ClipError
-        If it lies outside the frame.
-    """
-    width, height = size
-    x0, x1 = (min(max(v / width, 0.0), 1.0) for v in (box[0], box[2]))
-    y0, y1 = (min(max(v / height, 0.0), 1.0) for v in (box[1], box[3]))
-    if x1 <= x0 or y1 <= y0:
-        raise ClipError(f"the signer's box {box} lies outside the frame of {width} x {height}")
-    return [round(v, 5) for v in (x0, y0, x1, y1)]
+    return {**asdict(framing), **facts, "box_scaled": box_scaled}

@@ -28,6 +28,7 @@ FEW_CLIPS = 12
 ISOLATED_SHARE = 0.95
 NAMED_ISOLATED_SHARE = 0.5
 CLIPPED = "the interval leaves the video and was cut to it"
+SCALED = "the signer's box was measured in frames of another size: it was scaled to the video's"
 CUT = "the file holds the sign alone: its frames are not counted in the whole video"
 
 
@@ -155,7 +156,12 @@ class _Reading:
         notes: Counter[str] = Counter(self.rows.notes)
         lines = []
         for row, _, result in probed:
-            for applies, note in ((row.clipped or result["clipped"], CLIPPED), (result["is_cut"], CUT)):
+            changes = {
+                CLIPPED: row.clipped or result["clipped"],
+                CUT: result["is_cut"],
+                SCALED: result["box_scaled"],
+            }
+            for note, applies in changes.items():
                 if applies:
                     notes[note] += 1
                     about = {"video_id": ids[row.number], "path": row.file, "where": row.where, "note": note}
@@ -210,6 +216,7 @@ def _probe(
             "frames": None if row.frames is None else list(row.frames),
             "cut_frames": row.cut_frames,
             "pixel_box": list(row.pixel_box) if row.pixel_box else None,
+            "box_scale": row.box_scale,
             "crop": list(row.crop) if row.crop else None,
             "find_signer": settings.find_signer,
             "trim": settings.trim,

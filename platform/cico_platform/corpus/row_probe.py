@@ -45,4 +45,4 @@ def probe_row(row: dict[str, Any]) -> dict[str, Any]:
 def probe_failure(index: int, reason: str) -> dict[str, Any]:
     """The result of a row that cannot be probed."""
     empty = dict.fromkeys(("start", "end", "crop", "frames", "fps", "truncated", "short"))
-    return {"index": index, "reason": reason, **empty, "clipped": False, "is_cut": False}
+    return {"index": index, "reason": reason, **empty, "clipped": False, "is_cut": False, "box_scaled": False}

@@ -7,15 +7,17 @@ from pathlib import Path, PurePosixPath
 from cico_platform.corpus.media_files import (
     ANNOTATION_SUFFIXES,
     MAYBE_ANNOTATION_SUFFIXES,
+    OTHER_VIDEO_SUFFIXES,
     VIDEO_SUFFIXES,
     is_image,
     walk,
 )
 from cico_platform.corpus.readers import recognised
-from cico_platform.storage import Place, absolute, is_remote, remote_version
+from cico_platform.storage import Place, absolute, inside, is_remote, remote_version
 
 # Files that are annotations only if a reader recognises them: so many are opened, none larger than this.
 MOST_OPENED, LARGEST_OPENED = 200, 64 << 20
+LINK = "a link that leads out of the folder: it is not followed"
 
 
 @dataclass
@@ -40,25 +42,32 @@ class Listing:
         Relative paths of files that are annotations by their suffixes.
     others
         Relative paths of files that may be annotations.
+    unknown
+        Relative paths of media that the decoder does not take, and of links to folders elsewhere.
     """
 
     videos: dict[str, str] = field(default_factory=dict)
     images: dict[str, tuple[int, str]] = field(default_factory=dict)
     annotations: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class NotRead:
     """Files that look like media or annotations and that no row uses.
 
-    `count` counts files; `names` has a name for each, and one for all images of a folder. `videos` counts
-    the videos alone.
+    `names` has a name for each, and one for each folder of images, which tells how many they are. `videos`
+    counts the videos alone.
     """
 
-    count: int
     videos: int
     names: list[str]
+
+    @property
+    def count(self) -> int:
+        """How many files and folders of images these are."""
+        return len(self.names)
 
 
 def list_files(folder: Place, skip: str | None = None) -> Listing:
@@ -76,6 +85,10 @@ def list_files(folder: Place, skip: str | None = None) -> Listing:
             listing.annotations.append(found.path)
         elif found.suffix in MAYBE_ANNOTATION_SUFFIXES:
             listing.others.append(found.path)
+        elif found.suffix in OTHER_VIDEO_SUFFIXES:
+            listing.unknown.append(found.path)
+        elif found.is_folder and inside(folder, found.path) is None:
+            listing.unknown.append(f"{found.path}/ ({LINK})")
     listing.images = {path: (one.count, one.digest.hexdigest()) for path, one in images.items()}
     return listing
 
@@ -93,14 +106,14 @@ def not_read(folder: Place, listing: Listing, used: set[str], sources: set[str])
         Absolute paths of the annotation files that were read.
     """
     videos = [path for path in listing.videos if path not in used]
+    unknown = [path for path in listing.unknown if path not in used]
     images = {path: count for path, (count, _) in listing.images.items() if path not in used}
     annotations = [path for path in listing.annotations if absolute(folder / path) not in sources]
     if not is_remote(folder):
         others = [path for path in listing.others if absolute(folder / path) not in sources]
         annotations += [path for path in others[:MOST_OPENED] if _is_annotation(folder / path)]
-    shown = [f"{path}/ ({count} images)" for path, count in images.items()]
-    count = len(videos) + len(annotations) + sum(images.values())
-    return NotRead(count, len(videos), sorted([*videos, *annotations, *shown]))
+    shown = [f"{path}/ ({count} image{'s' * (count != 1)})" for path, count in images.items()]
+    return NotRead(len(videos), sorted([*videos, *annotations, *unknown, *shown]))
 
 
 def path_version(path: Place) -> str:

@@ -153,5 +153,5 @@ def _not_read(
     if source.is_dir() and absolute(source) != absolute(root):
         beside = list_files(source, skip=out)
         more = not_read(source, Listing(annotations=beside.annotations, others=beside.others), used, sources)
-        left = NotRead(left.count + more.count, left.videos, sorted({*left.names, *more.names}))
+        left = NotRead(left.videos, sorted({*left.names, *more.names}))
     return left

@@ -60,6 +60,40 @@ def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path) -> None:
     assert len(rows.good) == 31
 
 
+def test_quotes_that_are_characters_join_no_rows(tmp_path: Path) -> None:
+    rows = read(tmp_path, 'file,text\na.mp4,5" nail\nb.mp4,two\nc.mp4,three\nd.mp4,6" nail\ne.mp4,five\n')
+    assert texts(rows) == [
+        ("a.mp4", '5" nail'), ("b.mp4", "two"), ("c.mp4", "three"), ("d.mp4", '6" nail'), ("e.mp4", "five"),
+    ]  # fmt: skip
+    rows = read(tmp_path, 'file,text\na.mp4,5" nail\nb.mp4,"one,\ntwo"\nc.mp4,three\n')
+    assert texts(rows) == [("a.mp4", '5" nail'), ("b.mp4", "one,\ntwo"), ("c.mp4", "three")]
+
+
+def test_a_cell_that_is_quoted_wrongly_costs_its_own_row(tmp_path: Path) -> None:
+    rows = read(
+        tmp_path, 'file,text\na.mp4,"open\nb.mp4,two\nc.mp4,"third" word\nd.mp4,4" long\ne.mp4,five\n'
+    )
+    assert texts(rows) == [
+        ("b.mp4", "two"),
+        ("c.mp4", '"third" word'),
+        ("d.mp4", '4" long'),
+        ("e.mp4", "five"),
+    ]
+    assert [(bad.where, bad.file) for bad in rows.bad] == [("labels.csv:2", "a.mp4")]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(['"', "a", " ", "b"]), min_size=1, max_size=6), min_size=1, max_size=8)
+)
+@settings(max_examples=200, deadline=None)
+def test_no_quote_loses_the_rows_around_it(cells: list[list[str]]) -> None:
+    lines = [f"{number}.mp4,{''.join(cell)}" for number, cell in enumerate(cells)]
+    rows = _survives(("file,text\n" + "\n".join(lines) + "\nlast.mp4,fine\n").encode())
+    assert rows is not None
+    seen = "\n".join(f"{row.file},{row.text}" for row in rows.good) + "\n".join(bad.file for bad in rows.bad)
+    assert all(f"{number}.mp4" in seen for number in range(len(cells)))
+
+
 def test_a_bad_row_is_kept_with_its_line_and_reason(tmp_path: Path) -> None:
     content = (
         b"file,text,start,end,split\na.mp4,fine,,,\nb.mp4,,,,\n,x,,,\nc.mp4,x,-2,-1,\nd.mp4,x,3,2,\n"

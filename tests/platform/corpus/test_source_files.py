@@ -157,7 +157,7 @@ def test_what_no_row_uses_is_counted_and_named(tmp_path: Path, video: Path) -> N
     summary = read(tmp_path / "labels.csv", tmp_path / "corpus")
     left = ["b.mp4", "b.srt", "labels.xlsx", "more.json", "raw/c.MXF", "thumbs/ (3 images)"]
     assert summary.details["not_read_files"] == left
-    assert (summary.details["not_read"], summary.details["unlisted_files"]) == (8, 2)
+    assert (summary.details["not_read"], summary.details["unlisted_files"]) == (6, 2)
     assert (tmp_path / "corpus" / NOT_READ_FILE).read_text().splitlines() == left
     assert summary.details["readers"] == {"labels": 2}
     assert (summary.done, summary.quarantined) == (1, 1)

@@ -6,7 +6,7 @@ import pytest
 
 from cico_platform.corpus.readers.cues import ROLLED, Cues, read_cues, strip_tags
 from cico_platform.corpus.readers.subtitles import read
-from cico_platform.corpus.readers.webvtt_repair import ARROW, EMPTY_LINE, NO_HEADER, TIMESTAMP_MAP
+from cico_platform.corpus.readers.webvtt_repair import ARROW, EMPTY_LINE, NO_HEADER
 
 
 def said(found: Cues) -> list[tuple[float, float, str]]:
@@ -111,13 +111,6 @@ def test_times_that_cannot_be_read_are_named_and_cost_one_cue() -> None:
     found = read_cues(text + "4\n00:00:0x,000 --> 00:00:05,000\nd\n\n5\n00:00:06,000 --> 00:00:07,000\ne\n")
     assert said(found) == [(1.0, 2.0, "a"), (6.0, 7.0, "e")]
     assert found.broken == [6, 10, 14]
-
-
-def test_a_map_of_timestamps_is_told() -> None:
-    header = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:900000"
-    found = read_cues(vtt("a", header=header))
-    assert said(found) == [(0.0, 1.0, "a")]
-    assert found.notes == {TIMESTAMP_MAP: 1}
 
 
 def youtube(*lines: str) -> str:

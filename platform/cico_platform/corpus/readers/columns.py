@@ -31,6 +31,8 @@ FRAMES = ("{}frame", "frame{}", "{}frames", "{}frameindex", "{}frameid", "{}fram
 UNITS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("seconds", SECONDS), ("milliseconds", MILLISECONDS), ("frames", FRAMES), ("seconds", ("{}",)),
 )  # fmt: skip
+# A whole number of thousands in English, a fraction in other languages.
+AMBIGUOUS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 # A column whose name holds one of these words looks as if it held something of the clip.
 KNOWN_WORDS = (
     "file", "path", "video", "clip", "text", "sentence", "translation", "caption", "transcript", "label",
@@ -92,7 +94,8 @@ class Columns:
         if units == {True}:
             # A negative last frame means "to the end", as in several published tables.
             last = None if end is None or end < 0 else int(end)
-            return {"frames": (max(0, int(start or 0)), last)}
+            first = int(start or 0)
+            return {"frames": (max(0, first), last), "clipped": first < 0}
         return {"start": start, "end": end}
 
 
@@ -151,6 +154,8 @@ def _time(column: TimeColumn | None, cells: Sequence[str]) -> float | None:
         return seconds(text)
     if not text:
         return None
+    if AMBIGUOUS.fullmatch(text):
+        raise InputError(f"'{text[:40]}' may mean thousands or decimals; write it without a comma")
     try:
         value = float(text.replace(",", "."))
         if not abs(value) < 1e12 or (column.unit == "frames" and value != int(value)):

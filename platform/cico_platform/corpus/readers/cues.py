@@ -20,6 +20,8 @@ TAGS = re.compile(
     r"|</(?:font|span|p|div|a)\s*>",
     re.IGNORECASE,
 )
+# How characters are read, written above them: the base says the same.
+READING = re.compile(r"<(r[tp])(?:\.[^<>]*)?>.*?(?:</\1>|(?=<r[tp]\b|</ruby)|\Z)", re.IGNORECASE | re.DOTALL)
 WORD_TIME = re.compile(r"<(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}>")
 LINE_BREAK = re.compile(r"\\[Nn]|<[Bb][Rr]\s*/?>|\n")
 ASS_OVERRIDE = re.compile(r"\{\\[^{}]*\}")
@@ -28,6 +30,7 @@ HARD_SPACE = "\\h"
 TOUCHING, SHORTEST = 0.1, 0.05
 # At least so many of the cues that touch repeat the line before where captions roll.
 ROLLING_SHARE = 0.5
+REPEATED = "cue with the text and the times of another: it was left out"
 ROLLED = "cue of rolling captions that repeats the cue before: only new lines were kept"
 
 
@@ -50,11 +53,15 @@ class Cue:
 
 @dataclass
 class Cues:
-    """A file's cues in its order, lines whose times cannot be read, and what was repaired or merged."""
+    """A file's cues in its order, lines whose times cannot be read, and what was repaired or merged.
+
+    `origin` is where the cues' time 0 lies on MPEG's clock, in seconds; None if the file does not say.
+    """
 
     cues: list[Cue] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    origin: float | None = None
 
 
 def read_cues(text: str, named_webvtt: bool = False) -> Cues:
@@ -75,19 +82,29 @@ def read_cues(text: str, named_webvtt: bool = False) -> Cues:
     """
     repaired = repair(text, named_webvtt)
     captions = webvtt.from_string(repaired.text).captions
-    numbered = enumerate(zip(repaired.lines, captions, strict=True), 1)
-    cues = [_cue(line, number, caption) for number, (line, caption) in numbered]
-    merged = merge_rolling(cues)
+    numbered = enumerate(zip(repaired.lines, captions, repaired.shifts, strict=True), 1)
+    cues = [_cue(line, number, caption, shift) for number, (line, caption, shift) in numbered]
+    once = _without_repeated(cues)
+    if len(once) < len(cues):
+        repaired.notes[REPEATED] += len(cues) - len(once)
+    merged = merge_rolling(once)
     if merged.repeats:
         repaired.notes[ROLLED] += len(merged.repeats)
-    return Cues(merged.cues, repaired.broken, repaired.notes)
+    return Cues(merged.cues, repaired.broken, repaired.notes, repaired.origin)
 
 
-def _cue(line: int, number: int, caption: webvtt.Caption) -> Cue:
+def _without_repeated(cues: list[Cue]) -> list[Cue]:
+    """Each cue once: joined segments of a stream repeat the cues that reach into the next segment."""
+    known = {(cue.start, cue.end, cue.text): cue for cue in reversed(cues) if cue.text}
+    return [cue for cue in cues if not cue.text or known[cue.start, cue.end, cue.text] is cue]
+
+
+def _cue(line: int, number: int, caption: webvtt.Caption, shift: float) -> Cue:
     raw = caption.raw_text
     shown = tuple(said for part in LINE_BREAK.split(strip_tags(raw)) if (said := display_text(part)))
-    start, end = caption.start_time.in_milliseconds(), caption.end_time.in_milliseconds()
-    return Cue(line, number, start / 1000, end / 1000, shown, WORD_TIME.search(raw) is not None)
+    start = round(caption.start_time.in_milliseconds() / 1000 + shift, 3)
+    end = round(caption.end_time.in_milliseconds() / 1000 + shift, 3)
+    return Cue(line, number, start, end, shown, WORD_TIME.search(raw) is not None)
 
 
 def strip_tags(text: str) -> str:
@@ -96,7 +113,8 @@ def strip_tags(text: str) -> str:
     >>> strip_tags("<v Ana>I <3 <c.red>you</c>, if a < b and c > d")
     'I <3 you, if a < b and c > d'
     """
-    return TAGS.sub("", ASS_OVERRIDE.sub("", WORD_TIME.sub("", text))).replace(HARD_SPACE, " ")
+    plain = READING.sub("", WORD_TIME.sub("", text))
+    return TAGS.sub("", ASS_OVERRIDE.sub("", plain)).replace(HARD_SPACE, " ")
 
 
 @dataclass
@@ -117,9 +135,8 @@ def merge_rolling(cues: list[Cue]) -> Merged:
     pairs = [(before, cue) for before, cue in itertools.pairwise(cues) if _touch(before, cue)]
     repeating = [cue for before, cue in pairs if _shared(before, cue) or _grown_lines(before, cue)]
     timed = any(cue.word_times for cue in cues)
-    said_twice = (
-        len(repeating) == 1 and repeating[0].lines == cues[repeating[0].number - 2].lines and not timed
-    )
+    alike = [cue for before, cue in pairs if before.lines == cue.lines]
+    said_twice = len(repeating) == 1 and alike == repeating and not timed
     if not repeating or said_twice or len(repeating) < ROLLING_SHARE * len(pairs):
         return Merged(cues, [])
     known = {cue.number for cue in repeating}

@@ -10,6 +10,7 @@ from typing import Any
 
 from cico_platform.corpus.media_files import is_hidden
 from cico_platform.corpus.media_folder import MediaFolder
+from cico_platform.corpus.pixel_box import BoxScale
 from cico_platform.corpus.readers.restricted_pickle import load_data
 from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes, split_in_name
 from cico_platform.errors import InputError
@@ -18,6 +19,9 @@ from cico_platform.storage import Place, matching
 NAME = "how2sign"
 COLUMNS = ("VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "SENTENCE")
 LICENCE = "CC BY-NC 4.0"
+# The published videos are of this size, and the published boxes in their pixels.
+FRAME = (1280, 720)
+NO_BOX = "entry of a file of boxes that is no box: the signer is searched for"
 
 
 def sniff(source: Place) -> bool:
@@ -49,6 +53,8 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     rows = Rows()
     rows.read_from(source)
     boxes = _boxes(source.parent, rows)
+    right, bottom = (max((box[side] for box in boxes.values()), default=0.0) for side in (2, 3))
+    scale = BoxScale((right, bottom), FRAME)
     media, split = MediaFolder(videos or source.parent), split_in_name(source.name)
     for line in _lines(lines[1:], header):
         where = f"{source.name}:{line.number}"
@@ -56,7 +62,8 @@ def read(source: Place, videos: Place | None = None) -> Rows:
             rows.refuse(where, "", line.reason)
             continue
         cut = f"{line.video}_clip{line.clip}" if line.clip is not None else None
-        _add(rows, where, line.entry, cut, boxes.get(f"{cut}.mp4"), media, split)
+        box = {"pixel_box": boxes.get(f"{cut}.mp4"), "box_scale": scale}
+        _add(rows, where, line.entry, cut, box, media, split)
     return rows
 
 
@@ -122,7 +129,7 @@ def _add(
     where: str,
     entry: dict[str, str],
     cut: str | None,
-    box: Any,
+    box: dict[str, Any],
     media: MediaFolder,
     split: str,
 ) -> None:
@@ -145,12 +152,12 @@ def _add(
         entry["SENTENCE"],
         video_id=sentence,
         split=split,
-        pixel_box=box,
         signer=parts[1] if len(parts) > 2 else None,
         language="en",
         sign_language="ase",
         licence=LICENCE,
         **times,
+        **box,
     )
 
 
@@ -166,5 +173,5 @@ def _boxes(folder: Place, rows: Rows) -> dict[str, tuple[float, float, float, fl
             try:
                 boxes[str(name)] = (float(box["x1"]), float(box["y1"]), float(box["x2"]), float(box["y2"]))
             except (KeyError, TypeError, ValueError):
-                continue
+                rows.notes[NO_BOX] += 1
     return boxes

@@ -8,6 +8,9 @@ from cico_platform.errors import InputError
 from cico_platform.storage import Place
 
 SUFFIX = ".json"
+# Boxes of detectors reach over the frame by so much of it.
+BEYOND = 0.1
+NO_BOX = "sign with a box that is none: the signer is searched for"
 
 
 def load_list(source: Place) -> list[Any]:
@@ -52,3 +55,12 @@ def numbers(value: object, count: int) -> list[float] | None:
     if any(isinstance(v, bool) or not isinstance(v, int | float) for v in value):
         return None
     return [float(v) for v in value]
+
+
+def fractions(value: object) -> tuple[float, float, float, float] | None:
+    """Two corners in fractions of the frame, cut to it; None for what is no such box, as one in pixels."""
+    found = numbers(value, 4)
+    if found is None or not all(-BEYOND <= v <= 1 + BEYOND for v in found):
+        return None
+    a, b, c, d = (min(max(v, 0.0), 1.0) for v in found)
+    return (a, b, c, d) if a < c and b < d else None

@@ -109,23 +109,32 @@ def _records(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]
         index += 1
         if not line.strip():
             continue
-        if delimiter in ",;" and line.count('"') % 2:
-            joined = line
-            for ahead in range(index, min(index + LONGEST_QUOTED, len(lines))):
-                joined += "\n" + lines[ahead]
-                if lines[ahead].count('"') % 2:
-                    line, index = joined, ahead + 1
-                    break
-        yield begin, _quoted(line, delimiter)
+        last = _closing(lines, begin) if delimiter in ",;" else None
+        records = [] if last is None else _parsed(lines[begin : last + 1], delimiter)
+        if last is not None and len(records) == 1:
+            index = last + 1
+            yield begin, records[0]
+        elif last is None or _parsed([line], delimiter):
+            yield begin, _split(line, delimiter)
+        else:  # a cell that is quoted wrongly costs its own line alone
+            yield begin, [line.split(delimiter)[0]]
 
 
-def _quoted(record: str, delimiter: str) -> list[str]:
-    if "\n" not in record:
-        return _split(record, delimiter)
+def _closing(lines: list[str], begin: int) -> int | None:
+    """The line that may close a quote that a line leaves open."""
+    if lines[begin].count('"') % 2 == 0:
+        return None
+    ahead = range(begin + 1, min(begin + 1 + LONGEST_QUOTED, len(lines)))
+    return next((index for index in ahead if lines[index].count('"') % 2), None)
+
+
+def _parsed(lines: list[str], delimiter: str) -> list[list[str]]:
+    """The records of some lines; none if they break the rules of quoting."""
     try:
-        return next(csv.reader(record.splitlines(keepends=True), delimiter=delimiter, strict=True), [])
+        text = [f"{line}\n" for line in lines[:-1]] + lines[-1:]
+        return list(csv.reader(text, delimiter=delimiter, strict=True))
     except csv.Error:
-        return [record.split(delimiter)[0]]
+        return []
 
 
 def _json_rows(source: Place, text: str) -> Rows:

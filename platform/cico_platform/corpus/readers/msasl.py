@@ -7,7 +7,7 @@ from typing import Any
 
 from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers.columns import unused_columns
-from cico_platform.corpus.readers.json_lists import holds_entries, load_list, numbers, text_of
+from cico_platform.corpus.readers.json_lists import NO_BOX, fractions, holds_entries, load_list, text_of
 from cico_platform.corpus.readers.rows import Rows, split_in_name
 from cico_platform.corpus.readers.youtube import find_youtube, youtube_id
 from cico_platform.errors import InputError
@@ -57,6 +57,9 @@ def _add(rows: Rows, where: str, entry: Any, media: MediaFolder, split: str) -> 
         rows.refuse(where, file or named, "the sign has no start_time or no end_time")
         return
     signer = entry.get("signer_id", entry.get("signer"))
+    box = fractions(entry.get("box"))
+    if box is None and entry.get("box") is not None:
+        rows.notes[NO_BOX] += 1
     rows.add(
         where,
         file or (f"{name}.mp4" if name else named),
@@ -65,16 +68,8 @@ def _add(rows: Rows, where: str, entry: Any, media: MediaFolder, split: str) -> 
         split=split,
         start=entry["start_time"],
         end=entry["end_time"],
-        crop=_crop(entry.get("box")),
+        crop=box and (box[1], box[0], box[3], box[2]),
         signer=None if signer is None or signer == -1 else str(signer),
         language="en",
         sign_language="ase",
     )
-
-
-def _crop(box: object) -> tuple[float, float, float, float] | None:
-    found = numbers(box, 4)
-    if found is None:
-        return None
-    y0, x0, y1, x1 = (min(max(v, 0.0), 1.0) for v in found)
-    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None

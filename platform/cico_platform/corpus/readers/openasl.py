@@ -3,6 +3,7 @@
 import json
 
 from cico_platform.corpus.media_folder import MediaFolder
+from cico_platform.corpus.readers.json_lists import NO_BOX, fractions
 from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching
@@ -72,8 +73,9 @@ def _boxes(folder: Place, rows: Rows) -> dict[str, tuple[float, float, float, fl
         except (ValueError, RecursionError) as error:
             raise InputError(f"'{path}' is not JSON: {error}") from error
         for name, box in data.items() if isinstance(data, dict) else ():
-            if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
-                x0, y0, x1, y1 = (min(max(float(v), 0.0), 1.0) for v in box)
-                if x0 < x1 and y0 < y1:
-                    boxes[str(name)] = (x0, y0, x1, y1)
+            found = fractions(box)
+            if found is None:
+                rows.notes[NO_BOX] += 1
+            else:
+                boxes[str(name)] = found
     return boxes

@@ -9,6 +9,7 @@ from typing import Any
 
 from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.media_folder import locate
+from cico_platform.corpus.pixel_box import BoxScale
 from cico_platform.corpus.text import LONGEST_TEXT
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, absolute
@@ -27,12 +28,12 @@ class Row:
     """One clip as a corpus writes it; `where` says in which file and line, for people.
 
     `split` is a manifest's split, or empty where the corpus gives none. `pixel_box` is `(x0, y0, x1, y1)`
-    in pixels of the video, `crop` the same in fractions. `start` and `end` are seconds; `frames` is the first
-    frame and the one after the last, from 0, where the corpus counts frames instead (None: to the end).
-    `cut_frames` is the number of frames of the file if it should already hold the clip alone. `participants`
-    are all people that the clip shows, its signer among them. `clipped` tells that the interval began before
-    the video does. `number` counts the good and the bad rows of a
-    source together, in their order.
+    in pixels, `box_scale` what is known of the frames whose pixels these are, `crop` the same in fractions.
+    `start` and `end` are seconds; `frames` is the first frame and the one after the last, from 0, where the
+    corpus counts frames instead (None: to the end). `cut_frames` is the number of frames of the file if it
+    should already hold the clip alone. `participants` are all people that the clip shows, its signer among
+    them. `clipped` tells that the interval began before the video does. `number` counts the good and the bad
+    rows of a source together, in their order.
     """
 
     where: str
@@ -44,6 +45,7 @@ class Row:
     start: float | None = None
     end: float | None = None
     pixel_box: tuple[float, float, float, float] | None = None
+    box_scale: BoxScale | None = None
     crop: tuple[float, float, float, float] | None = None
     signer: str | None = None
     language: str | None = None
@@ -159,7 +161,7 @@ def checked(where: str, file: str, text: str, **fields: Any) -> Row:
         k: (v.strip() or None) if isinstance(v, str) and k != "video_id" else v for k, v in fields.items()
     }
     known: dict[str, Any] = {**cleaned, "split": SPLIT_NAMES.get(split, ""), "start": start, "end": end}
-    known["clipped"] = clipped
+    known["clipped"] = clipped or bool(fields.get("clipped"))
     return Row(where, file.strip(), text, **known)
 
 
@@ -178,7 +180,7 @@ def seconds(value: object) -> float | None:
         return None
     try:
         text = str(value).strip().replace(",", ".")
-        if re.fullmatch(r"(\d+:)?\d{1,2}:\d{1,2}(\.\d*)?", text):
+        if re.fullmatch(r"(\d+:[0-5]?\d|\d{1,2}):[0-5]?\d(\.\d*)?", text):
             total = 0.0
             for part in text.split(":"):
                 total = total * 60 + float(part)

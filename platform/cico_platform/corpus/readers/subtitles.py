@@ -2,17 +2,22 @@
 
 from pathlib import Path, PurePosixPath
 
+from cico_platform.corpus.isolation import clock_start_isolated
+from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.media_files import files_with_suffix
 from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers.cues import SHORTEST, read_cues
 from cico_platform.corpus.readers.encodings import decode
 from cico_platform.corpus.readers.rows import Rows, read_bytes
 from cico_platform.corpus.readers.subtitle_names import find_video, parse_name
+from cico_platform.corpus.readers.webvtt_headers import clock_difference
+from cico_platform.corpus.readers.webvtt_repair import TIMESTAMP_MAP
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, relative
 
 NAME = "subtitles"
 SUFFIXES = (".vtt", ".srt")
+MAPPED = "file with X-TIMESTAMP-MAP: its times were moved to the player's clock"
 
 
 def sniff(source: Place) -> bool:
@@ -49,7 +54,7 @@ def read(source: Place, videos: Place | None = None) -> Rows:
         file, note = find_video(media, stem)
         name = parse_name(stem)
         before = len(rows)
-        _cues(rows, path, file or f"{name.names[-1]}.mp4", name.language)
+        _cues(rows, path, media.root, file or f"{name.names[-1]}.mp4", name.language)
         if note:
             rows.notes[note] += len(rows) - before
     if not rows.good and not rows.bad:
@@ -57,12 +62,15 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     return rows
 
 
-def _cues(rows: Rows, path: Place, file: str, language: str | None) -> None:
+def _cues(rows: Rows, path: Place, root: Place, file: str, language: str | None) -> None:
     """Add a row for each cue of a file."""
     decoded = decode(read_bytes(path), language)
     if decoded.guessed:
         rows.notes[f"file that is not UTF-8: its encoding was guessed to be {decoded.guessed}"] += 1
     found = read_cues(decoded.text, named_webvtt=path.suffix.lower() == ".vtt")
+    shift = _shift(found.origin, root / file)
+    if found.origin is not None:
+        rows.notes[TIMESTAMP_MAP if shift is None else MAPPED] += 1
     rows.notes += found.notes
     for line in found.broken:
         rows.refuse(f"{path.name}:{line}", file, "the cue's times cannot be read")
@@ -77,7 +85,18 @@ def _cues(rows: Rows, path: Place, file: str, language: str | None) -> None:
             file,
             cue.text,
             video_id=f"{Path(file).stem}-{cue.number:04d}",
-            start=cue.start,
-            end=cue.end,
+            start=round(cue.start + (shift or 0.0), 6),
+            end=round(cue.end + (shift or 0.0), 6),
             language=language,
         )
+
+
+def _shift(origin: float | None, video: Place) -> float | None:
+    """Seconds from the clock of the cues to the player's; None where the video does not tell."""
+    if origin is None:
+        return None
+    try:
+        start = clock_start_isolated(str(video))
+    except ClipError:  # the rows will say what is wrong with the video
+        return None
+    return None if start is None else clock_difference(origin, start)

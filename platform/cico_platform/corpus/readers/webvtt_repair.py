@@ -8,6 +8,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from cico_platform.corpus.readers.webvtt_headers import (
+    HEADER,
+    Header,
+    clock_difference,
+    find_headers,
+    without_marks,
+)
+
 WHOLE, FRACTION = r"(?:\d+:)?\d{1,2}:\d{1,2}", r"[.,]\d{1,6}"
 TIMING = re.compile(rf"^\s*({WHOLE}(?:{FRACTION})?)\s*-->\s*({WHOLE}(?:{FRACTION})?)(?:\s.*)?$")
 # Other arrows are seen too; where they stand between whole seconds, they may be text.
@@ -17,11 +25,11 @@ ODD_TIMING = re.compile(rf"^\s*({WHOLE}{FRACTION})\s*{ARROWS}\s*({WHOLE}{FRACTIO
 BROKEN_TIMING = re.compile(r"^\s*[\d.,;]*\d:[\d:.,;]*\s*-->|-->\s*\d[\d.,;]*:[\d:.,;]*(\s|$)")
 NUMBER = re.compile(r"\s*\d{1,9}\s*")
 NO_CUE = re.compile(r"^(NOTE|STYLE|REGION)(\s|$)")
-HEADER = "WEBVTT"
 EMPTY_LINE = "cue with an empty line in it: the text after that line was kept"
 ARROW = "text with an arrow that is no time: it was kept"
 NO_HEADER = "WebVTT file without the line WEBVTT: it was read all the same"
 TIMESTAMP_MAP = "file with X-TIMESTAMP-MAP: the map was not applied, times are the player's"
+JOINED = "WebVTT header in the middle of a file: the segments are taken for one"
 
 
 @dataclass
@@ -34,6 +42,10 @@ class Repaired:
         The WebVTT.
     lines
         The line in the file (from 1) at which each cue's times stand, in order.
+    shifts
+        Seconds to add to each cue's times, so that all are on the clock of the first.
+    origin
+        Where that clock's 0 lies on MPEG's clock, in seconds; None if the file does not say.
     broken
         Lines whose times cannot be read.
     notes
@@ -42,6 +54,8 @@ class Repaired:
 
     text: str = ""
     lines: list[int] = field(default_factory=list)
+    shifts: list[float] = field(default_factory=list)
+    origin: float | None = None
     broken: list[int] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
 
@@ -56,15 +70,17 @@ def repair(text: str, named_webvtt: bool) -> Repaired:
     named_webvtt
         Whether its name says that it is WebVTT; the first line decides.
     """
-    lines = re.split(r"\r\n|\n|\r", text.lstrip("\ufeff"))
+    lines = [without_marks(line) for line in re.split(r"\r\n|\n|\r", text.lstrip("\ufeff"))]
     first = next((line for line in lines if line.strip()), "")
     webvtt = first.lstrip().startswith(HEADER)
     made = Repaired()
     if named_webvtt and not webvtt:
         made.notes[NO_HEADER] += 1
+    headers = find_headers(lines) if webvtt else []
+    _read_headers(headers, made)
+    for header in headers:
+        lines[header.start : header.stop] = [""] * (header.stop - header.start)
     starts = [i for i in range(len(lines)) if _begins_cue(lines, i, webvtt)]
-    if webvtt and any("X-TIMESTAMP-MAP" in line for line in lines[: starts[0] if starts else 20]):
-        made.notes[TIMESTAMP_MAP] += 1
     indexed = _has_numbers(lines, starts)
     if starts and not webvtt:
         lines = _without_last_number(lines, starts[-1])
@@ -78,9 +94,25 @@ def repair(text: str, named_webvtt: bool) -> Repaired:
         last = number + 1 == len(starts)
         payload = _payload(lines[start + 1 : end], webvtt, indexed, last)
         made.lines.append(start + 1)
+        made.shifts.append(_shift(headers, start))
         out += ["", timing, *_well_formed(payload, made.notes)]
     made.text = "\n".join(out) + "\n"
     return made
+
+
+def _read_headers(headers: list[Header], made: Repaired) -> None:
+    """Count what headers say that cannot be followed; the first map gives the file's clock."""
+    made.origin = next((header.origin for header in headers if header.origin is not None), None)
+    made.notes[JOINED] += max(len(headers) - 1, 0)
+    made.notes[TIMESTAMP_MAP] += any(header.unreadable for header in headers)
+    made.notes += Counter()  # without what was never counted
+
+
+def _shift(headers: list[Header], line: int) -> float:
+    """Seconds from the clock of the first header that has a map to that of the last one above a line."""
+    origins = [h.origin for h in headers if h.origin is not None]
+    above = [h.origin for h in headers if h.origin is not None and h.start < line]
+    return clock_difference(above[-1], origins[0]) if above else 0.0
 
 
 def _has_numbers(lines: list[str], starts: list[int]) -> bool:

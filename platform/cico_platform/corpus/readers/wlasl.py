@@ -9,7 +9,7 @@ from typing import Any
 
 from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.readers.columns import unused_columns
-from cico_platform.corpus.readers.json_lists import holds_entries, load_list, numbers, text_of
+from cico_platform.corpus.readers.json_lists import NO_BOX, holds_entries, load_list, numbers, text_of
 from cico_platform.corpus.readers.rows import Rows
 from cico_platform.corpus.readers.youtube import find_youtube, youtube_id
 from cico_platform.errors import InputError
@@ -74,6 +74,9 @@ def _add(rows: Rows, where: str, gloss: str, instance: Any, media: MediaFolder) 
     frames = (max(first - 1, 0), None if last < 1 else last)
     whole = frames == (0, None)
     box = numbers(instance.get("bbox"), 4)
+    if instance.get("bbox") is not None and (box is None or box[0] >= box[2] or box[1] >= box[3]):
+        rows.notes[NO_BOX] += 1
+        box = None
     signer = instance.get("signer_id")
     rows.add(
         where,
@@ -84,7 +87,7 @@ def _add(rows: Rows, where: str, gloss: str, instance: Any, media: MediaFolder) 
         split=text_of(instance.get("split")),
         frames=None if whole else frames,
         cut_frames=frames[1] - frames[0] if own and youtube_id(url) and frames[1] is not None else None,
-        pixel_box=None if box is None or box[0] >= box[2] or box[1] >= box[3] else tuple(box),
+        pixel_box=None if box is None else tuple(box),
         signer=None if signer is None or signer == -1 else str(signer),
         language="en",
         sign_language="ase",

@@ -193,6 +193,7 @@ def test_known_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     )
     assert table(tmp_path, content, "labels.json").unused_columns == ["start", "bbox"]
     assert columns_of(["file", "text", "signer"]).unused == ()
+    assert columns_of(["file", "text", "from", "to", "t0", "comment"]).unused == ("from", "to", "t0")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ KNOWN_WORDS = (
     "file", "path", "video", "clip", "text", "sentence", "translation", "caption", "transcript", "label",
     "word", "gloss", "sign", "split", "subset", "partition", "fold", "signer", "participant", "speaker",
     "person", "language", "lang", "licence", "license", "start", "begin", "onset", "end", "stop",
-    "offset", "time", "frame", "duration", "fps", "box", "bbox", "url", "id",
+    "offset", "time", "frame", "duration", "fps", "box", "bbox", "url", "id", "from", "to", "until", "till",
+    "in", "out", "t", "tc", "length", "dur",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ LISTS = ("worst-t2v", "worst-v2t", "best-t2v", "best-v2t")
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a split whose every query is shown: lists of 9 and 9."""
-    from cico_platform.training.evaluate import evaluate
+    from cico_platform.evaluation.evaluate import evaluate
 
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")

@@ -1,4 +1,4 @@
-"""Fixtures of the platform's tests: a tiny corpus, a tiny index, a bucket of a real S3 server, `cico`."""
+"""Fixtures of the platform's tests: a tiny corpus, its features, a tiny index, a bucket of a real server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from cico_command import Cico
 from object_store import BUCKET, s3_server
+from sign_features import write_features
 from tiny_corpus import write_corpus
 
 from cico_platform.corpus.isolation import _idle
@@ -16,6 +17,19 @@ from cico_platform.index.server import ServerIndex
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Clips of four signs and sentences of them, two of which are damaged."""
     return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus")
+
+
+@pytest.fixture(scope="session")
+def sign_features(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features as a perfect sign encoder gives them."""
+    return write_features(tiny_corpus, tmp_path_factory.mktemp("sign_features"), {"perfect": 0.1})
+
+
+@pytest.fixture(scope="session")
+def two_encoders_features(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of an encoder that hardly knows the signs, and of one that does."""
+    folder = tmp_path_factory.mktemp("two_encoders")
+    return write_features(tiny_corpus, folder, {"agnostic": 3.0, "aware": 0.1}, alpha=0.25)
 
 
 @pytest.fixture(scope="session")

@@ -41,10 +41,10 @@ def ablate(
     from cico_platform.cli.output import console, emit, say
     from cico_platform.cli.progress import make_settings, progress
     from cico_platform.config_files import read_config, resolve
-    from cico_platform.training.ablation import AblationSettings
-    from cico_platform.training.ablation import ablate as run
-    from cico_platform.training.ablation_grid import default_grid, read_grid
-    from cico_platform.training.ablation_table import as_table
+    from cico_platform.evaluation.ablation import AblationSettings
+    from cico_platform.evaluation.ablation import ablate as run
+    from cico_platform.evaluation.ablation_grid import default_grid, read_grid
+    from cico_platform.evaluation.ablation_table import as_table
     from cico_platform.training.retrieval import RetrievalSettings
 
     base = RetrievalSettings.published() if published else RetrievalSettings()

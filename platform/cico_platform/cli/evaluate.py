@@ -24,9 +24,9 @@ def evaluate(
 
     from cico_platform.cli.output import console
     from cico_platform.cli.progress import finish
+    from cico_platform.evaluation.evaluate import PAGE_FILE, REPORT_FILE, EvaluationSettings
+    from cico_platform.evaluation.evaluate import evaluate as run
     from cico_platform.storage import place
-    from cico_platform.training.evaluate import PAGE_FILE, REPORT_FILE, EvaluationSettings
-    from cico_platform.training.evaluate import evaluate as run
 
     summary = run(corpus, features, model, split, out, EvaluationSettings(html=html, store=store))
     finish("evaluate", summary, json)

@@ -87,8 +87,8 @@ def retrieval(
     from cico_platform.cli.progress import finish, progress
     from cico_platform.config_files import read_config, resolve
     from cico_platform.errors import InputError
+    from cico_platform.evaluation.seeds import train_seeds
     from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
-    from cico_platform.training.seeds import train_seeds
 
     base = RetrievalSettings.published() if published else RetrievalSettings()
     file = None if config is None else read_config(config)

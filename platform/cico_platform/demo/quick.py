@@ -6,10 +6,10 @@ from cico_platform.demo.checkpoints import take_shipped
 from cico_platform.demo.places import Places
 from cico_platform.demo.settings import DemoSettings
 from cico_platform.demo.stages import Stages
+from cico_platform.evaluation.evaluate import EvaluationSettings, evaluate
 from cico_platform.pipelines.features import FeatureSettings, extract_features
 from cico_platform.pipelines.indexing import build_index
 from cico_platform.steps import Summary
-from cico_platform.training.evaluate import EvaluationSettings, evaluate
 
 STAGES = 5
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from cico_platform.demo.places import Places
 from cico_platform.demo.settings import VARIANTS
 from cico_platform.demo.stages import DemoResult
-from cico_platform.training.evaluate import PAGE_FILE
+from cico_platform.evaluation.evaluate import PAGE_FILE
 
 FIGURES = ("R@1", "R@5", "R@10", "MedR")
 

@@ -15,13 +15,13 @@ from cico_platform.demo.quick import run_quick
 from cico_platform.demo.recipes import Recipe, enough, recipe
 from cico_platform.demo.settings import DemoSettings, Variant, chosen_variants
 from cico_platform.demo.stages import DemoResult, Stages
+from cico_platform.evaluation.evaluate import EvaluationSettings, evaluate
 from cico_platform.observability.memory import PeakMemory
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
 from cico_platform.pipelines.mine import mine, read_segments
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, replace_folder, write_json
-from cico_platform.training.evaluate import EvaluationSettings, evaluate
 from cico_platform.training.retrieval import train_retrieval
 from cico_platform.training.sign_encoder import train_sign_encoder
 

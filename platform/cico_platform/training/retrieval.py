@@ -23,13 +23,13 @@ from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, on_this_machine, place, working_copy
+from cico_platform.tracking.trackers import TrackingSettings, tracked
 from cico_platform.training.data.feature_rows import FeatureRows
 from cico_platform.training.data.feature_source import describe_source
 from cico_platform.training.data.feature_store_files import LeftOut
 from cico_platform.training.pairs import Pairs, PairSource, load_pairs, sentence_rows
 from cico_platform.training.retrieval_loop import train_loop
 from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
-from cico_platform.training.tracking import TrackingSettings, tracked
 
 STAGE = "train-retrieval"
 METRICS_FILE = "metrics.json"

@@ -15,7 +15,7 @@ from cico_platform.cluster import connect, threads_each
 from cico_platform.errors import CicoError, InputError
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.storage import Place, absolute_place, is_remote, remove
-from cico_platform.training.board import open_board
+from cico_platform.tracking.progress_actor import open_progress_actor
 from cico_platform.training.checkpoints import CheckpointStore, State
 from cico_platform.training.lean_trainer import LeanTrainer
 from cico_platform.training.session import Session, describe, run_loop, this_process, this_worker
@@ -25,7 +25,7 @@ POLL_SECONDS = 2.0
 WORKER_CPUS = 0.5
 # How often Ray Train's controller looks after its workers; its own 2 s delay the end of short trainings.
 CONTROLLER_SECONDS = "1"
-# What the board does not end (see there) may be repeated.
+# Ray Train may repeat what the progress actor does not end (see there).
 MOST_FAILURES = 1000
 PAIRS_OF_A_WORKER = 4
 Loop = Callable[[dict[str, Any], Session], None]
@@ -130,15 +130,15 @@ def run_training(
     store = CheckpointStore(folder / CHECKPOINTS, key, settings.keep)
     if settings.resume == "never":
         remove(store.folder)
-    board = open_board()
+    progress = open_progress_actor()
     options = {"threads": settings.own_threads(), "interval": settings.checkpoint_seconds}
-    given = {**config, "board": board, "store": store, "options": options}
-    with Watch(board, on_progress, on_row):
+    given = {**config, "progress": progress, "store": store, "options": options}
+    with Watch(progress, on_progress, on_row):
         if settings.workers:
             _run_on_workers(loop, given, folder, settings)
         else:
             _run_here(loop, given)
-    if reason := ray.get(board.final.remote()):
+    if reason := ray.get(progress.final.remote()):
         raise CicoError(f"training failed: {reason}")
     _, state, _ = store.last()
     if state is None or not state["done"]:
@@ -156,7 +156,7 @@ def _run_on_workers(loop: Loop, given: dict[str, Any], folder: Place, settings: 
     try:
         trainer.fit()
     except ray.train.TrainingFailedError as error:
-        reason = ray.get(given["board"].final.remote()) or _cause(error)
+        reason = ray.get(given["progress"].final.remote()) or _cause(error)
         raise CicoError(f"training failed: {reason}") from error
 
 
@@ -213,8 +213,8 @@ def _cause(error: BaseException) -> str:
 class Watch:
     """Carries what the workers tell to the driver's progress and to whoever wants each row."""
 
-    def __init__(self, board: Any, on_progress: OnProgress | None, on_row: Sequence[OnRow]) -> None:
-        self.board, self.on_progress, self.on_row = board, on_progress, on_row
+    def __init__(self, progress: Any, on_progress: OnProgress | None, on_row: Sequence[OnRow]) -> None:
+        self.progress, self.on_progress, self.on_row = progress, on_progress, on_row
         self._rows = self._notes = 0
         self._shown: dict[str, Any] = {}
         self._failure: Exception | None = None
@@ -241,7 +241,7 @@ class Watch:
 
     def _look(self) -> None:
         try:
-            rows, notes = ray.get(self.board.since.remote(self._rows, self._notes), timeout=10)
+            rows, notes = ray.get(self.progress.since.remote(self._rows, self._notes), timeout=10)
         except (ray.exceptions.RayError, TimeoutError):  # the end of the cluster, or a moment's trouble
             return
         self._rows, self._notes = self._rows + len(rows), self._notes + len(notes)

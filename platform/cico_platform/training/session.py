@@ -69,16 +69,20 @@ class Session:
         This worker.
     store
         Where checkpoints go; None for a loop by itself.
-    board
-        Where rows go (`open_board`); None for a loop by itself.
+    progress
+        Where rows go (`open_progress_actor`); None for a loop by itself.
     interval
         Seconds between checkpoints.
     """
 
     def __init__(
-        self, place: Worker, store: CheckpointStore | None = None, board: Any = None, interval: float = 30.0
+        self,
+        place: Worker,
+        store: CheckpointStore | None = None,
+        progress: Any = None,
+        interval: float = 30.0,
     ) -> None:
-        self.place, self.store, self.board, self.interval = place, store, board, interval
+        self.place, self.store, self.progress, self.interval = place, store, progress, interval
         self.rows: list[Row] = []
         self.restored: State | None = None
         self._random: list[dict[str, Any]] | None = None
@@ -93,12 +97,12 @@ class Session:
             return ""
         step, reason = 0, ""
         if self.place.rank == 0:
-            reason = "" if self.board is None else ray.get(self.board.final.remote())
+            reason = "" if self.progress is None else ray.get(self.progress.final.remote())
         if self.place.rank == 0 and not reason:
             step, self.restored, complaints = self.store.last(self.place.device)
             for complaint in complaints:
                 self.note(f"a damaged checkpoint was passed over, the one before is used: {complaint}")
-            reason = "" if self.board is None else ray.get(self.board.begin.remote(step))
+            reason = "" if self.progress is None else ray.get(self.progress.begin.remote(step))
         step, reason = agree((step, reason), self.place)
         if self.place.rank != 0 and step and not reason:
             self.restored = self.store.load(step, self.place.device)
@@ -130,8 +134,8 @@ class Session:
 
     def note(self, message: str) -> None:
         """Tell people something, once."""
-        if self.board is not None:
-            self.board.note.remote(message)
+        if self.progress is not None:
+            self.progress.note.remote(message)
 
     def resume_random(self) -> None:
         """Take this worker's random state from the checkpoint; after another number of workers, seed anew."""
@@ -144,10 +148,10 @@ class Session:
             torch.manual_seed(self.step * 1009 + self.place.rank)
 
     def _tell(self, row: Row) -> None:
-        if self.board is None:
+        if self.progress is None:
             self.rows.append(row)
         else:
-            self.board.log.remote(row)
+            self.progress.log.remote(row)
 
     def _maybe_save(self, state: Callable[[], State], last: bool) -> None:
         """Write a checkpoint if the first worker's clock says so, and agree on the step to look again at."""
@@ -185,16 +189,16 @@ def run_loop(
     worker: Callable[[int], Worker],
 ) -> None:
     """Run a loop on this worker, unless the run is over; what goes wrong is told."""
-    board, store, options = config["board"], config["store"], config["options"]
+    progress, store, options = config["progress"], config["store"], config["options"]
     try:
-        session = Session(worker(options["threads"]), store, board, options["interval"])
+        session = Session(worker(options["threads"]), store, progress, options["interval"])
         if not session.begin():
             loop(config, session)
     except Exception as error:
         message = describe(error)
         if not _collateral(error, message):
             final = isinstance(error, CicoError | FloatingPointError)
-            ray.get(board.fail.remote(message, final))
+            ray.get(progress.fail.remote(message, final))
         raise
 
 

@@ -18,12 +18,12 @@ from cico_platform.pipelines.mine import read_segments
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, on_this_machine, place, remove, working_copy
+from cico_platform.tracking.trackers import TrackingSettings, tracked
 from cico_platform.training.data.cuts import Cut, FrameSettings
 from cico_platform.training.data.frame_codec import QUALITY
 from cico_platform.training.data.sample_builder import StoreSummary, build_sample_store
 from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
 from cico_platform.training.sign_encoder_loop import train_loop
-from cico_platform.training.tracking import TrackingSettings, tracked
 
 STAGE = "train-sign-encoder"
 HISTORY_FILE = "history.json"

@@ -9,10 +9,10 @@ import pytest
 from cico_model.config import TOWERS
 from cico_model.metrics import retrieval_metrics
 from cico_model.retrieval_checkpoint import save_retrieval_model
+from cico_platform.evaluation.evaluate import evaluate
+from cico_platform.evaluation.ranks import rank_queries
 from cico_platform.pipelines.stored_features import load_features
-from cico_platform.training.evaluate import evaluate
 from cico_platform.training.pairs import load_pairs, score_pairs
-from cico_platform.training.ranks import rank_queries
 from cico_platform.training.retrieval import RetrievalSettings, compared, fresh_model
 
 

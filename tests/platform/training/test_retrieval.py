@@ -10,8 +10,8 @@ from sign_features import DIM
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import CicoError, InputError
+from cico_platform.evaluation.evaluate import evaluate
 from cico_platform.steps import Summary
-from cico_platform.training.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 
 QUICK = {

@@ -20,7 +20,7 @@ from word_features import write_word_features
 from cico_model.checkpoint import load_sign_encoder
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import CicoError
-from cico_platform.training.evaluate import evaluate
+from cico_platform.evaluation.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 from cico_platform.training.sign_encoder import SignEncoderSettings, train_sign_encoder
 

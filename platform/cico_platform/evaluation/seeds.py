@@ -5,11 +5,11 @@ from typing import Any
 from cico_model.metrics import summarise_ranks
 from cico_platform.corpus.manifest import SPLITS, Corpus
 from cico_platform.errors import InputError
+from cico_platform.evaluation.ranks import WAYS, Ranks, rank_queries, spread
 from cico_platform.settings import OnProgress
 from cico_platform.steps import STEP_FILE, Summary, write_json
 from cico_platform.storage import Place, place
 from cico_platform.training.pairs import sentence_rows
-from cico_platform.training.ranks import WAYS, Ranks, rank_queries, spread
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 
 SEEDS_FILE = "seeds.json"

@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cico_platform.errors import InputError
-from cico_platform.training.event_files import PATTERN, read_scalars
-from cico_platform.training.tracking import Trackers, TrackingSettings, open_trackers
+from cico_platform.tracking.event_files import PATTERN, read_scalars
+from cico_platform.tracking.trackers import Trackers, TrackingSettings, open_trackers
 
 ROWS: list[dict[str, Any]] = [
     {"epoch": 1, "step": 10, "loss": 3.5, "lr": 0.125, "samples_per_second": 900.0, "time": 1e9},

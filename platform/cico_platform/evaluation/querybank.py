@@ -4,8 +4,8 @@ import numpy as np
 
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import Corpus
+from cico_platform.evaluation.hubness import Bank
 from cico_platform.training.data.feature_source import OpenFeatures
-from cico_platform.training.hubness import Bank
 from cico_platform.training.pairs import (
     EncodedPairs,
     Pairs,

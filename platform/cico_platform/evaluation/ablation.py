@@ -8,16 +8,16 @@ from pydantic import Field
 
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
+from cico_platform.evaluation.ablation_grid import Grid, Variant, default_grid, variants
+from cico_platform.evaluation.ablation_table import as_latex, as_markdown
+from cico_platform.evaluation.ranks import RESAMPLES, WAYS, read_ranks, spread
+from cico_platform.evaluation.seeds import HOW, VALIDATION, splits_of
+from cico_platform.evaluation.trials import Trial, run_trials
 from cico_platform.pipelines.stored_features import read_info, read_mix
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.steps import STEP_FILE, Summary, fingerprint, write_json
 from cico_platform.storage import Place, absolute, place, write_whole
-from cico_platform.training.ablation_grid import Grid, Variant, default_grid, variants
-from cico_platform.training.ablation_table import as_latex, as_markdown
-from cico_platform.training.ranks import RESAMPLES, WAYS, read_ranks, spread
 from cico_platform.training.retrieval import RetrievalSettings
-from cico_platform.training.seeds import HOW, VALIDATION, splits_of
-from cico_platform.training.trials import Trial, run_trials
 
 RESULT_FILE, MARKDOWN_FILE, LATEX_FILE = "ablation.json", "ablation.md", "ablation.tex"
 

@@ -14,7 +14,7 @@ from ray import tune
 
 from cico_platform.cluster import connect, node_cores, threads_each
 from cico_platform.errors import CicoError
-from cico_platform.training.ranks import rank_queries
+from cico_platform.evaluation.ranks import rank_queries
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 from cico_platform.training.runs import WORKER_CPUS
 

@@ -11,15 +11,15 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from cico_platform.corpus.manifest import Clip, Corpus
-from cico_platform.storage import Place
-from cico_platform.training.clip_views import clip_viewer
-from cico_platform.training.figures import (
+from cico_platform.evaluation.clip_views import clip_viewer
+from cico_platform.evaluation.figures import (
     TITLES,
     colour_bar,
     interval_plot,
     rank_histogram,
     similarity_picture,
 )
+from cico_platform.storage import Place
 from cico_platform.training.pairs import Pairs
 
 METRICS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
@@ -53,7 +53,7 @@ def render_report(
         `features`, `model` (names), `alpha`, `resamples`, `seed`.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cico_platform.training", "page"),
+        loader=jinja2.PackageLoader("cico_platform.evaluation", "page"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

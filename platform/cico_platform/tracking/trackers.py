@@ -11,9 +11,9 @@ from pydantic import Field
 from cico_platform.errors import InputError
 from cico_platform.observability.metrics import MetricsServer, TrainingMetrics
 from cico_platform.settings import Settings
-from cico_platform.training.event_files import EventFiles, last_steps
-from cico_platform.training.tracked_rows import OnceEach, Row, step_of
-from cico_platform.training.tracking_services import MlflowRun, WandbRun, check_installed
+from cico_platform.tracking.event_files import EventFiles, last_steps
+from cico_platform.tracking.rows import OnceEach, Row, step_of
+from cico_platform.tracking.services import MlflowRun, WandbRun, check_installed
 
 TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 TENSORBOARD_FOLDER = "tensorboard"

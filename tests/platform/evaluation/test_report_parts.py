@@ -9,13 +9,13 @@ from PIL import Image
 
 from cico_model.metrics import retrieval_ranks, summarise_ranks
 from cico_platform.corpus.manifest import Clip
-from cico_platform.training.breakdown import breakdown, rank_summary, wilson
+from cico_platform.evaluation.breakdown import breakdown, rank_summary, wilson
+from cico_platform.evaluation.figures import block_means, cividis, similarity_picture
+from cico_platform.evaluation.published import published
+from cico_platform.evaluation.queries import best_and_worst
+from cico_platform.evaluation.report import as_csv, as_latex
 from cico_platform.training.data.feature_rows import MemoryRows
-from cico_platform.training.figures import block_means, cividis, similarity_picture
 from cico_platform.training.pairs import Pairs
-from cico_platform.training.published import published
-from cico_platform.training.queries import best_and_worst
-from cico_platform.training.report import as_csv, as_latex
 
 
 def pairs(owners: list[int], texts: list[str] | None = None) -> Pairs:

@@ -9,8 +9,8 @@ from cico_command import Cico
 from report_sample import BROKEN, FRAMES, MISSING, PART, write_sample
 
 from cico_platform.corpus.manifest import Clip
+from cico_platform.evaluation.evaluate import EvaluationSettings, bootstrap, evaluate, report_of
 from cico_platform.training.data.feature_rows import MemoryRows
-from cico_platform.training.evaluate import EvaluationSettings, bootstrap, evaluate, report_of
 from cico_platform.training.pairs import Pairs
 
 

@@ -1,4 +1,4 @@
-"""What a run's workers tell its driver, wherever they are: how far they are, and what went wrong."""
+"""The progress actor: workers report how far they are and what went wrong; the driver reads it."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ DEATHS_ON_THE_SPOT = 5
 OF_ONE_ERROR = 2
 
 
-class _Board:
-    """The state of a run that outlives its workers; held by a Ray actor (`open_board`)."""
+class _ProgressActor:
+    """The state of a run that outlives its workers; held by a Ray actor (`open_progress_actor`)."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -52,7 +52,7 @@ class _Board:
         return self.rows[rows:], self.notes[notes:]
 
 
-def open_board() -> Any:
-    """A board of this driver's run, on its own machine: other nodes may go."""
+def open_progress_actor() -> Any:
+    """Start the progress actor of this driver's run, on its own machine: other nodes may leave."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(_ProgressActor).remote()

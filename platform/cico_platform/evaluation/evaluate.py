@@ -11,19 +11,19 @@ from cico_model.metrics import retrieval_ranks, summarise_ranks
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import MANIFEST_FILE, SPLITS, Clip, Corpus
 from cico_platform.errors import InputError
+from cico_platform.evaluation.breakdown import breakdown, rank_summary
+from cico_platform.evaluation.hubness import Bank, corrections, hubness
+from cico_platform.evaluation.published import published
+from cico_platform.evaluation.queries import best_and_worst
+from cico_platform.evaluation.querybank import training_bank
+from cico_platform.evaluation.report import render_report
 from cico_platform.pipelines.embed import model_alpha, open_model
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, place, write_whole
-from cico_platform.training.breakdown import breakdown, rank_summary
 from cico_platform.training.data.feature_source import OpenFeatures, open_features
-from cico_platform.training.hubness import Bank, corrections, hubness
 from cico_platform.training.pairs import Pairs, encode_pairs, load_pairs, score_encoded, sentence_clips
-from cico_platform.training.published import published
-from cico_platform.training.queries import best_and_worst
-from cico_platform.training.querybank import training_bank
-from cico_platform.training.report import render_report
 
 Floats = NDArray[np.float64]
 STAGE = "evaluate"

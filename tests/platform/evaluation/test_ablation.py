@@ -17,10 +17,10 @@ import pytest
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.config_files import read_config
 from cico_platform.errors import CicoError, InputError
-from cico_platform.training.ablation import AblationSettings, ablate
-from cico_platform.training.ablation_grid import Grid, Part, default_grid, read_grid, variants
-from cico_platform.training.ablation_table import as_latex, as_markdown, as_table
-from cico_platform.training.evaluate import evaluate
+from cico_platform.evaluation.ablation import AblationSettings, ablate
+from cico_platform.evaluation.ablation_grid import Grid, Part, default_grid, read_grid, variants
+from cico_platform.evaluation.ablation_table import as_latex, as_markdown, as_table
+from cico_platform.evaluation.evaluate import evaluate
 from cico_platform.training.retrieval import RetrievalSettings
 
 # Each trial is a process of its own; its training needs no further ones.
@@ -204,8 +204,8 @@ def test_an_ablation_that_was_killed_repeats_no_training_that_was_done(
     program = textwrap.dedent(
         """
         import json, sys
-        from cico_platform.training.ablation import AblationSettings, ablate
-        from cico_platform.training.ablation_grid import Grid
+        from cico_platform.evaluation.ablation import AblationSettings, ablate
+        from cico_platform.evaluation.ablation_grid import Grid
         from cico_platform.training.retrieval import RetrievalSettings
         summary = ablate(
             *sys.argv[1:],

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cico_platform.errors import InputError
 from cico_platform.steps import write_json
-from cico_platform.training.tracked_rows import OnceEach, Row, step_of
+from cico_platform.tracking.rows import OnceEach, Row, step_of
 
 if TYPE_CHECKING:
-    from cico_platform.training.tracking import TrackingSettings
+    from cico_platform.tracking.trackers import TrackingSettings
 
 MLFLOW_FILE, MLFLOW_FOLDER, WANDB_FILE = "mlflow.json", "mlruns", "wandb.json"
 MLFLOW_OPTIONS = {

@@ -9,10 +9,10 @@ import torch
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import InputError
-from cico_platform.training.evaluate import evaluate
-from cico_platform.training.ranks import spread
+from cico_platform.evaluation.evaluate import evaluate
+from cico_platform.evaluation.ranks import spread
+from cico_platform.evaluation.seeds import train_seeds
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
-from cico_platform.training.seeds import train_seeds
 
 QUICK = {"epochs": 3, "batch_size": 8, "evaluate_every": 3, "lr": 1e-3, "run": {"workers": 0, "threads": 1}}
 

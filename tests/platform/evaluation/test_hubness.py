@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cico_model.metrics import retrieval_ranks, summarise_ranks
-from cico_platform.training.hubness import (
+from cico_platform.evaluation.hubness import (
     NEIGHBOURS,
     Bank,
     corrections,

@@ -11,35 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from cico_platform.errors import CicoError
+from cico_platform.ray_compat import ENVIRONMENT, LOCAL_ENVIRONMENT, hide_raylet_notices
 
 # Ray Data holds a logical CPU per actor; with no more of them than cores a resumed run can wait for ever.
 MINIMUM_LOGICAL_CPUS = 6
 LOCAL_OBJECT_STORE_BYTES = 1 << 30
 LOCAL_START_ATTEMPTS = 2
-# Settings of a Ray that is started here. Where a computation takes all cores, each operation waits for what
-# Ray's own processes take of one of them, so those that serve nobody here are still.
-OF_A_LOCAL_RAY = {
-    # Worker processes without work, some 100 MB each, go after a while; Ray keeps one for every logical CPU.
-    "RAY_num_workers_soft_limit": "0",
-    "RAY_idle_worker_killing_time_threshold_ms": "10000",
-    # Metrics at a port that nobody knows, and a record of tasks for a dashboard that isn't there.
-    "RAY_enable_metrics_collection": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_task_events_report_interval_ms": "0",
-    # What that dashboard would show of the node, looked at once a minute, not every 2 to 5 s.
-    "REPORTER_UPDATE_INTERVAL_MS": "60000",
-    "NODE_STATS_UPDATE_INTERVAL_SECONDS": "60",
-    "RAY_DASHBOARD_STATS_UPDATING_INTERVAL": "60",
-    "METRICS_RECORD_INTERVAL_S": "60",
-    "SCAN_EVENT_DIR_INTERVAL_SECONDS": "60",
-    # The nodes that an autoscaler of clusters, which starts none here, could ask for.
-    "AUTOSCALER_UPDATE_INTERVAL_S": "60",
-    # Logs stay files. Above so many of them, new ones are looked for now and then, not ten times a second.
-    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
-    "LOG_NAME_UPDATE_INTERVAL_S": "60",
-    # Nobody takes this machine's only node away with notice.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-}
 _started_here = ""  # address of the Ray that `connect` started
 
 
@@ -52,12 +29,7 @@ def connect(address: str | None = None, **options: Any) -> None:
         If neither works.
     """
     global _started_here
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
-    # A small machine that is still busy with a training needs more than the usual 5 s to start Serve.
-    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # workers log to files; this is the driver's
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    _set_defaults(ENVIRONMENT)
     import ray
 
     if ray.is_initialized():
@@ -67,8 +39,7 @@ def connect(address: str | None = None, **options: Any) -> None:
     if address:
         common["address"] = address
     else:
-        for name, value in OF_A_LOCAL_RAY.items():
-            os.environ.setdefault(name, value)
+        _set_defaults(LOCAL_ENVIRONMENT)
         common |= {
             "address": "local",  # even where another Ray is running; that one has an address, too
             "num_cpus": max(os.cpu_count() or 1, MINIMUM_LOGICAL_CPUS),
@@ -77,7 +48,7 @@ def connect(address: str | None = None, **options: Any) -> None:
         }
     _start({**common, **options}, address)
     _started_here = "" if address else ray.get_runtime_context().gcs_address
-    _hide_notices_of_the_raylet()
+    hide_raylet_notices()
     from ray.data import DataContext
 
     data = DataContext.get_current()
@@ -141,15 +112,9 @@ def threads_each(workers: int) -> int:
     return max(1, min(nodes) // -(-workers // len(nodes)))
 
 
-def _hide_notices_of_the_raylet() -> None:
-    """Keep a node's notices ("8 worker processes have been started") off standard output.
-
-    `log_to_driver=False` does not, and nothing public does (Ray issue 63800): this is the switch that Ray's
-    own debugger uses. What really fails is still raised.
-    """
-    from ray._private import worker
-
-    worker._worker_logs_enabled = False
+def _set_defaults(environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from ray import tune
 from cico_platform.cluster import connect, node_cores, threads_each
 from cico_platform.errors import CicoError
 from cico_platform.evaluation.ranks import rank_queries
+from cico_platform.ray_compat import TUNE_ENVIRONMENT
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 from cico_platform.training.runs import WORKER_CPUS
 
@@ -22,8 +23,6 @@ from cico_platform.training.runs import WORKER_CPUS
 TRIAL_CPUS = 0.1
 # Lost with a node, or for want of memory; what a training itself fails of is never tried again.
 TRIES = 3
-# Tune's own loggers write a folder of files for each trial, its new reporter on standard output.
-QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
 OnTrial = Callable[[], None]
 
 
@@ -62,7 +61,7 @@ def run_trials(trials: Sequence[Trial], concurrent: int = 0, on_trial: OnTrial |
     most = room(workers, concurrent)
     threads = threads_each(most * max(1, workers))
     scratch = Path(tempfile.mkdtemp(prefix="cico-trials-"))
-    os.environ.update(QUIET)
+    os.environ.update(TUNE_ENVIRONMENT)
     try:
         tuner = tune.Tuner(
             tune.with_resources(

@@ -19,16 +19,15 @@ from cico_platform.cluster import connect
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_serving
+from cico_platform.ray_compat import SERVE_ENVIRONMENT, SERVE_PROXY_MIDDLEWARES
 from cico_platform.serving import proxy
 from cico_platform.serving.deployments import build
 from cico_platform.serving.keys import read_keys
 from cico_platform.serving.settings import ServiceSettings
 
 APPLICATION = "cico"
-# Ray Serve takes a proxy for dead that needs more than 5 seconds to start, as it may on a busy laptop.
-PATIENCE = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30"}
 # The proxy is started with these, and reads them then.
-PROXY = {**PATIENCE, proxy.SETTING: proxy.IMPORT_PATH}
+PROXY = {**SERVE_ENVIRONMENT, SERVE_PROXY_MIDDLEWARES: proxy.IMPORT_PATH}
 
 
 def serve_index(

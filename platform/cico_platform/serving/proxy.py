@@ -14,8 +14,7 @@ from cico_platform.serving.envelope import REQUEST_ID, SECURITY_HEADERS
 from cico_platform.serving.problems import problem_response
 from cico_platform.serving.refusals import COUNTED, Refusals
 
-# Ray Serve's proxy calls the function that is named so, in its own process: the way that Ray left for this.
-SETTING = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+# Ray Serve's proxy calls the function of this name in its own process (`ray_compat.SERVE_PROXY_MIDDLEWARES`).
 IMPORT_PATH = "cico_platform.serving.proxy:middlewares"
 # How many searches the proxy lets through at once; as many as come where it is not set.
 SEARCHES = "CICO_PROXY_SEARCHES"

@@ -11,20 +11,18 @@ import ray.train
 from pydantic import Field, model_validator
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
-from cico_platform.cluster import connect, threads_each
+from cico_platform.cluster import connect, is_started_here, threads_each
 from cico_platform.errors import CicoError, InputError
+from cico_platform.ray_compat import TRAIN_ENVIRONMENT, torch_trainer
 from cico_platform.settings import OnProgress, Settings
 from cico_platform.storage import Place, absolute_place, is_remote, remove
 from cico_platform.tracking.progress_actor import open_progress_actor
 from cico_platform.training.checkpoints import CheckpointStore, State
-from cico_platform.training.lean_trainer import LeanTrainer
 from cico_platform.training.session import Session, describe, run_loop, this_process, this_worker
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 2.0
 WORKER_CPUS = 0.5
-# How often Ray Train's controller looks after its workers; its own 2 s delay the end of short trainings.
-CONTROLLER_SECONDS = "1"
 # Ray Train may repeat what the progress actor does not end (see there).
 MOST_FAILURES = 1000
 PAIRS_OF_A_WORKER = 4
@@ -124,7 +122,8 @@ def run_training(
         If the training failed for good; the message is that of the worker.
     """
     settings = settings or RunSettings()
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_SECONDS)
+    for name, value in TRAIN_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     connect()
     folder = absolute_place(folder)
     store = CheckpointStore(folder / CHECKPOINTS, key, settings.keep)
@@ -147,7 +146,7 @@ def run_training(
 
 
 def _run_on_workers(loop: Loop, given: dict[str, Any], folder: Place, settings: RunSettings) -> None:
-    trainer = LeanTrainer(
+    trainer = torch_trainer(is_started_here())(
         lambda config: run_loop(loop, config, this_worker),
         train_loop_config=given,
         scaling_config=settings.scaling(),

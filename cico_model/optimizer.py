@@ -1,7 +1,7 @@
 """The published optimiser of the retrieval model: an Adam without bias correction, warmed up, then cosine."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
 import torch
@@ -100,21 +100,57 @@ class PublishedAdam(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            parameters = [p for p in group["params"] if p.grad is not None]
+            for parameter in parameters:
+                if not self.state[parameter]:
+                    zeros = {name: torch.zeros_like(parameter) for name in ("first", "second")}
+                    self.state[parameter] = {"step": 0, **zeros}
+            # On a GPU, thousands of short kernels take longer to launch than to run.
+            if parameters and parameters[0].is_cuda:
+                self.update_together(parameters, group)
+            else:
+                for parameter in parameters:
+                    self._update(parameter, group)
         return loss
 
     def current_lr(self, step: int, group: int = 0) -> float:
         """Learning rate of a group's step, counted from 0."""
         return scheduled_lr(self.param_groups[group], step)
 
-    def _update(self, parameter: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = 0
-            state["first"] = torch.zeros_like(parameter)
-            state["second"] = torch.zeros_like(parameter)
+    @torch.no_grad()
+    def update_together(self, parameters: Sequence[Tensor], group: dict[str, Any]) -> None:
+        """Update parameters of a group that have gradients and states, in few kernels for all of them."""
+        by_step: dict[int, list[Tensor]] = {}
+        for parameter in parameters:
+            by_step.setdefault(self.state[parameter]["step"], []).append(parameter)
+        for step, alike in by_step.items():
+            self._update_alike(alike, group, step)
+
+    def _update_alike(self, parameters: list[Tensor], group: dict[str, Any], step: int) -> None:
+        states = [self.state[parameter] for parameter in parameters]
+        first, second = [state["first"] for state in states], [state["second"] for state in states]
+        beta1, beta2 = group["betas"]
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if group["max_grad_norm"] > 0:
+            norms = torch.stack(torch._foreach_norm(grads))
+            scales = (group["max_grad_norm"] / (norms + 1e-6)).clamp(max=1.0)
+            grads = list(torch._foreach_mul(grads, list(scales.unbind())))
+        torch._foreach_mul_(first, beta1)
+        torch._foreach_add_(first, grads, alpha=1 - beta1)
+        torch._foreach_mul_(second, beta2)
+        torch._foreach_addcmul_(second, grads, grads, value=1 - beta2)
+        divisors = torch._foreach_sqrt(second)
+        torch._foreach_add_(divisors, group["eps"])
+        updates = torch._foreach_div(first, divisors)
+        if group["weight_decay"]:
+            torch._foreach_add_(updates, parameters, alpha=group["weight_decay"])
+        torch._foreach_add_(parameters, updates, alpha=-scheduled_lr(group, step))
+        for state in states:
+            state["step"] += 1
+
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        state, grad = self.state[parameter], parameter.grad
+        assert grad is not None
         beta1, beta2 = group["betas"]
         if group["max_grad_norm"] > 0:
             grad = grad * (group["max_grad_norm"] / (grad.norm() + 1e-6)).clamp(max=1.0)

@@ -16,6 +16,7 @@ from cico_model.config import TOWERS, SignEncoderConfig
 from cico_model.inference import Precision, optimize_for_inference
 from cico_model.loss import retrieval_loss
 from cico_model.model import PairBatch, RetrievalModel
+from cico_model.optimizer import PublishedAdam
 from cico_model.similarity import score_matrix
 from cico_model.text import CorpusTokenizer
 
@@ -133,3 +134,21 @@ def test_windows_are_augmented_as_on_a_cpu() -> None:
     here, there = augment_clips(clips, drawn, MICRO), augment_clips(clips.cuda(), drawn, MICRO)
     assert there.is_contiguous(memory_format=torch.channels_last_3d)
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1.5 / 255)
+
+
+def test_the_published_optimiser_walks_the_path_of_a_cpu() -> None:
+    def walk(device: str) -> list[torch.Tensor]:
+        draw = torch.Generator().manual_seed(0)
+        weights = [torch.randn(shape, generator=draw).to(device) for shape in ((33, 17), (5,), ())]
+        for weight in weights:
+            weight.requires_grad_()
+        groups = [{"params": weights[:1], "weight_decay": 0.1}, {"params": weights[1:]}]
+        optimizer = PublishedAdam(groups, lr=0.01, total_steps=20)
+        for _ in range(20):
+            for weight in weights:
+                weight.grad = torch.randn(weight.shape, generator=draw).to(device)
+            optimizer.step()
+        return [weight.detach().cpu() for weight in weights]
+
+    for here, there in zip(walk("cpu"), walk("cuda"), strict=True):
+        torch.testing.assert_close(there, here, rtol=1e-5, atol=1e-6)

@@ -43,6 +43,31 @@ def test_a_run_that_is_cut_goes_on_as_if_it_had_not_been() -> None:
     assert torch.equal(run(cut=True), run(cut=False))
 
 
+@pytest.mark.parametrize("max_grad_norm", [0.0, 0.05])
+def test_all_parameters_at_once_walk_the_path_of_each_by_itself(max_grad_norm: float) -> None:
+    """As on a GPU; a parameter that had no gradient at first is a step behind the others."""
+
+    def walk(together: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        weights = [torch.randn(shape, requires_grad=True) for shape in ((5, 3), (7,), (2, 2, 2))]
+        groups = [{"params": weights[:2], "weight_decay": 0.1}, {"params": weights[2:]}]
+        optimizer = PublishedAdam(groups, lr=0.05, total_steps=8, max_grad_norm=max_grad_norm)
+        for step in range(8):
+            for number, weight in enumerate(weights):
+                weight.grad = None if step == 0 and number == 1 else torch.randn_like(weight)
+            if together:
+                optimizer._update = None  # type: ignore[assignment]
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(torch.Tensor, "is_cuda", True)
+                    optimizer.step()
+            else:
+                optimizer.step()
+        return [weight.detach() for weight in weights]
+
+    for one, other in zip(walk(together=True), walk(together=False), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+
+
 def test_biases_and_layer_norms_are_not_decayed() -> None:
     tower = TextTower(TOWERS["tiny"])
     decayed, free = parameter_groups(tower)

@@ -14,9 +14,10 @@ from cico_platform.benchmarks.side import Outputs, Work
 from cico_platform.training.data.feature_rows import MemoryRows
 from cico_platform.training.pairs import Pairs
 from cico_platform.training.retrieval import RetrievalSettings, fresh_model
-from cico_platform.training.retrieval_loop import train_loop
 from cico_platform.training.runs import run_training
-from cico_platform.training.session import Session, Worker
+from cico_platform.training.session import Session
+from cico_platform.training.tasks.retrieval import RetrievalRun, train_loop
+from cico_platform.training.workers import Worker
 
 Begin = Callable[[], None]
 # The demo's: some 26 windows of a tiny sign encoder's features, sentences of six words.
@@ -37,7 +38,7 @@ def drawn_pairs(seed: int) -> Pairs:
 
 def plain_loop(task: Task, begin: Begin) -> Work:
     """The loop in this process, without Ray, without checkpoints."""
-    config = _config(task)
+    config = _run(task)
     begin()
 
     def run() -> Outputs:
@@ -53,21 +54,19 @@ def ray_train(task: Task, begin: Begin) -> Work:
     """The same on Ray Train, with the workers and cores that the task names, checkpoints and all."""
     if cores := task.values.get("cores"):
         keep_to_cores(cores)
-    config = _config(task)
+    config = _run(task)
     begin()
 
     def run() -> Outputs:
         rows: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory(dir=task.folder) as folder, own_ray():
-            run_training(
-                train_loop, config, Path(folder), "bench", config["settings"].run, on_row=[rows.append]
-            )
+            run_training(train_loop, config, Path(folder), "bench", config.settings.run, on_row=[rows.append])
         return _measured(rows)
 
     return Work(run, lambda: None)
 
 
-def _config(task: Task) -> dict[str, Any]:
+def _run(task: Task) -> RetrievalRun:
     run = {"workers": task.values.get("workers", 1), "threads": task.values["threads"]}
     settings = RetrievalSettings.model_validate(
         {
@@ -80,14 +79,7 @@ def _config(task: Task) -> dict[str, Any]:
     )
     pairs = drawn_pairs(task.seed)
     model = fresh_model(pairs, DIM, settings)
-    return {
-        "settings": settings,
-        "config": model.config,
-        "tokenizer": model.tokenizer,
-        "weights": model.state_dict(),
-        "train": pairs,
-        "validation": None,
-    }
+    return RetrievalRun(settings, model.config, model.tokenizer, model.state_dict(), pairs, validation=None)
 
 
 def _measured(rows: list[dict[str, Any]]) -> Outputs:

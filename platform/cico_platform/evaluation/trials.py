@@ -17,7 +17,7 @@ from cico_platform.errors import CicoError
 from cico_platform.evaluation.ranks import rank_queries
 from cico_platform.ray_compat import TUNE_ENVIRONMENT
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
-from cico_platform.training.runs import WORKER_CPUS
+from cico_platform.training.run_settings import WORKER_CPUS
 
 # A trial's own process waits for its training, whose workers Ray Train places apart from it.
 TRIAL_CPUS = 0.1

@@ -13,6 +13,8 @@ from cico_platform.storage import Place, fresh, matching, whole_file, write_whol
 
 State = dict[str, Any]
 DIGITS = 10
+# Of what a state holds; a run does not go on with another one.
+FORMAT = 2
 
 
 class DamagedCheckpointError(Exception):
@@ -75,7 +77,7 @@ class CheckpointStore:
                 if hashing.failure is None:
                     raise
                 raise hashing.failure from error
-        about = {"key": self.key, "step": step, "sha256": hashing.digest.hexdigest()}
+        about = {"format": FORMAT, "key": self.key, "step": step, "sha256": hashing.digest.hexdigest()}
         write_whole(self._note(step), json.dumps(about).encode())
         for old in self.steps()[: -self.keep]:
             self._note(old).unlink(missing_ok=True)
@@ -94,7 +96,7 @@ class CheckpointStore:
         DamagedCheckpointError
             If the file is missing, cut or changed.
         InputError
-            If it is another training's.
+            If it is another training's, or of another version.
         """
         try:
             about = json.loads(self._note(step).read_text())
@@ -107,6 +109,11 @@ class CheckpointStore:
         if about.get("key") != self.key:
             raise InputError(
                 f"'{self._weights(step)}' is a checkpoint of other settings or inputs; remove '{self.folder}'"
+            )
+        if about.get("format") != FORMAT:
+            raise InputError(
+                f"'{self._weights(step)}' is a checkpoint of another version of this program; "
+                f"remove '{self.folder}' to start anew, or go on with that version"
             )
         state: State = torch.load(io.BytesIO(content), map_location=device or "cpu", weights_only=True)
         return state

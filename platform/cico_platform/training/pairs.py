@@ -1,6 +1,6 @@
 """What the retrieval model trains and is judged on: features of videos beside their texts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
@@ -191,24 +191,42 @@ class EncodedPairs(NamedTuple):
 def encode_pairs(model: RetrievalModel, pairs: Pairs) -> EncodedPairs:
     """All videos and all texts through the towers, in batches."""
     model.eval()
-    device = model.logit_scale.device
     longest = int(pairs.features.windows().max())
     videos, masks = [], []
     for first in range(0, len(pairs), ENCODE_BATCH):
         part = range(first, min(first + ENCODE_BATCH, len(pairs)))
-        features, valid = pairs.features.batch(part, longest)
+        tokens, mask = encode_videos(model, pairs, part, longest)
         pairs.features.prefetch(range(part.stop, min(part.stop + ENCODE_BATCH, len(pairs))))
-        videos.append(model.encode_video(features.to(device), valid.to(device)))
-        masks.append(model.video_mask(valid).to(device))
-    encoded = [
-        model.encode_text(pairs.texts[first : first + ENCODE_BATCH])
-        for first in range(0, len(pairs.texts), ENCODE_BATCH)
-    ]
-    length = max(text.tokens.shape[1] for text in encoded)
+        videos.append(tokens)
+        masks.append(mask)
+    count = len(pairs.texts)
+    texts = padded_together(
+        encode_texts(model, pairs, range(first, min(first + ENCODE_BATCH, count)))
+        for first in range(0, count, ENCODE_BATCH)
+    )
+    return EncodedPairs(torch.cat(videos), torch.cat(masks), *texts)
+
+
+def encode_videos(model: RetrievalModel, pairs: Pairs, rows: range, longest: int) -> tuple[Tensor, Tensor]:
+    """Tokens of some videos [n, 1 + longest, D] and their mask, on the model's device, in one batch."""
+    features, valid = pairs.features.batch(rows, longest)
+    device = model.logit_scale.device
+    return model.encode_video(features.to(device), valid.to(device)), model.video_mask(valid).to(device)
+
+
+def encode_texts(model: RetrievalModel, pairs: Pairs, rows: range) -> tuple[Tensor, Tensor]:
+    """Tokens of some texts [n, L, D] and their mask, on the model's device, in one batch."""
+    encoded = model.encode_text(pairs.texts[rows.start : rows.stop])
+    return encoded.tokens, encoded.valid
+
+
+def padded_together(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Tokens [n, L, D] and masks of several batches as one, padded to the longest."""
+    found = list(parts)
+    length = max(valid.shape[1] for _, valid in found)
     pad = torch.nn.functional.pad
-    tokens = torch.cat([pad(t.tokens, (0, 0, 0, length - t.tokens.shape[1])) for t in encoded])
-    valid = torch.cat([pad(t.valid, (0, length - t.valid.shape[1])) for t in encoded])
-    return EncodedPairs(torch.cat(videos), torch.cat(masks), tokens, valid)
+    tokens = torch.cat([pad(part, (0, 0, 0, length - part.shape[1])) for part, _ in found])
+    return tokens, torch.cat([pad(valid, (0, length - valid.shape[1])) for _, valid in found])
 
 
 @torch.inference_mode()

@@ -3,118 +3,38 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 
 from cico_model.config import TOWERS, TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model, save_retrieval_model
-from cico_model.similarity import LEAST_TEMPERATURE
 from cico_model.text import ClipTokenizer, CorpusTokenizer, TextTokenizer
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import read_info
-from cico_platform.settings import OnProgress, Settings
+from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, on_this_machine, place, working_copy
-from cico_platform.tracking.trackers import TrackingSettings, tracked
+from cico_platform.tracking.trackers import tracked
 from cico_platform.training.data.feature_rows import FeatureRows
 from cico_platform.training.data.feature_source import describe_source
 from cico_platform.training.data.feature_store_files import LeftOut
 from cico_platform.training.pairs import Pairs, PairSource, load_pairs, sentence_rows
-from cico_platform.training.retrieval_loop import train_loop
-from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
+from cico_platform.training.retrieval_settings import RetrievalSettings as RetrievalSettings
+from cico_platform.training.run_settings import check_workers
+from cico_platform.training.runs import OnRow, clean_up, run_training
+from cico_platform.training.tasks.retrieval import RetrievalRun, train_loop
 
 STAGE = "train-retrieval"
 METRICS_FILE = "metrics.json"
 # Windows that the mean and the deviation of the features are estimated from: 256 MiB at the paper's width.
 MOST_WINDOWS = 1 << 16
-
-
-class RetrievalSettings(Settings):
-    """How a retrieval model is trained.
-
-    Attributes
-    ----------
-    size
-        One of `TOWERS`; with `init`, the checkpoint's size counts, all else is as set here.
-    pooling
-        "fine": sign-to-word similarity (the paper); "mean": the mean of a side's tokens; "class": the video's
-        class token and the text's end token.
-    design, weight, temperature
-        Of the loss and the score (`cico_model.retrieval_loss`).
-    tokenizer
-        "corpus": trained on the training texts; "clip": CLIP's; "auto": CLIP's for the paper's size.
-    alpha
-        Share of the first encoder's features; None takes that of the features.
-    stride
-        Frames from one window to the next (method 2): of features that were extracted at a smaller stride,
-        the windows nearest to those that extraction at this one would give. The model remembers it.
-    batch_size
-        Pairs of all workers together.
-    optimizer
-        "adamw", or "published" (method 7) for imported weights.
-    augment
-        Swap two words of a text, with this probability; 0 never.
-    drop_windows, noise
-        Feature augmentation: part of the windows that is hidden; noise in units of the features' deviation.
-    evaluate_every
-        Epochs between validations; the best by R@1 both ways is kept. The last epoch is always validated.
-    precision
-        "auto": autocast to bfloat16 on GPUs that have it, float32 elsewhere; the loss is always in float32.
-    piece
-        Pairs that a worker encodes at a time where a batch does not fit into its memory: every pair is
-        encoded twice, the gradient is that of the whole batch (`cico_model.accumulation`). 0: all at once.
-    run
-        Workers, checkpoints and what else does not change what is trained.
-    tracking
-        Where the figures go while it trains.
-    """
-
-    size: Literal["paper", "small", "tiny"] = "tiny"
-    pooling: Literal["fine", "mean", "class"] = "fine"
-    design: Literal["balance", "depart"] = "balance"
-    weight: float = Field(default=0.5, ge=0, le=1)
-    temperature: float = Field(default=0.07, ge=LEAST_TEMPERATURE)
-    tokenizer: Literal["auto", "corpus", "clip"] = "auto"
-    vocab_size: int = Field(default=2000, ge=600)
-    alpha: float | None = Field(default=None, ge=0, le=1)
-    stride: int = Field(default=1, ge=1)
-    epochs: int = Field(default=60, ge=1)
-    batch_size: int = Field(default=64, ge=2)
-    optimizer: Literal["adamw", "published"] = "adamw"
-    lr: float = Field(default=7e-4, gt=0)
-    weight_decay: float = Field(default=0.05, ge=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    augment: float = Field(default=0.5, ge=0, le=1)
-    augment_kind: Literal["swap", "deletion"] = "swap"
-    drop_windows: float = Field(default=0.1, ge=0, lt=1)
-    noise: float = Field(default=0.0, ge=0)
-    evaluate_every: int = Field(default=10, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    piece: int = Field(default=0, ge=0)
-    seed: int = 0
-    run: RunSettings = RunSettings()
-    tracking: TrackingSettings = TrackingSettings()
-
-    @classmethod
-    def published(cls) -> "RetrievalSettings":
-        """Training as the paper does it (method 7)."""
-        return cls(
-            size="paper", epochs=200, batch_size=512, optimizer="published", lr=1e-5, weight_decay=1e-3,
-            dropout=0.0, drop_windows=0.0, evaluate_every=1,
-        )  # fmt: skip
-
-    def decisive(self) -> dict[str, Any]:
-        """The settings that change what comes out."""
-        return self.model_dump(exclude={"run", "tracking"})
 
 
 def train_retrieval(
@@ -209,16 +129,17 @@ def _train(
         load_pairs(corpus.path, loaded, "validation")  # without features, it fails here
     model = fresh_model(train, loaded.dim, settings) if start is None else start
     model.config = compared(model.config, settings)
-    config = {
-        "settings": settings,
-        "config": model.config,
-        "tokenizer": model.tokenizer,
-        "weights": ray.put(model.state_dict()),
-        "train": PairSource(absolute(corpus.path), described, "train"),
-        "validation": PairSource(absolute(corpus.path), described, "validation") if has_validation else None,
-    }
-    state = run_training(train_loop, config, folder, key, settings.run, on_progress, on_row)
-    model.load_state_dict(state["best"])
+    held_out = PairSource(absolute(corpus.path), described, "validation") if has_validation else None
+    run = RetrievalRun(
+        settings,
+        model.config,
+        model.tokenizer,
+        weights=ray.put(model.state_dict()),
+        train=PairSource(absolute(corpus.path), described, "train"),
+        validation=held_out,
+    )
+    state = run_training(train_loop, run, folder, key, settings.run, on_progress, on_row)
+    model.load_state_dict(state["best"]["weights"])
     details = _details(state) | _left_out(loaded.left_out)
     kept = settings.model_dump(exclude={"tracking"})  # a server's address may hold a password
     about = {"settings": kept, "alpha": loaded.alpha, "features": read_info(features)}
@@ -273,7 +194,7 @@ def _left_out(clips: LeftOut) -> dict[str, Any]:
 def _details(state: dict[str, Any]) -> dict[str, Any]:
     return {
         "epochs": state["epoch"],
-        "best_epoch": state["best_epoch"],
+        "best_epoch": state["best"]["epoch"],
         "loss": state["history"][-1]["loss"],
-        "validation": {name: state["best_metrics"][name] for name in sorted(state["best_metrics"])},
+        "validation": dict(sorted(state["best"]["metrics"].items())),
     }

@@ -3,95 +3,35 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import pyarrow.fs
 import ray
 import ray.train
-from pydantic import Field, model_validator
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig
 
-from cico_platform.cluster import connect, is_started_here, threads_each
-from cico_platform.errors import CicoError, InputError
+from cico_platform.cluster import connect, is_started_here
+from cico_platform.errors import CicoError
 from cico_platform.ray_compat import TRAIN_ENVIRONMENT, torch_trainer
-from cico_platform.settings import OnProgress, Settings
+from cico_platform.settings import OnProgress
 from cico_platform.storage import Place, absolute_place, is_remote, remove
 from cico_platform.tracking.progress_actor import open_progress_actor
 from cico_platform.training.checkpoints import CheckpointStore, State
-from cico_platform.training.session import Session, describe, run_loop, this_process, this_worker
+from cico_platform.training.run_settings import RunSettings as RunSettings
+from cico_platform.training.session import Launch, Session, describe, run_loop
+from cico_platform.training.workers import this_process, this_worker
 
 RUN_NAME, CHECKPOINTS = "run", "checkpoints"
 POLL_SECONDS = 2.0
-WORKER_CPUS = 0.5
 # Ray Train may repeat what the progress actor does not end (see there).
 MOST_FAILURES = 1000
-PAIRS_OF_A_WORKER = 4
-Loop = Callable[[dict[str, Any], Session], None]
+Config = TypeVar("Config")
 OnRow = Callable[[dict[str, Any]], None]
 
 
-class RunSettings(Settings):
-    """How a training runs; none of it changes what is trained.
-
-    Attributes
-    ----------
-    workers
-        Processes that train together; one a GPU where there are GPUs. Each batch is shared out among them.
-        0 trains in the calling process, without the seconds that processes take to start: for small
-        trainings on a CPU. Nothing is tried again there; the same command goes on from the last checkpoint.
-    min_workers
-        Elastic, if it is less than `workers`: with fewer nodes the run goes on with so many at least, and
-        takes workers back when there is room. 0: as many as `workers`.
-    resize_seconds
-        How often a run that has too few workers looks for room.
-    threads
-        CPU threads of each; 0 shares the cores out.
-    checkpoint_seconds
-        Time between checkpoints, the most that a fault costs. Where writing one takes long, they are rarer.
-    keep
-        Checkpoints that stay while it runs.
-    store
-        Folder of each node in which a copy of the features is kept, from which its workers read; "": hidden
-        beside the features, or in the machine's temporary folder where these lie behind a URL.
-    resume
-        "auto" goes on from the last checkpoint, "never" starts anew.
-    """
-
-    workers: int = Field(default=1, ge=0)
-    min_workers: int = Field(default=0, ge=0)
-    resize_seconds: float = Field(default=30.0, gt=0)
-    threads: int = Field(default=0, ge=0)
-    checkpoint_seconds: float = Field(default=15.0, ge=0)
-    keep: int = Field(default=2, ge=1)
-    store: str = ""
-    resume: Literal["auto", "never"] = "auto"
-
-    @model_validator(mode="after")
-    def _not_more_than_workers(self) -> "RunSettings":
-        if self.min_workers > self.workers:
-            raise ValueError(f"min_workers ({self.min_workers}) is more than workers ({self.workers})")
-        return self
-
-    def own_threads(self) -> int:
-        """CPU threads of each worker on this cluster."""
-        return self.threads or threads_each(max(1, self.workers))
-
-    def scaling(self) -> ScalingConfig:
-        """The workers, as Ray Train is told."""
-        gpu = ray.cluster_resources().get("GPU", 0) >= (self.min_workers or self.workers)
-        elastic = 0 < self.min_workers < self.workers
-        return ScalingConfig(
-            num_workers=(self.min_workers, self.workers) if elastic else self.workers,
-            elastic_resize_monitor_interval_s=self.resize_seconds,
-            use_gpu=gpu,
-            # The elastic policy counts whole CPUs.
-            resources_per_worker={"CPU": 1 if elastic else WORKER_CPUS, **({"GPU": 1} if gpu else {})},
-        )
-
-
 def run_training(
-    loop: Loop,
-    config: dict[str, Any],
+    loop: Callable[[Config, Session], None],
+    config: Config,
     folder: Place,
     key: str,
     settings: RunSettings | None = None,
@@ -130,13 +70,12 @@ def run_training(
     if settings.resume == "never":
         remove(store.folder)
     progress = open_progress_actor()
-    options = {"threads": settings.own_threads(), "interval": settings.checkpoint_seconds}
-    given = {**config, "progress": progress, "store": store, "options": options}
+    launch = Launch(config, store, progress, settings.own_threads(), settings.checkpoint_seconds)
     with Watch(progress, on_progress, on_row):
         if settings.workers:
-            _run_on_workers(loop, given, folder, settings)
+            _run_on_workers(loop, launch, folder, settings)
         else:
-            _run_here(loop, given)
+            _run_here(loop, launch)
     if reason := ray.get(progress.final.remote()):
         raise CicoError(f"training failed: {reason}")
     _, state, _ = store.last()
@@ -145,23 +84,25 @@ def run_training(
     return state
 
 
-def _run_on_workers(loop: Loop, given: dict[str, Any], folder: Place, settings: RunSettings) -> None:
+def _run_on_workers(
+    loop: Callable[[Config, Session], None], launch: Launch[Config], folder: Place, settings: RunSettings
+) -> None:
     trainer = torch_trainer(is_started_here())(
-        lambda config: run_loop(loop, config, this_worker),
-        train_loop_config=given,
+        lambda config: run_loop(loop, config["launch"], this_worker),
+        train_loop_config={"launch": launch},
         scaling_config=settings.scaling(),
         run_config=_run_config(folder),
     )
     try:
         trainer.fit()
     except ray.train.TrainingFailedError as error:
-        reason = ray.get(given["progress"].final.remote()) or _cause(error)
+        reason = ray.get(launch.progress.final.remote()) or _cause(error)
         raise CicoError(f"training failed: {reason}") from error
 
 
-def _run_here(loop: Loop, given: dict[str, Any]) -> None:
+def _run_here(loop: Callable[[Config, Session], None], launch: Launch[Config]) -> None:
     try:
-        run_loop(loop, given, this_process)
+        run_loop(loop, launch, this_process)
     except Exception as error:
         raise CicoError(f"training failed: {describe(error)}") from error
 
@@ -170,21 +111,6 @@ def clean_up(folder: Place) -> None:
     """Remove a run's checkpoints once its result is written."""
     for name in (RUN_NAME, CHECKPOINTS):
         remove(folder / name)
-
-
-def check_workers(workers: int, batch: int) -> None:
-    """Refuse more workers than can share a batch, and the smaller one at the end of an epoch.
-
-    Raises
-    ------
-    InputError
-        If a worker had fewer than four of a batch.
-    """
-    if workers > 1 and PAIRS_OF_A_WORKER * workers > batch:
-        raise InputError(
-            f"{workers} workers can't share batches of {batch}: "
-            f"each needs {PAIRS_OF_A_WORKER}; raise batch_size"
-        )
 
 
 def _run_config(folder: Place) -> RunConfig:

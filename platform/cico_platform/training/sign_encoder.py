@@ -2,117 +2,32 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import ray
-from pydantic import Field
 
 from cico_model.checkpoint import load_sign_encoder, save_sign_encoder
-from cico_model.config import SIGN_ENCODERS, SignEncoderConfig
+from cico_model.config import SignEncoderConfig
 from cico_model.sign_encoder import SignEncoder
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.encoders import EncodingSettings, resources
 from cico_platform.pipelines.mine import read_segments
-from cico_platform.settings import OnProgress, Settings
+from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, on_this_machine, place, remove, working_copy
-from cico_platform.tracking.trackers import TrackingSettings, tracked
+from cico_platform.tracking.trackers import tracked
 from cico_platform.training.data.cuts import Cut, FrameSettings
-from cico_platform.training.data.frame_codec import QUALITY
 from cico_platform.training.data.sample_builder import StoreSummary, build_sample_store
-from cico_platform.training.runs import OnRow, RunSettings, check_workers, clean_up, run_training
-from cico_platform.training.sign_encoder_loop import train_loop
+from cico_platform.training.run_settings import check_workers
+from cico_platform.training.runs import OnRow, clean_up, run_training
+from cico_platform.training.sign_encoder_settings import SignEncoderSettings as SignEncoderSettings
+from cico_platform.training.tasks.sign_encoder import SignEncoderRun, train_loop
 
 STAGE = "train-sign-encoder"
 HISTORY_FILE = "history.json"
 SAMPLES_FOLDER = "samples"
 TRAIN, HELD_OUT = "train", "held_out"
-
-
-class SignEncoderSettings(Settings):
-    """How a sign encoder is trained.
-
-    Attributes
-    ----------
-    size
-        One of `SIGN_ENCODERS`; with `init`, the checkpoint's size counts.
-    width, frame_size
-        Instead of the size's own.
-    epochs, windows_per_sample
-        Passes over the samples, and random windows that each gives in one.
-    batch_size
-        Windows of all workers together.
-    optimizer
-        "adamw", or "sgd" with momentum 0.9 as published.
-    schedule
-        "cosine" after a warm-up, or "steps": x0.1 at epochs 20 and 40 as published.
-    flip
-        Probability that a training window is mirrored.
-    speed
-        Probability that a training window is taken at another speed.
-    backdrop
-        Part of the training in which what stands still is faded to grey, less and less (see
-        `cico_model.augmentation.fade_backdrop`); 0 never.
-    dropout
-        Before the classifier.
-    with_dictionary
-        Beside mined segments, train on the dictionary too.
-    min_confidence, min_support
-        Segments below one of them are left out; `cico mine` gives each segment both.
-    quality
-        Of the JPEG files in which the frames of all samples are kept while it trains.
-    precision
-        "auto": autocast to bfloat16 where the hardware has it.
-    run
-        Workers, checkpoints and what else does not change what is trained. (Of several workers, each
-        normalises its own part of a batch, as published.)
-    tracking
-        Where the figures go while it trains.
-    """
-
-    size: Literal["paper", "small", "tiny"] = "tiny"
-    width: float | None = None
-    frame_size: int | None = None
-    epochs: int = Field(default=22, ge=1)
-    windows_per_sample: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=16, ge=1)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(default=6e-4, gt=0)
-    weight_decay: float = Field(default=0.02, ge=0)
-    schedule: Literal["cosine", "steps"] = "cosine"
-    warmup: float = Field(default=0.15, ge=0, lt=1)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    flip: float = Field(default=0.15, ge=0, le=1)
-    speed: float = Field(default=0.7, ge=0, le=1)
-    backdrop: float = Field(default=0.6, ge=0, le=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    with_dictionary: bool = True
-    min_confidence: float = Field(default=0.0, ge=0, le=1)
-    min_support: float = Field(default=0.0, ge=0)
-    quality: int = Field(default=QUALITY, ge=1, le=100)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
-    run: RunSettings = RunSettings()
-    tracking: TrackingSettings = TrackingSettings()
-
-    @classmethod
-    def published(cls) -> "SignEncoderSettings":
-        """Fine-tuning on pseudo-labels as the paper does it (method 3), with 4 workers' batch of 4 each."""
-        return cls(
-            size="paper", epochs=15, batch_size=16, optimizer="sgd", lr=1e-2, weight_decay=0.0,
-            schedule="steps", with_dictionary=False, flip=0.5, speed=0.0, backdrop=0.0, dropout=0.5,
-        )  # fmt: skip
-
-    def config(self) -> SignEncoderConfig:
-        """Size of a fresh network."""
-        preset = SIGN_ENCODERS[self.size]
-        return SignEncoderConfig(self.size, self.width or preset.width, self.frame_size or preset.frame_size)
-
-    def decisive(self) -> dict[str, Any]:
-        """The settings that change what comes out."""
-        return self.model_dump(exclude={"run", "tracking"})
 
 
 def train_sign_encoder(
@@ -231,16 +146,16 @@ def _train(
     corpus.quarantine(STAGE, bad)
     if not stores[0].samples:
         raise InputError(f"'{corpus.path}': no training clip can be decoded; the first: {bad[0]['reason']}")
-    given = {
-        "settings": settings,
-        "config": config,
-        "labels": labels,
-        "weights": None if start is None else ray.put(dict(start[0].state_dict())),
-        "same_signs": start is not None and labels == start[1],
-        "samples": absolute(where / TRAIN),
-        "held_out": absolute(where / HELD_OUT),
-    }
-    state = run_training(train_loop, given, folder, key, settings.run, on_progress, on_row)
+    run = SignEncoderRun(
+        settings,
+        config,
+        labels,
+        weights=None if start is None else ray.put(dict(start[0].state_dict())),
+        same_signs=start is not None and labels == start[1],
+        samples=absolute(where / TRAIN),
+        held_out=absolute(where / HELD_OUT),
+    )
+    state = run_training(train_loop, run, folder, key, settings.run, on_progress, on_row)
     encoder = SignEncoder(len(labels), config)
     encoder.load_state_dict(state["model"])
     # Without the trackers: a server's address may hold a password.

@@ -22,10 +22,17 @@ class TextTokens:
         Its tokenizer and its context length are used.
     most
         Texts that are remembered; when there are more, all are forgotten.
+
+    Attributes
+    ----------
+    length
+        Tokens that every batch is padded to; None pads to the longest text of a batch, or to the context
+        length where padding counts.
     """
 
     def __init__(self, model: RetrievalModel, most: int = MOST_TEXTS) -> None:
         self._model, self._most = model, most
+        self.length: int | None = None if model.config.mask_padding else model.config.context_length
         self._known: dict[str, Tensor] = {}
 
     def batch(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -44,6 +51,5 @@ class TextTokens:
         rows = [self._known[text] for text in texts]
         ids = pad_sequence(rows, batch_first=True)
         valid = torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
-        config = self._model.config
-        missing = 0 if config.mask_padding else config.context_length - ids.shape[1]
+        missing = 0 if self.length is None else self.length - ids.shape[1]
         return functional.pad(ids, (0, missing)), functional.pad(valid, (0, missing))

@@ -14,7 +14,7 @@ from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import Features, load_features
 from cico_platform.training.data.feature_source import FeatureSource, describe_source
 from cico_platform.training.pairs import PairSource, load_pairs
-from cico_platform.training.session import Worker
+from cico_platform.training.workers import Worker
 
 
 @given(st.integers(0, 40), st.integers(1, 7))

@@ -10,7 +10,8 @@ import torch
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.training.checkpoints import CheckpointStore, DamagedCheckpointError
-from cico_platform.training.runs import CHECKPOINTS, RunSettings, check_workers, run_training
+from cico_platform.training.run_settings import RunSettings, check_workers
+from cico_platform.training.runs import CHECKPOINTS, run_training
 from cico_platform.training.session import Session
 
 STEPS, KEY = 6, "a-key"
@@ -25,6 +26,7 @@ def make_loop(marks: Path, trouble: str = "", at: int = 4) -> Any:
     def loop(config: dict[str, Any], session: Session) -> None:
         import os
         import time
+        from functools import partial
 
         import torch
 
@@ -47,7 +49,8 @@ def make_loop(marks: Path, trouble: str = "", at: int = 4) -> Any:
             total += float(torch.rand(()))
             last = step + 1 == STEPS
             row = {"epoch": 1, "steps": STEPS, "loss": total}
-            session.after_step(row, lambda kept=total: {"sum": kept}, end_of_epoch=last, last=last)
+            told, kept = partial(dict, row), partial(dict, sum=total)
+            session.after_step(told, kept, end_of_epoch=last, last=last)
 
     return loop
 
@@ -209,14 +212,14 @@ def test_each_worker_needs_a_part_of_every_batch() -> None:
 
 def test_rows_are_told_now_and_then_and_at_the_end_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     from cico_platform.training import session as module
-    from cico_platform.training.session import Worker
+    from cico_platform.training.workers import Worker
 
     monkeypatch.setattr(module, "SECONDS_BETWEEN_ROWS", 3600.0)
     session = Session(Worker(0, 1, torch.device("cpu")))
     assert session.begin() == ""
     for step in range(50):
-        session.after_step({"loss": 1.0}, dict, end_of_epoch=step == 49, last=step == 49)
+        session.after_step(lambda: {"loss": 1.0}, dict, end_of_epoch=step == 49, last=step == 49)
     assert [row["step"] for row in session.rows] == [50]
     monkeypatch.setattr(module, "SECONDS_BETWEEN_ROWS", 0.0)
-    session.after_step({"loss": 1.0}, dict, end_of_epoch=False, last=False)
+    session.after_step(lambda: {"loss": 1.0}, dict, end_of_epoch=False, last=False)
     assert [row["step"] for row in session.rows] == [50, 51]

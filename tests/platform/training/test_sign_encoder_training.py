@@ -125,16 +125,12 @@ def test_there_must_be_something_to_train_on(tiny_corpus: Path, tmp_path: Path) 
 
 
 def test_a_fresh_classifier_is_made_for_other_signs(tmp_path: Path) -> None:
-    from cico_platform.training.sign_encoder_loop import _network
+    from cico_platform.training.tasks.sign_encoder import SignEncoderRun, fresh_network
 
     start, _ = load_sign_encoder(write_encoder(tmp_path / "encoder"))
-    config = {
-        "labels": ["one", "two"],
-        "config": MICRO,
-        "settings": SignEncoderSettings(),
-        "weights": dict(start.state_dict()),
-        "same_signs": False,
-    }
-    network = _network(config)
+    run = SignEncoderRun(
+        SignEncoderSettings(), MICRO, ["one", "two"], dict(start.state_dict()), False, samples="", held_out=""
+    )
+    network = fresh_network(run)
     assert network.num_classes == 2
     torch.testing.assert_close(network.Conv3d_1a_7x7.conv3d.weight, start.Conv3d_1a_7x7.conv3d.weight)

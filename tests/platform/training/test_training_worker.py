@@ -40,7 +40,7 @@ def told(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> dict[st
             time.sleep(0.1)
         found = {"faults": faults, "seen": "\n".join(sorted(seen)), "group": dist.is_initialized()}
         row = {"epoch": 1, "steps": 1, "loss": 0.0}
-        session.after_step(row, lambda: found, end_of_epoch=True, last=True)
+        session.after_step(lambda: row, lambda: found, end_of_epoch=True, last=True)
 
     run = tmp_path_factory.mktemp("worker") / "run"
     return run_training(loop, {}, run, "a-key", RunSettings(threads=1))

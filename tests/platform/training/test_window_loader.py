@@ -23,9 +23,11 @@ from cico_platform.training.data.window_loader import (
     draw_window,
     middle_window,
 )
-from cico_platform.training.session import Row, Session, Worker
+from cico_platform.training.session import Row, Session
 from cico_platform.training.sign_encoder import SignEncoderSettings
-from cico_platform.training.sign_encoder_loop import Training
+from cico_platform.training.tasks.sign_encoder import Clips, SignEncoderRun, SignEncoderTask
+from cico_platform.training.trainer import Trainer
+from cico_platform.training.workers import Worker
 
 CPU = torch.device("cpu")
 DRAWING = WindowSettings(seed=3, flip=0.5, speed=0.5, backdrop=0.6)
@@ -86,35 +88,30 @@ def test_batches_do_not_depend_on_threads_or_on_how_many_are_under_way(store: Sa
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
 
 
-def training(folder: Path) -> Training:
-    settings = SignEncoderSettings(batch_size=4, epochs=2, windows_per_sample=2, dropout=0)
-    config = {
-        "settings": settings,
-        "config": MICRO,
-        "labels": LABELS,
-        "weights": None,
-        "same_signs": False,
-        "samples": str(folder / "train"),
-        "held_out": str(folder / "held_out"),
-    }
-    return Training(config, Session(Worker(0, 1, CPU)))
+def task_of(folder: Path, session: Session) -> SignEncoderTask:
+    values = {"batch_size": 4, "epochs": 2, "windows_per_sample": 2, "dropout": 0, "run": {"workers": 4}}
+    settings = SignEncoderSettings.model_validate(values)
+    stores = {"samples": str(folder / "train"), "held_out": str(folder / "held_out")}
+    return SignEncoderTask(SignEncoderRun(settings, MICRO, LABELS, None, False, **stores), session)
+
+
+def training(folder: Path) -> Trainer[Clips]:
+    session = Session(Worker(0, 1, CPU))
+    return Trainer(task_of(folder, session), session)
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
-def test_workers_share_the_windows_of_one(folder: Path, workers: int) -> None:
-    plan = [(0.0, list(range(9))), (0.5, [11, 3, 17, 5])]
-    alone = [each for batch in training(folder).windows(plan) for each in batch]
-    shared: list[list[Window]] = [[], []]
-    for rank in range(workers):
-        one = training(folder)
-        one.place = Worker(rank, workers, CPU)
-        for step, batch in enumerate(one.windows(plan)):
-            shared[step] += batch
-    assert [describe(window) for step in shared for window in step] == [describe(w) for w in alone]
-
-
-def describe(window: Window) -> tuple[object, ...]:
-    return (window.sample, window.frames.tolist(), window.fade, window.augmentation)
+def test_workers_share_the_batches_of_one(folder: Path, workers: int) -> None:
+    alone, *shares = (
+        list(task_of(folder, Session(Worker(rank, count, CPU))).batches(epoch=1, first=1))
+        for rank, count in [(0, 1), *((rank, workers) for rank in range(workers))]
+    )
+    assert len(alone) >= 3
+    for whole, *parts in zip(alone, *shares, strict=True):
+        assert {part.size for part in parts} == {whole.size}
+        clips, targets = (torch.cat(values) for values in zip(*(part.inputs for part in parts), strict=True))
+        torch.testing.assert_close(clips, whole.inputs[0], rtol=0, atol=1e-6)
+        assert torch.equal(targets, whole.inputs[1])
 
 
 @pytest.mark.parametrize("step", [2, 6])
@@ -123,24 +120,19 @@ def test_a_resumed_training_takes_the_same_steps(folder: Path, step: int) -> Non
     kept: list[State] = []
     after_step = whole.session.after_step
 
-    def keep(row: Row, state: Callable[[], State], *, end_of_epoch: bool, last: bool) -> None:
+    def keep(row: Callable[[], Row], state: Callable[[], State], *, end_of_epoch: bool, last: bool) -> None:
         after_step(row, state, end_of_epoch=end_of_epoch, last=last)
         if whole.session.step == step:
             kept.append(stored(state()))
 
     whole.session.after_step = keep  # type: ignore[method-assign]
-    finish(whole)
+    whole.run()
     resumed.restore(kept[0])
-    finish(resumed)
+    resumed.run()
     assert resumed.history == whole.history
     assert all(0 <= row["accuracy"] <= 100 for row in whole.history)
-    for name, value in whole.encoder.state_dict().items():
-        assert torch.equal(value, resumed.encoder.state_dict()[name]), name
-
-
-def finish(training: Training) -> None:
-    while training.epoch < training.settings.epochs:
-        training.run_epoch()
+    for name, value in whole.task.model.state_dict().items():
+        assert torch.equal(value, resumed.task.model.state_dict()[name]), name
 
 
 def stored(state: State) -> State:

@@ -15,8 +15,9 @@ from cico_platform.training.data.feature_source import describe_source
 from cico_platform.training.data.sampler import Sampler
 from cico_platform.training.pairs import Pairs, PairSource
 from cico_platform.training.retrieval import RetrievalSettings, fresh_model
-from cico_platform.training.retrieval_loop import train_loop
-from cico_platform.training.session import Session, Worker
+from cico_platform.training.session import Session
+from cico_platform.training.tasks.retrieval import RetrievalRun, train_loop
+from cico_platform.training.workers import Worker
 
 Begin = Callable[[], None]
 # Batches whose features are read after the first step.
@@ -87,16 +88,9 @@ def _measure(
 def _first_step(pairs: Pairs, settings: RetrievalSettings) -> None:
     """Make a model and train it for a step, as `train_retrieval` and its worker do."""
     model = fresh_model(pairs, pairs.features[0].shape[1], settings)
-    config = {
-        "settings": settings,
-        "config": model.config,
-        "tokenizer": model.tokenizer,
-        "weights": model.state_dict(),
-        "train": pairs,
-        "validation": None,
-    }
+    run = RetrievalRun(settings, model.config, model.tokenizer, model.state_dict(), pairs, validation=None)
     try:
-        train_loop(config, _OneStep(Worker(0, 1, torch.device("cpu"))))
+        train_loop(run, _OneStep(Worker(0, 1, torch.device("cpu"))))
     except _FirstStepDoneError:
         return
 

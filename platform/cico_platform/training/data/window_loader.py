@@ -21,6 +21,7 @@ from cico_model.augmentation import (
 )
 from cico_model.clips import normalise
 from cico_model.config import WINDOW_FRAMES, SignEncoderConfig
+from cico_platform.training.data.device_batches import on_device
 from cico_platform.training.data.sample_store import SampleStore
 
 # Batches that are decoded while the device computes; on a CPU the network has all cores already.
@@ -116,6 +117,10 @@ class WindowLoader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def batches(self, windows: Iterable[Sequence[Window]]) -> Iterator[tuple[Tensor, list[int]]]:
@@ -137,13 +142,19 @@ class WindowLoader:
 
     def load(self, windows: Iterable[Sequence[Window]]) -> Iterator["DecodedBatch"]:
         """`batches` before augmentation: bytes on the device."""
-        under_way: deque[_Pending] = deque()
+        decoded = ((batch.windows, (batch.clips, batch.backdrops)) for batch in self._decoded(windows))
+        for wanted, (clips, backdrops) in on_device(decoded, self.device):
+            yield DecodedBatch(wanted, clips, backdrops)
+
+    def _decoded(self, windows: Iterable[Sequence[Window]]) -> Iterator["DecodedBatch"]:
+        """Batches in the memory of the CPU."""
+        pending: deque[_Pending] = deque()
         for wanted in windows:
-            under_way.append(self._start(wanted))
-            if len(under_way) > self.ahead:
-                yield self._sent(under_way.popleft())
-        while under_way:
-            yield self._sent(under_way.popleft())
+            pending.append(self._start(wanted))
+            if len(pending) > self.ahead:
+                yield _finished(pending.popleft())
+        while pending:
+            yield _finished(pending.popleft())
 
     def _start(self, windows: Sequence[Window]) -> "_Pending":
         """Begin to decode a batch into memory from which a GPU copies by itself."""
@@ -168,14 +179,6 @@ class WindowLoader:
                 each()
             return _Pending(batch, [])
         return _Pending(batch, [self._pool.submit(each) for each in work])
-
-    def _sent(self, pending: "_Pending") -> "DecodedBatch":
-        """Wait for a batch's frames and begin to copy them to the device."""
-        for future in pending.futures:
-            future.result()
-        batch, device = pending.batch, self.device
-        backdrops = None if batch.backdrops is None else batch.backdrops.to(device, non_blocking=True)
-        return DecodedBatch(batch.windows, batch.clips.to(device, non_blocking=True), backdrops)
 
     def _finish(self, batch: "DecodedBatch") -> Tensor:
         clips = batch.clips
@@ -204,6 +207,13 @@ class _Pending:
 
     batch: DecodedBatch
     futures: list[Future[None]]
+
+
+def _finished(pending: _Pending) -> DecodedBatch:
+    """Wait for a batch's frames."""
+    for future in pending.futures:
+        future.result()
+    return pending.batch
 
 
 def _reading(read: Callable[..., None], *arguments: object) -> Callable[[], None]:

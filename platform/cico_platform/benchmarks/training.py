@@ -29,18 +29,22 @@ def bench_training(settings: BenchSettings, say: Say) -> dict[str, Any]:
         `rows`: by size of the towers, `plain-loop` (the same loop in one process without Ray, without
         checkpoints, on all threads), `one-thread` (both on one: a core is left to Ray's processes) and
         `two-workers` (one worker of one thread on one core; two on two; on GPUs, where there are two, a GPU
-        each), with the `difference` of the losses; `machine`. While the plain loop runs, there is no Ray.
+        each) and, on a GPU, `cuda-graphs` (the plain loop, and the same with compiled towers launched as CUDA
+        graphs), with the `difference` of the losses; `machine`. While the plain loop runs, there is no Ray.
     """
     one: dict[str, Any] = {"workers": 1, "threads": 1, "cores": 1}
     two: dict[str, Any] = {"workers": 2, "threads": 1, "cores": 2}
-    alone = {"threads": settings.threads}
+    alone: dict[str, Any] = {"threads": settings.threads}
     comparisons = {"plain-loop": (("plain_loop", alone), ("ray_train", alone))}
     if settings.device == "cpu":
         if settings.threads > 1:
             comparisons["one-thread"] = (("plain_loop", {"threads": 1}), ("ray_train", {"threads": 1}))
         comparisons["two-workers"] = (("ray_train", one), ("ray_train", two))
-    elif torch.cuda.device_count() > 1:
-        comparisons["two-workers"] = (("ray_train", alone), ("ray_train", {**alone, "workers": 2}))
+    else:
+        graphs = {**alone, "compile": "reduce-overhead"}
+        comparisons["cuda-graphs"] = (("plain_loop", alone), ("plain_loop", graphs))
+        if torch.cuda.device_count() > 1:
+            comparisons["two-workers"] = (("ray_train", alone), ("ray_train", {**alone, "workers": 2}))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
         for size, epochs in (QUICK_EPOCHS if settings.quick else EPOCHS[settings.device]).items():

@@ -67,12 +67,17 @@ def ray_train(task: Task, begin: Begin) -> Work:
 
 
 def _run(task: Task) -> RetrievalRun:
-    run = {"workers": task.values.get("workers", 1), "threads": task.values["threads"]}
+    values = task.values
+    run = {
+        "workers": values.get("workers", 1),
+        "threads": values["threads"],
+        "compile": values.get("compile", "off"),
+    }
     settings = RetrievalSettings.model_validate(
         {
-            "size": task.values["size"],
-            "epochs": task.values["epochs"],
-            "batch_size": task.values["batch"],
+            "size": values["size"],
+            "epochs": values["epochs"],
+            "batch_size": values["batch"],
             "seed": task.seed,
             "run": run,
         }

@@ -3,15 +3,17 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from cico_platform.corpus.manifest import Clip, Corpus
-from cico_platform.pipelines.decode import Row, source_rows
 from cico_platform.settings import Settings
 from cico_platform.steps import content_key
 from cico_platform.training.data.frame_codec import QUALITY
+
+if TYPE_CHECKING:  # it loads Ray, which a worker that only reads samples does not need
+    from cico_platform.pipelines.decode import Row
 
 # Of what a shard holds; shards of another edition are built anew.
 EDITION = 1
@@ -52,7 +54,7 @@ class FrameSettings(Settings):
 class PlannedClip:
     """A clip as a decoding task must know it (`source_rows`), and its cuts."""
 
-    source: Row
+    source: "Row"
     cuts: tuple[Cut, ...]
 
 
@@ -78,6 +80,8 @@ def plan_store(corpus: Corpus, cuts: Sequence[Cut], settings: FrameSettings) -> 
 
     Samples are ordered by `video_id` and start. All cuts of a clip are in one shard: it is decoded once.
     """
+    from cico_platform.pipelines.decode import source_rows
+
     of_clip: dict[str, list[Cut]] = defaultdict(list)
     for cut in cuts:
         of_clip[cut.video_id].append(cut)

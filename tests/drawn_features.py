@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
+from cico_platform.pipelines.stored_features import INFO_FILE
+from cico_platform.schemas.features import FEATURES_SCHEMA
 from cico_platform.steps import write_json
 from cico_platform.training.data.feature_store_files import FILES
 

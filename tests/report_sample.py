@@ -13,7 +13,8 @@ from tiny_corpus import film, write_corpus, write_video
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
+from cico_platform.pipelines.stored_features import INFO_FILE
+from cico_platform.schemas.features import FEATURES_SCHEMA
 from cico_platform.steps import write_json
 from cico_platform.training.pairs import Pairs, load_pairs
 from cico_platform.training.retrieval import RetrievalSettings, fresh_model

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cico_platform.corpus.manifest import Clip, Split, write_manifest
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
+from cico_platform.pipelines.stored_features import INFO_FILE
+from cico_platform.schemas.features import FEATURES_SCHEMA
 from cico_platform.steps import write_json
 
 DIM = 16

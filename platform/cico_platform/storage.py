@@ -111,10 +111,12 @@ def whole_file(path: Place) -> Iterator[BinaryIO]:
     Path(str(partial)).replace(str(path))
 
 
-def write_table(path: Place, table: pa.Table, compression: str = "snappy") -> None:
+def write_table(
+    path: Place, table: pa.Table, compression: str = "snappy", rows_per_group: int | None = None
+) -> None:
     """Write a Parquet file, whole or not at all."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression=compression)
+    pq.write_table(table, buffer, compression=compression, row_group_size=rows_per_group)
     write_whole(path, buffer.getvalue())
 
 
@@ -132,6 +134,16 @@ def files_under(folder: Place) -> list[Place]:
 def matching(folder: Place, pattern: str) -> list[Place]:
     """What in a folder fits a pattern of `glob`, in a fixed order."""
     return sorted((folder / path.name for path in folder.glob(pattern)), key=str)
+
+
+def file_sizes(folder: Place) -> dict[str, int]:
+    """Size in bytes of each file in a folder, by its name, from one listing."""
+    if not fresh(folder).is_dir():
+        return {}
+    if isinstance(folder, UPath) and is_remote(folder):
+        listing = folder.fs.ls(folder.path, detail=True)
+        return {str(each["name"]).rpartition("/")[2]: int(each["size"] or 0) for each in listing}
+    return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
 
 
 def remove(folder: Place) -> None:

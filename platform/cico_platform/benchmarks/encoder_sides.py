@@ -103,7 +103,7 @@ def plain_video(task: Task, begin: Begin) -> Work:
 
 def our_features(task: Task, begin: Begin) -> Work:
     """A video file to stored features of the windows that retrieval uses, as `cico features` does it."""
-    from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
+    from cico_platform.schemas.features import FEATURES_SCHEMA
 
     actor = _actor(task, begin, limit=MAX_WINDOWS)
 
@@ -120,22 +120,22 @@ def our_features(task: Task, begin: Begin) -> Work:
 
 def our_mining(task: Task, begin: Begin) -> Work:
     """A video file to labelled segments, from every window, as `cico mine` does it."""
-    from cico_platform.pipelines.mine import PARTS_SCHEMA, MineSettings, find_segments, parts_row
+    from cico_platform.pipelines.encoders import EncodedClip
+    from cico_platform.pipelines.mine import MinedRows, MineSettings
+    from cico_platform.pipelines.shard_sink import BatchClip
 
     actor = _actor(task, begin, limit=None)
     _, labels = load_sign_encoder(task.folder / "encoder")
     settings = MineSettings(precision="bfloat16", threads=task.threads)
+    product = MinedRows("encoder", actor.config.feature_dim, tuple(labels), settings)
 
     def run() -> Outputs:
         starts, output = _encode(actor, task.folder / "video.mp4")
-        row: dict[str, Any] = {"video_id": "video", "path": "", "error": "", "window_starts": starts}
-        row["window_times"] = []
-        row["num_frames"] = starts[-1] + WINDOW_FRAMES
-        row["boundaries"] = np.arange(row["num_frames"] + 1.0).tobytes()
-        row["truncated"] = row["short"] = False
-        found = find_segments(row, [output], labels, settings)
-        part = parts_row(found, "encoder", actor.config.feature_dim)
-        pq.write_table(pa.Table.from_pylist(part, schema=PARTS_SCHEMA), task.folder / "mined.parquet")
+        frames = starts[-1] + WINDOW_FRAMES
+        times = [float(time) for start in starts for time in (start, start + WINDOW_FRAMES)]
+        name, boundaries = BatchClip(0, "video", ""), np.arange(frames + 1.0)
+        clip = EncodedClip(name, "", "", False, False, frames, boundaries, starts, times, [output])
+        pq.write_table(product.table([clip]), task.folder / "mined.parquet")
         return {
             "starts": np.asarray(starts),
             "logits": output.logits.numpy(),
@@ -168,8 +168,6 @@ def _actor(task: Task, begin: Begin, limit: int | None) -> Any:
     return EncodingActor(
         [str(task.folder / "encoder")],
         settings,
-        lambda row, _: row,
-        pa.schema([]),
         limit=limit,
         device=task.device,
     )

@@ -12,6 +12,7 @@ from cico_platform.benchmarks.machine import describe_machine
 from cico_platform.benchmarks.material import SUFFIXES, drawn_encoder, drawn_video
 from cico_platform.benchmarks.rows import Row, compare, make_row
 from cico_platform.benchmarks.settings import BenchSettings, Task
+from cico_platform.corpus.clip_keys import file_facts, key_columns
 from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.manifest import Clip, write_manifest
 from cico_platform.errors import InputError
@@ -145,7 +146,9 @@ def _write_corpus(folder: Path, files: list[Path], count: int) -> None:
         Clip(f"clip-{i:05d}", f"t{i}", "train", str(files[i % len(files)]), f"text {i}", f"Text {i}")
         for i in range(count)
     ]
-    write_manifest(folder / "corpus", clips)
+    facts = {file: file_facts(str(file)) for file in files}
+    known = key_columns(clips, [facts[files[i % len(files)]] for i in range(count)])
+    write_manifest(folder / "corpus", clips, known)
 
 
 def _files(folder: Path, settings: BenchSettings) -> list[Path]:

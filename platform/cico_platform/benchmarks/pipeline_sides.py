@@ -21,7 +21,8 @@ from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.corpus.video import decode_clip
 from cico_platform.pipelines.features import FeatureSettings, extract_features
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, load_features
+from cico_platform.pipelines.stored_features import load_features
+from cico_platform.schemas.features import FEATURES_SCHEMA
 from cico_platform.settings import OnProgress
 
 Begin = Callable[[], None]

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from cico_model.config import MAX_WINDOWS
+from cico_model.config import MAX_WINDOWS, SignEncoderConfig
 from cico_model.metrics import retrieval_metrics
 from cico_model.model import RetrievalModel
 from cico_model.pseudo_labels import CONFIDENCE_THRESHOLD
@@ -27,7 +26,8 @@ from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
 from cico_platform.pipelines.decode import decode_row, source_rows
 from cico_platform.pipelines.embed import model_alpha
-from cico_platform.pipelines.encoders import EncodingActor, EncodingSettings, calibration_windows
+from cico_platform.pipelines.encoders import EncodingActor, EncodingSettings
+from cico_platform.pipelines.encoding_run import CALIBRATION_CLIPS, middle_windows
 from cico_platform.pipelines.stored_features import Features
 from cico_platform.training.pairs import load_pairs, score_pairs
 
@@ -84,7 +84,7 @@ def bench_precision(work_dir: Path, settings: BenchSettings, say: Say) -> dict[s
                 "stride": model.config.window_stride,
             }
         )
-        calibration = calibration_windows(corpus, trained_on, config, precision)
+        calibration = _calibration(corpus, trained_on, config) if precision == "int8" else None
         sides[precision] = _Side(_actor(folders, encoding, calibration))
     names = _encode(corpus, clips, sides, alpha, say)
     return {
@@ -108,8 +108,13 @@ def _actor(
     folders: Sequence[str], encoding: EncodingSettings, calibration: torch.Tensor | None
 ) -> EncodingActor:
     """The pipelines' encoder, without Ray around it."""
-    nothing = pa.schema([])
-    return EncodingActor(folders, encoding, lambda row, _: row, nothing, MAX_WINDOWS, calibration, "cpu")
+    return EncodingActor(folders, encoding, limit=MAX_WINDOWS, calibration=calibration, device="cpu")
+
+
+def _calibration(corpus: Corpus, clips: Sequence[Clip], config: SignEncoderConfig) -> torch.Tensor | None:
+    """Windows of a few clips, spread over the corpus, as the pipelines take them."""
+    chosen = clips[:: max(1, len(clips) // (4 * CALIBRATION_CLIPS))]
+    return middle_windows((decode_row(row, config.resize)[0] for row in source_rows(corpus, chosen)), config)
 
 
 def _encode(
@@ -120,7 +125,7 @@ def _encode(
     named: list[tuple[str, list[int]]] = []
     for first in range(0, len(clips), CLIPS_AT_ONCE):
         rows = source_rows(corpus, clips[first : first + CLIPS_AT_ONCE])
-        decoded = [(row["video_id"], decode_row(row, config.resize)[0]) for row in rows]
+        decoded = [(row.video_id, decode_row(row, config.resize)[0]) for row in rows]
         videos = [(name, frames) for name, frames in decoded if frames is not None]
         starts = [sides[PLAIN].actor.starts(len(frames)) for _, frames in videos]
         for side in sides.values():

@@ -2,62 +2,141 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from cico_platform.corpus.manifest import Clip, Corpus
+import pyarrow as pa
+
+from cico_platform.corpus.manifest import Clip, Corpus, resolve_inside
 from cico_platform.errors import InputError
+from cico_platform.schemas.clips import KEY_FIELDS
 from cico_platform.steps import content_key
-from cico_platform.storage import is_remote, remote_version
+from cico_platform.storage import Place, is_remote, remote_version
 
 ENDS_BYTES = 1 << 16
 AT_ONCE = 16
 
 
+@dataclass(frozen=True)
+class FileFacts:
+    """What is known of a clip's file.
+
+    Attributes
+    ----------
+    version
+        A text that changes when the file, the folder of frames or the object does, or if it goes away.
+    size, time
+        Of a file on a disk: bytes, and modification time in nanoseconds. The version stays while
+        both do.
+    """
+
+    version: str
+    size: int | None = None
+    time: int | None = None
+
+
 def clip_keys(corpus: Corpus, clips: Sequence[Clip]) -> dict[str, str]:
-    """Each clip's key, by its `video_id`, in the clips' order.
+    """Return each clip's key, by its `video_id`, in the clips' order; reads the ends of every file.
 
     It changes with the file, the times and the box, and not with the text or the folder's place. A file is
     known by its size and its first and last 64 KiB; a folder of frames by the names and sizes of its files;
     an object behind a URL by what its store says of its version.
     """
-    paths = {clip.path: _resolved(corpus, clip) for clip in clips}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        versions = dict(zip(paths, pool.map(file_version, paths.values()), strict=True))
+    facts = facts_of(corpus.path, dict.fromkeys(clip.path for clip in clips))
     return {
-        clip.video_id: content_key(
-            file=versions[clip.path], start=clip.start, end=clip.end, crop=clip.crop and list(clip.crop)
-        )
-        for clip in clips
+        clip.video_id: clip_key(facts[clip.path].version, clip.start, clip.end, clip.crop) for clip in clips
     }
 
 
+def key_columns(clips: Sequence[Clip], facts: Sequence[FileFacts | None]) -> pa.Table:
+    """Return the columns `KEY_FIELDS` of a manifest; null where nothing is known of a file."""
+    rows = [
+        {
+            "clip_key": clip_key(known.version, clip.start, clip.end, clip.crop),
+            "file_version": known.version,
+            "file_size": known.size,
+            "file_time": known.time,
+        }
+        if known
+        else {}
+        for clip, known in zip(clips, facts, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=pa.schema(KEY_FIELDS))
+
+
+def clip_key(version: str, start: float | None, end: float | None, crop: Sequence[float] | None) -> str:
+    """Return the key of a clip of a file of this version."""
+    return content_key(file=version, start=start, end=end, crop=crop and list(crop))
+
+
+def facts_of(root: Place, paths: Mapping[str, FileFacts | None]) -> dict[str, FileFacts]:
+    """Return what is known of files now, by the paths as a manifest gives them.
+
+    Parameters
+    ----------
+    paths
+        Each path, with what was known of it before. A file whose size and time are those of before is not
+        opened.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda path: file_facts(_resolved(root, path), paths[path]), paths)
+        return dict(zip(paths, found, strict=True))
+
+
+def unchanged(root: Place, path: str, known: FileFacts | None) -> bool:
+    """Whether a local file still has the size and time of before; no file is opened."""
+    if known is None or known.size is None or is_remote(root):
+        return False
+    try:
+        found = Path(_resolved(root, path)).stat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and (known.size, known.time) == (found.st_size, found.st_mtime_ns)
+
+
 def file_version(path: str) -> str:
-    """A text that changes when the file, the folder of frames or the object does, or if it goes away."""
+    """Return `FileFacts.version` of a file, a folder of frames or an object."""
+    return file_facts(path).version
+
+
+def file_facts(path: str, known: FileFacts | None = None) -> FileFacts:
+    """Return what is known of a file now; one that has the size and time of before is not opened."""
     if not path or is_remote(path):
-        return remote_version(path) if path else "outside"
+        return FileFacts(remote_version(path) if path else "outside")
     try:
         found = Path(path).stat()
         if stat.S_ISDIR(found.st_mode):
-            with os.scandir(path) as entries:
-                listing = sorted((entry.name, entry.stat().st_size) for entry in entries)
-            return sha256(repr(listing).encode()).hexdigest()
+            return FileFacts(_folder_version(path))
         if not stat.S_ISREG(found.st_mode):
-            return "not a file"
-        digest = sha256(str(found.st_size).encode())
-        with Path(path).open("rb") as file:
-            digest.update(file.read(ENDS_BYTES))
-            file.seek(max(ENDS_BYTES, found.st_size - ENDS_BYTES))
-            digest.update(file.read(ENDS_BYTES))
-        return digest.hexdigest()
+            return FileFacts("not a file")
+        size, time = found.st_size, found.st_mtime_ns
+        if known is not None and known.version and (known.size, known.time) == (size, time):
+            return known
+        return FileFacts(_ends_version(path, size), size, time)
     except (OSError, ValueError) as error:
-        return type(error).__name__
+        return FileFacts(type(error).__name__)
 
 
-def _resolved(corpus: Corpus, clip: Clip) -> str:
+def _folder_version(path: str) -> str:
+    with os.scandir(path) as entries:
+        listing = sorted((entry.name, entry.stat().st_size) for entry in entries)
+    return sha256(repr(listing).encode()).hexdigest()
+
+
+def _ends_version(path: str, size: int) -> str:
+    digest = sha256(str(size).encode())
+    with Path(path).open("rb") as file:
+        digest.update(file.read(ENDS_BYTES))
+        file.seek(max(ENDS_BYTES, size - ENDS_BYTES))
+        digest.update(file.read(ENDS_BYTES))
+    return digest.hexdigest()
+
+
+def _resolved(root: Place, path: str) -> str:
     try:
-        return corpus.resolve(clip)
+        return resolve_inside(root, path)
     except InputError:
         return ""

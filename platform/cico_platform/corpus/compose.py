@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
+from cico_platform.corpus.clip_keys import FileFacts, file_facts, key_columns
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, Split, write_manifest
 from cico_platform.corpus.parallel import Row, in_parallel
 from cico_platform.corpus.render import make_tile, render
@@ -17,7 +18,7 @@ from cico_platform.corpus.text import text_id_of
 from cico_platform.errors import CicoError, InputError
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
-from cico_platform.storage import Place, working_copy
+from cico_platform.storage import Place, is_remote, working_copy
 
 STAGE = "compose"
 TILES = ".tiles"
@@ -86,7 +87,8 @@ def compose_sentences(
 
     def body(folder: Place) -> Summary:
         with working_copy(folder) as local:
-            return _compose(local, Corpus(corpus), clips, settings, on_progress)
+            # Files that are moved behind a URL are other files there.
+            return _compose(local, Corpus(corpus), clips, settings, on_progress, not is_remote(folder))
 
     return run_step(out, "corpus-compose", key, body)
 
@@ -97,6 +99,7 @@ def _compose(
     clips: list[Clip],
     settings: ComposeSettings,
     on_progress: OnProgress | None,
+    is_local: bool,
 ) -> Summary:
     counts: dict[Split, int] = {
         "train": settings.train, "validation": settings.validation, "test": settings.test
@@ -116,14 +119,15 @@ def _compose(
     stride = max(1.0, float(np.median(lengths)) / settings.sign_frames)
     told = _part(on_progress, before=len(clips), quarantined=len(bad))
     rendered = _render(folder, plans, tiles, stride, round(fps / stride, 2), settings, told)
-    rows = []
+    rows, facts = [], list[FileFacts | None]()
     for plan in plans:
         result = rendered.get(plan.video_id) or {"reason": "the renderer gave no answer"}
         if result["reason"]:
             bad.append({"video_id": plan.video_id, "path": "", "reason": result["reason"]})
         else:
             rows.append(_clip(plan, result))
-    write_manifest(folder, rows)
+            facts.append(FileFacts(*result["file"]) if is_local else None)
+    write_manifest(folder, rows, key_columns(rows, facts))
     Corpus(folder).quarantine(STAGE, bad)
     shutil.rmtree(folder / TILES)
     details: dict[str, Any] = {
@@ -213,7 +217,14 @@ def _render(
         }
         for plan in plans
     ]
-    return _by_id(in_parallel(items, render, on_progress))
+    return _by_id(in_parallel(items, _rendered, on_progress))
+
+
+def _rendered(item: Row) -> Row:
+    """What `render` says, and what is known of the file (`FileFacts`)."""
+    result = render(item)
+    facts = FileFacts("") if result["reason"] else file_facts(str(item["out"]))
+    return {**result, "file": [facts.version, facts.size, facts.time]}
 
 
 def _by_id(results: list[Row]) -> dict[str, Row]:

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pyarrow as pa
 
 from cico_platform.errors import CicoError, InputError
+from cico_platform.schemas.clips import KEY_FIELDS, LATER_COLUMNS, MANIFEST_SCHEMA, SPLITS, Clip, Split
+from cico_platform.schemas.version import check_version, versioned
 from cico_platform.storage import (
     Place,
     absolute,
@@ -20,75 +22,22 @@ from cico_platform.storage import (
     write_whole,
 )
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-
 MANIFEST_FILE = "manifest.parquet"
 INFO_FILE = "corpus.json"
 QUARANTINE_FOLDER = "quarantine"
-
-MANIFEST_SCHEMA = pa.schema(
-    [
-        pa.field("video_id", pa.string(), nullable=False),
-        pa.field("text_id", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("start", pa.float64()),
-        pa.field("end", pa.float64()),
-        pa.field("crop", pa.list_(pa.float64())),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("text_original", pa.string(), nullable=False),
-        pa.field("label", pa.string()),
-        pa.field("language", pa.string()),
-        pa.field("sign_language", pa.string()),
-        pa.field("signer", pa.string()),
-        pa.field("participants", pa.list_(pa.string())),
-        pa.field("licence", pa.string()),
-        pa.field("frames", pa.int64()),
-        pa.field("fps", pa.float64()),
-        pa.field("truncated", pa.bool_()),
-        pa.field("short", pa.bool_()),
-    ]
-)
-LATER_COLUMNS = ("participants", "truncated", "short")
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One clip: which frames of which file, what they say, and who signs under which licence.
-
-    `start` and `end` are seconds on the clock that a player of the file shows, `crop` is `[x0, y0, x1, y1]`
-    in fractions of the upright frame. `signer` is who signs it, `participants` all people whom it shows.
-    `label` names the sign of an isolated clip; `None` is a sentence. `text` is clean (`clean_text`),
-    `text_original` is as written (`display_text`). Clips of one sentence share `text_id`. `path` is
-    relative to the corpus folder, absolute, or a URL. `fps` is measured: frames over time. `truncated` says
-    that the file breaks off within the clip, `short` that its frames do not cover its interval.
-    """
-
-    video_id: str
-    text_id: str
-    split: Split
-    path: str
-    text: str
-    text_original: str
-    start: float | None = None
-    end: float | None = None
-    crop: list[float] | None = None
-    label: str | None = None
-    language: str | None = None
-    sign_language: str | None = None
-    signer: str | None = None
-    participants: list[str] | None = None
-    licence: str | None = None
-    frames: int | None = None
-    fps: float | None = None
-    truncated: bool | None = None
-    short: bool | None = None
-
-    @property
-    def people(self) -> list[str]:
-        """All people whom the clip shows, as far as the corpus names them."""
-        return list(dict.fromkeys(name for name in (self.signer, *(self.participants or ())) if name))
+# A worker reads a row group for the few clips of a task.
+ROWS_PER_GROUP = 8192
+__all__ = [
+    "MANIFEST_SCHEMA",
+    "SPLITS",
+    "Clip",
+    "Corpus",
+    "Split",
+    "read_manifest",
+    "to_table",
+    "unique_ids",
+    "write_manifest",
+]
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:
@@ -113,8 +62,14 @@ def to_table(clips: Sequence[Clip]) -> pa.Table:
     return pa.Table.from_pylist([asdict(clip) for clip in clips], schema=MANIFEST_SCHEMA)
 
 
-def write_manifest(corpus: str | Place, clips: Sequence[Clip]) -> None:
+def write_manifest(corpus: str | Place, clips: Sequence[Clip], keys: pa.Table | None = None) -> None:
     """Write the manifest of a corpus folder, whole or not at all.
+
+    Parameters
+    ----------
+    keys
+        Columns `KEY_FIELDS` of the clips, as `clip_keys.key_columns` gives them; without them, each later
+        step lets workers read the ends of all files.
 
     Raises
     ------
@@ -130,22 +85,31 @@ def write_manifest(corpus: str | Place, clips: Sequence[Clip]) -> None:
         seen.add(clip.video_id)
     folder = place(corpus)
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(folder / MANIFEST_FILE, to_table(clips))
+    table = to_table(clips)
+    if keys is not None:
+        for field in KEY_FIELDS:
+            table = table.append_column(field, keys[field.name])
+    table = table.replace_schema_metadata(versioned(table.schema).metadata)
+    write_table(folder / MANIFEST_FILE, table, rows_per_group=ROWS_PER_GROUP)
 
 
-def read_manifest(corpus: str | Place) -> pa.Table:
-    """Read the manifest of a corpus folder.
+def read_manifest(corpus: str | Place, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the manifest of a corpus folder, or some of its columns.
 
     Raises
     ------
     InputError
         If the folder holds no manifest, or one with other columns.
     """
+    schema = MANIFEST_SCHEMA if columns is None else pa.schema([MANIFEST_SCHEMA.field(n) for n in columns])
     path = place(corpus) / MANIFEST_FILE
     if not path.is_file():
         raise InputError(f"'{corpus}' holds no {MANIFEST_FILE}; make a corpus with 'cico corpus read'")
     try:
-        return _completed(read_table(path)).select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
+        # A column that the manifest may lack is found by reading all.
+        table = read_table(path, None if set(LATER_COLUMNS) & set(schema.names) else schema.names)
+        check_version(table.schema.metadata, path)
+        return _completed(table).select(schema.names).cast(schema).replace_schema_metadata(None)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"'{path}' is not a manifest: {_first_line(error)}; make the corpus again"
@@ -166,6 +130,10 @@ class Corpus:
 
     def __init__(self, path: str | Place) -> None:
         self.path = place(path)
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of all clips, in the manifest's order; see `read_manifest`."""
+        return read_manifest(self.path, columns)
 
     def clips(self, split: str | None = None, labelled: bool | None = None) -> list[Clip]:
         """The clips, in the manifest's order.

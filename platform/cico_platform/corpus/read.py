@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cico_model.text_cleaning import clean_text, display_text
+from cico_platform.corpus.clip_keys import FileFacts, key_columns
 from cico_platform.corpus.manifest import INFO_FILE, Clip, Corpus, unique_ids, write_manifest
 from cico_platform.corpus.parallel import in_parallel
 from cico_platform.corpus.readers import BadRow, Row, elan
@@ -130,7 +131,8 @@ class _Reading:
             raise CicoError(f"not one of {len(bad)} rows can be used: {common or 'there are no rows'}")
         isolated = _is_isolated([row for row, _, _ in probed], self.rows.named)
         clips = _clips(probed, ids, isolated, self.settings)
-        write_manifest(folder, clips)
+        facts = [FileFacts(*result["file"]) if result["file"] else None for _, _, result in probed]
+        write_manifest(folder, clips, key_columns(clips, facts))
         Corpus(folder).quarantine(
             STAGE,
             (

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cico_platform.corpus.clip_keys import file_facts
 from cico_platform.corpus.frame_times import frame_interval
 from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.probe import probe
@@ -21,8 +22,8 @@ def probe_row(row: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        As `probe` gives it, with `clipped` (the interval left the video and was cut to it) and `is_cut` (the
-        file held the interval alone).
+        As `probe` gives it, with `clipped` (the interval left the video and was cut to it), `is_cut` (the
+        file held the interval alone) and `file` (version, size and time, as `FileFacts`).
     """
     clipped = is_cut = False
     if row["frames"] is not None:
@@ -39,10 +40,14 @@ def probe_row(row: dict[str, Any]) -> dict[str, Any]:
         beyond = (row["end"] - covered) * (result["fps"] or 25.0)
         clipped = clipped or beyond > ROUNDED_FRAMES
         result["end"] = min(result["end"] or covered, covered)
-    return {**result, "clipped": clipped, "is_cut": is_cut}
+    facts = file_facts(str(row["path"]))
+    return {
+        **result, "clipped": clipped, "is_cut": is_cut, "file": [facts.version, facts.size, facts.time]
+    }  # fmt: skip
 
 
 def probe_failure(index: int, reason: str) -> dict[str, Any]:
     """The result of a row that cannot be probed."""
     empty = dict.fromkeys(("start", "end", "crop", "frames", "fps", "truncated", "short"))
-    return {"index": index, "reason": reason, **empty, "clipped": False, "is_cut": False, "box_scaled": False}
+    none = {"clipped": False, "is_cut": False, "box_scaled": False, "file": None}
+    return {"index": index, "reason": reason, **empty, **none}

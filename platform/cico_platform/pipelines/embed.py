@@ -1,48 +1,41 @@
 """Embedding: sign features to the tokens that an index holds, by the retrieval model's video tower."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 import torch
+from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy
 
 from cico_model.checkpoint import read_config
 from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
-from cico_platform.cluster import connect, given_device
+from cico_platform.cluster import connect, given_device, is_started_here
 from cico_platform.encoding.video_tokens import EMBED_BATCH, embed_features
 from cico_platform.errors import InputError
+from cico_platform.pipelines.clip_table import ClipTable, table_of
 from cico_platform.pipelines.encoders import EncodingSettings, resources
-from cico_platform.pipelines.parts import Parts, clips_of, close_books, collect, read_ledger
-from cico_platform.pipelines.stored_features import (
-    FEATURES_EDITION,
-    Features,
-    Mix,
-    feature_shards,
-    read_mix,
-    read_shard,
-)
+from cico_platform.pipelines.feature_groups import GROUPS_SCHEMA, feature_groups, read_groups
+from cico_platform.pipelines.ledgers import read_folder_ledger
+from cico_platform.pipelines.output import Output
+from cico_platform.pipelines.shard_sink import BatchClip, ShardSink
+from cico_platform.pipelines.shards import ShardKind
+from cico_platform.pipelines.stored_features import FEATURES_EDITION, Mix, read_mix
+from cico_platform.schemas.ledger import DONE, LedgerRow
+from cico_platform.schemas.tokens import TOKENS_SCHEMA, ClipTokens, clip_tokens, tokens_table
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
 from cico_platform.storage import Place, absolute, on_this_machine, place
 
-Row = dict[str, Any]
 STAGE = "embed"
 # So many are embedded before an actor for them would have started.
 FEW_VIDEOS = 64
-TOKENS_SCHEMA = pa.schema(
-    [
-        pa.field("video_id", pa.string()),
-        pa.field("window_starts", pa.list_(pa.int32())),
-        pa.field("window_times", pa.list_(pa.float64())),
-        pa.field("tokens", pa.large_binary()),
-        pa.field("dim", pa.int32()),
-    ]
-)
+CLIPS_PER_SHARD = 64
 
 
 def model_alpha(model: str | Place) -> float | None:
@@ -60,9 +53,10 @@ def embed(
 ) -> Summary:
     """Store the tokens of every video of a feature folder.
 
-    Writes shards `part-*.parquet`, a row a video: `video_id, window_starts, window_times, tokens, dim`;
-    tokens are bytes of float16 [W, dim], one a window. Videos that `out` holds already, from the same
-    features and model, are not embedded again. The features are mixed as in the model's training.
+    Workers write shards, which become `part-*.parquet`, a row a video: `video_id, window_starts,
+    window_times, tokens, dim`; tokens are bytes of float16 [W, dim], one a window. Videos that `out` holds
+    already, from the same features and model, are not embedded again. The features are mixed as in the
+    model's training.
 
     Raises
     ------
@@ -72,9 +66,9 @@ def embed(
     folder = place(features)
     mix = read_mix(folder, model_alpha(model))
     dim = check_searchable(model, open_model(model, folder, mix.dim)).embed_dim
-    ledger = read_ledger(folder)
-    keys = ledger.keys
-    if not keys:
+    ledger = read_folder_ledger(folder)
+    clips = table_of(ledger.done())
+    if not len(clips):
         raise InputError(f"'{features}' was written by another version; run 'cico features' again")
     recipe = content_key(
         stage=STAGE,
@@ -83,95 +77,81 @@ def embed(
         shares=mix.shares,
         model=fingerprint(model),
     )
+    kind = ShardKind(TOKENS_SCHEMA, recipe)
 
     def body(building: Place) -> Summary:
         connect()
-        parts = Parts(building, TOKENS_SCHEMA, recipe, keys)
+        output = Output(building, kind, clips, here=len(clips) <= FEW_VIDEOS and is_started_here())
         for earlier in earlier_outputs(out, building):
-            parts.take_over(earlier)
-        missing = [shard for shard in feature_shards(folder) if not clips_of(shard) <= parts.done]
-        collect(_new_videos(missing, model, mix, settings, parts), parts, lambda row: [row], on_progress)
-        return Summary(**close_books(parts, STAGE), details={"dim": dim})
+            output.take_over(earlier)
+        blocks = _blocks(folder, clips, output.waiting(), output.here)
+        actor = {"model": absolute(model), "mix": mix, "sink": ShardSink(absolute(building), kind)}
+        output.collect(_mapped(blocks, actor, settings, output.here), on_progress)
+        return Summary(**output.close(STAGE).outcomes, details={"dim": dim})
 
-    return run_step(out, STAGE, content_key(recipe=recipe, clips=keys), body)
-
-
-def _new_videos(
-    shards: Sequence[Place],
-    model: str | Place,
-    mix: Mix,
-    settings: EncodingSettings | None,
-    parts: Parts,
-) -> Iterator[list[Row]]:
-    for batch in embed_shards(shards, model, mix, settings):
-        rows = [row for row in batch if row["video_id"] not in parts.done]
-        yield [{**row, "path": "", "error": "", "windows": len(row["window_starts"])} for row in rows]
+    return run_step(out, STAGE, content_key(recipe=recipe, clips=clips.digest()), body)
 
 
 def embed_videos(
     features: str | Place, model: str | Place, alpha: float, only: Set[str] | None = None
-) -> Iterator[Row]:
-    """Stream the videos of a feature folder through the video tower.
+) -> Iterator[list[ClipTokens]]:
+    """Stream the videos of a feature folder through the video tower; yields them in batches.
 
     Parameters
     ----------
     alpha
         The first encoder's share.
     only
-        Videos that are needed; shards without any are not read.
-
-    Yields
-    ------
-    dict
-        `video_id`, `window_starts`, `window_times`, and `tokens` float16 [W, D]: one a window, no class
-        token, no padding.
+        Videos that are needed; row groups without any are not read.
     """
-    shards = feature_shards(features)
-    if only is not None:
-        shards = [shard for shard in shards if not clips_of(shard).isdisjoint(only)]
-    mix = read_mix(features, alpha)
     few = only is not None and len(only) <= FEW_VIDEOS
-    for batch in _embed_few(shards, model, mix, only or set()) if few else embed_shards(shards, model, mix):
-        for row in batch:
-            if only is not None and row["video_id"] not in only:
-                continue
-            tokens = np.frombuffer(row["tokens"], dtype=np.float16).reshape(-1, row["dim"])
-            kept = {name: row[name] for name in ("video_id", "window_starts", "window_times")}
-            yield {**kept, "tokens": tokens}
+    if not few:
+        connect()
+    found = feature_groups(place(features), here=few)
+    names = found["video_id"].combine_chunks()
+    if only is not None:
+        names = names.filter(pc.is_in(names, value_set=pa.array(sorted(only), pa.string())))
+    clips = ClipTable(names, pa.array([""] * len(names), pa.string()), np.arange(len(names)))
+    actor = {"model": absolute(model), "mix": read_mix(features, alpha)}
+    for table in _mapped(_cut(found, clips, np.arange(len(clips))), actor, None, few):
+        yield clip_tokens(table)
 
 
-def embed_shards(
-    shards: Sequence[Place], model: str | Place, mix: Mix, settings: EncodingSettings | None = None
-) -> Iterator[list[Row]]:
-    """Rows of `TOKENS_SCHEMA`, in batches, as the actors make them of feature shards."""
-    if not shards:
+def _blocks(folder: Place, clips: ClipTable, waiting: NDArray[np.int64], here: bool) -> list[pa.Table]:
+    """Tables of `GROUPS_SCHEMA` with the clips at these positions, each a shard's worth."""
+    return _cut(feature_groups(folder, here), clips, waiting) if len(waiting) else []
+
+
+def _cut(found: pa.Table, clips: ClipTable, waiting: NDArray[np.int64]) -> list[pa.Table]:
+    positions = clips.positions(found["video_id"])
+    rows = np.flatnonzero(np.isin(positions, waiting) & (positions >= 0))
+    keys = clips.keys.take(pa.array(positions[rows]))
+    table = found.take(pa.array(rows))
+    table = table.append_column("position", pa.array(positions[rows])).append_column("clip_key", keys)
+    table = table.select(GROUPS_SCHEMA.names).cast(GROUPS_SCHEMA).combine_chunks()
+    return [table.slice(first, CLIPS_PER_SHARD) for first in range(0, len(table), CLIPS_PER_SHARD)]
+
+
+def _mapped(
+    blocks: list[pa.Table], actor: dict[str, Any], settings: EncodingSettings | None, here: bool
+) -> Iterator[pa.Table]:
+    """What `VideoEmbedder` returns of each block, in this process or in actors."""
+    if not blocks:
         return
-    connect()
+    if here:
+        embedder = VideoEmbedder(**actor, threads=torch.get_num_threads(), device="cpu")
+        yield from map(embedder, blocks)
+        return
     settings, per_actor = resources(settings or EncodingSettings())
-    source = ray.data.from_items(
-        [{"shard": absolute(path)} for path in shards], override_num_blocks=len(shards)
-    )
-    embedded = source.map_batches(
+    embedded = ray.data.from_arrow(blocks).map_batches(
         VideoEmbedder,
-        fn_constructor_kwargs={"model": absolute(model), "mix": mix, "threads": settings.threads},
-        batch_size=1,
+        fn_constructor_kwargs={**actor, "threads": settings.threads},
+        batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=settings.actors),
         **per_actor,
     )
-    for batch in embedded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield batch.to_pylist()
-
-
-def _embed_few(shards: Sequence[Place], model: str | Place, mix: Mix, only: Set[str]) -> Iterator[list[Row]]:
-    """Rows of `TOKENS_SCHEMA` of these few videos, made in this process."""
-    if not shards:
-        return
-    embedder = VideoEmbedder(absolute(model), mix, torch.get_num_threads(), "cpu")
-    for shard in shards:
-        found = read_shard(shard, mix)
-        wanted = found.select([name for name in found.video_ids if name in only])
-        yield embedder.embed(wanted.strided(embedder.model.config.window_stride), 0).to_pylist()
+    yield from embedded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
 
 def open_model(model: str | Place, features: str | Place, dim: int) -> RetrievalModel:
@@ -208,34 +188,51 @@ def check_searchable(path: str | Place, model: RetrievalModel) -> TowerConfig:
 
 
 class VideoEmbedder:
-    """The actor: shards of features to tokens; by default on the GPU that Ray gives it, if it does."""
+    """The actor: features to tokens; by default on the GPU that Ray gives it, if it does.
 
-    def __init__(self, model: str, mix: Mix, threads: int, device: str | None = None) -> None:
+    Parameters
+    ----------
+    sink
+        Where the tokens are written; None returns them.
+    """
+
+    def __init__(
+        self, model: str, mix: Mix, threads: int, device: str | None = None, sink: ShardSink | None = None
+    ) -> None:
         torch.set_num_threads(threads)
         self.device = device or given_device()
         self.model = load_retrieval_model(on_this_machine(model)).to(self.device)
-        self.mix = mix
+        self.mix, self.sink = mix, sink
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Paths of shards (`shard`) to rows of `TOKENS_SCHEMA`."""
-        for shard in batch["shard"].to_pylist():
-            features = read_shard(shard, self.mix).strided(self.model.config.window_stride)
-            for first in range(0, len(features.video_ids), EMBED_BATCH):
-                yield self.embed(features, first)
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Clips of `GROUPS_SCHEMA` to their outcomes (`OUTCOME_SCHEMA`), or to rows of `TOKENS_SCHEMA`."""
+        if self.sink is None:
+            return tokens_table(self.tokens(batch))
 
-    def embed(self, features: Features, first: int) -> pa.Table:
-        """The tokens of some of a shard's videos."""
-        part = slice(first, first + EMBED_BATCH)
-        tokens = embed_features(self.model, features.values[part], self.device)
-        columns = (features.video_ids, features.window_starts, features.window_times)
-        rows = [
-            {
-                "video_id": name,
-                "window_starts": starts.tolist(),
-                "window_times": times.ravel().tolist(),
-                "tokens": own.tobytes(),
-                "dim": own.shape[1],
-            }
-            for name, starts, times, own in zip(*(column[part] for column in columns), tokens, strict=True)
+        columns = [batch[name].to_pylist() for name in ("position", "video_id", "clip_key")]
+        clips = [BatchClip(*row) for row in zip(*columns, strict=True)]
+
+        def compute() -> tuple[pa.Table, list[LedgerRow]]:
+            found = {each.video_id: each for each in self.tokens(batch)}
+            rows = [found[clip.video_id] for clip in clips]
+            ledger = [
+                LedgerRow(clip.video_id, clip.clip_key, DONE, windows=len(row.tokens))
+                for clip, row in zip(clips, rows, strict=True)
+            ]
+            return tokens_table(rows), ledger
+
+        return self.sink.write(clips, compute)
+
+    def tokens(self, batch: pa.Table) -> list[ClipTokens]:
+        """The tokens of clips whose features are stored."""
+        groups = [group.strided(self.model.config.window_stride) for group in read_groups(batch, self.mix)]
+        names = [name for group in groups for name in group.video_ids]
+        starts = [each for group in groups for each in group.window_starts]
+        times = [each for group in groups for each in group.window_times]
+        values = [each for group in groups for each in group.values]
+        tokens = [
+            own
+            for first in range(0, len(names), EMBED_BATCH)
+            for own in embed_features(self.model, values[first : first + EMBED_BATCH], self.device)
         ]
-        return pa.Table.from_pylist(rows, schema=TOKENS_SCHEMA)
+        return [ClipTokens(*row) for row in zip(names, starts, times, tokens, strict=True)]

@@ -1,31 +1,28 @@
 """Sign encoders as Ray actors: windows of many clips share batches, one decode serves every encoder."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
-from ray.data import ActorPoolStrategy
 
-from cico_model.clips import windows
-from cico_model.config import MAX_WINDOWS, SignEncoderConfig
+from cico_model.config import MAX_WINDOWS
 from cico_model.sign_encoder import SignOutput
-from cico_platform.cluster import given_device, is_started_here, node_cores, threads_each
-from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.cluster import given_device, node_cores, threads_each
 from cico_platform.encoding.sign_encoders import load_encoders
 from cico_platform.encoding.windows import encoded_windows, window_spans
-from cico_platform.pipelines.decode import decode_row, decoded, frames_of, source_rows, with_frames
-from cico_platform.pipelines.reuse import StoredFeatures, StoredReader
+from cico_platform.pipelines.decode import frames_of
+from cico_platform.pipelines.reuse import SHORTCOMINGS, StoredFeatures, StoredReader
+from cico_platform.pipelines.shard_sink import BatchClip, ShardSink
 from cico_platform.pipelines.stored_features import FEATURES_EDITION, flat_spans
+from cico_platform.schemas.ledger import DONE, QUARANTINED, LedgerRow
 from cico_platform.settings import Settings
 from cico_platform.steps import content_key
-
-Row = dict[str, Any]
-CALIBRATION_CLIPS = 6
-TASKS_IN_FLIGHT = 2
 
 
 class EncodingSettings(Settings):
@@ -65,32 +62,80 @@ class EncodingSettings(Settings):
         """The settings that change what comes out, for a step's key."""
         return self.features_config()
 
-    def recipe(self, stage: str, encoders: Sequence[str], keys: dict[str, str]) -> str:
-        """A name of all that decides a clip's rows but the clip; int8 is calibrated on the others, too."""
+    def recipe(self, stage: str, encoders: Sequence[str], clips: str) -> str:
+        """A name of all that decides a clip's rows but the clip; int8 is calibrated on the others, too.
+
+        `clips` names all of them (`ClipTable.digest`).
+        """
         return content_key(
             stage=stage,
             edition=FEATURES_EDITION,
             encoders=list(encoders),
             settings=self.decisive(),
-            calibrated=self._calibrated_on(keys),
+            calibrated=self._calibrated_on(clips),
         )
 
-    def encoding(self, keys: dict[str, str]) -> str:
+    def encoding(self, clips: str) -> str:
         """A name of all that decides the features of a clip, but for the clip and the encoder's weights."""
         return content_key(
-            edition=FEATURES_EDITION, encoding=self.features_config(), calibrated=self._calibrated_on(keys)
+            edition=FEATURES_EDITION, encoding=self.features_config(), calibrated=self._calibrated_on(clips)
         )
 
     def features_config(self) -> dict[str, Any]:
         """The settings that decide a clip's features."""
         return self.model_dump(include={"precision", "stride", "windows"})
 
-    def _calibrated_on(self, keys: dict[str, str]) -> dict[str, str]:
-        return keys if self.precision == "int8" else {}
+    def _calibrated_on(self, clips: str) -> dict[str, str]:
+        return {"clips": clips} if self.precision == "int8" else {}
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """A clip of a batch, and what the encoders give of it.
+
+    Attributes
+    ----------
+    error
+        Why it could not be decoded, or empty.
+    starts, times
+        First frame of each of the W windows; 2 W seconds, begin and end of each window in turn.
+    boundaries
+        float64 [N + 1] seconds from the clip's start: when each of its N frames appears, and the last one's
+        end; empty where it was not decoded.
+    outputs
+        Of each encoder; none of a clip with an error.
+    """
+
+    batch: BatchClip
+    path: str
+    error: str
+    truncated: bool
+    short: bool
+    num_frames: int
+    boundaries: NDArray[np.float64]
+    starts: list[int]
+    times: list[float]
+    outputs: list[SignOutput]
+
+    def ledger_row(self) -> LedgerRow:
+        """The clip's row of the ledger."""
+        name, key = self.batch.video_id, self.batch.clip_key
+        if self.error:
+            return LedgerRow(name, key, QUARANTINED, self.error, self.path)
+        return LedgerRow(
+            name, key, DONE, windows=len(self.starts), truncated=self.truncated, short=self.short
+        )
+
+
+class Product(Protocol):
+    """What a pipeline stores of its clips."""
+
+    def table(self, clips: Sequence[EncodedClip]) -> pa.Table:
+        """Rows of clips without an error, of the schema of the pipeline's shards."""
 
 
 class EncodingActor:
-    """The actor: encodes the windows of a batch of decoded clips with one or several sign encoders.
+    """The actor: encodes a batch of decoded clips, and writes what the pipeline stores of them.
 
     Parameters
     ----------
@@ -98,12 +143,12 @@ class EncodingActor:
         Checkpoints of sign encoders that take frames of one size.
     settings
         See `EncodingSettings`; `threads` is the number to use.
-    describe
-        A clip's row and each encoder's outputs of its windows, to the row that leaves the actor.
-    schema
-        Of the rows that leave the actor.
+    product, sink
+        What is stored of a batch, and where. Without them, only `encode` can be used.
     limit
         Encode at most so many windows of a clip, spread evenly; all of them if None.
+    stored
+        Shards of features that need not be computed (`StoredPlaces.files`).
     calibration
         For int8.
     device
@@ -114,44 +159,79 @@ class EncodingActor:
         self,
         folders: Sequence[str],
         settings: EncodingSettings,
-        describe: Callable[[Row, list[SignOutput]], Row],
-        schema: pa.Schema,
+        product: Product | None = None,
+        sink: ShardSink | None = None,
         limit: int | None = None,
+        stored: Sequence[str] = (),
         calibration: torch.Tensor | None = None,
         device: str | None = None,
     ) -> None:
         torch.set_num_threads(settings.threads)
         device = device or given_device()
         self.settings, self.limit = settings, limit
-        self.describe, self.schema, self.stored = describe, schema, StoredReader()
+        self.product, self.sink, self.stored = product, sink, StoredReader(stored)
         self.encoders = load_encoders(
             folders, settings.precision, calibration, threads=settings.threads, device=device
         )
         self.config = self.encoders.config
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Clips with `pixels` to what `describe` makes of them, their `window_starts` and `window_times`."""
-        rows = batch.drop_columns(["pixels"]).to_pylist()
-        videos = [frames_of(pixels.as_buffer(), self.config.resize) for pixels in batch["pixels"]]
-        stored = [
-            [self.stored(name) for name in row.get("stored") or [""] * len(self.encoders)] for row in rows
-        ]
-        for row, own in zip(rows, stored, strict=True):
-            row["window_starts"], row["window_times"] = self._windows_of(row, own)
-            for one in own:
-                lacks = {} if one is None else one.shortcomings
-                row |= {name: row.get(name) or lack for name, lack in lacks.items()}
-        known = [[None if one is None else one.output() for one in own] for own in stored]
-        outputs = self.encoders.encode(videos, [row["window_starts"] for row in rows], known)
-        described = [self.describe(row, output) for row, output in zip(rows, outputs, strict=True)]
-        return pa.Table.from_pylist(described, schema=self.schema)
+        """Encode and store clips (`DECODED_SCHEMA`); returns their outcomes (`OUTCOME_SCHEMA`)."""
+        if self.product is None or self.sink is None:
+            raise ValueError("an actor that stores needs a product and a sink")
+        product = self.product
 
-    def _windows_of(self, row: Row, known: Sequence[StoredFeatures | None]) -> tuple[list[int], list[float]]:
-        if row["error"]:
-            return [], []
-        if row["num_frames"]:
-            starts = self.starts(row["num_frames"])
-            return starts, flat_spans(window_spans(starts, np.frombuffer(row["boundaries"]).tolist()))
+        def compute() -> tuple[pa.Table, list[LedgerRow]]:
+            clips = self.encode(batch)
+            return product.table([c for c in clips if not c.error]), [c.ledger_row() for c in clips]
+
+        columns = (batch[name].to_pylist() for name in ("position", "video_id", "clip_key"))
+        return self.sink.write([BatchClip(*row) for row in zip(*columns, strict=True)], compute)
+
+    def encode(self, batch: pa.Table) -> list[EncodedClip]:
+        """Return what the encoders give of decoded clips; the windows of all clips share batches."""
+        videos = [frames_of(pixels.as_buffer(), self.config.resize) for pixels in batch["pixels"]]
+        rows = batch.drop_columns(["pixels"]).to_pylist()
+        clips, known = [], []
+        for row in rows:
+            none = [-1] * len(self.encoders)
+            addresses = zip(row["stored_files"] or none, row["stored_rows"] or none, strict=True)
+            known.append([self.stored(number, place) for number, place in addresses])
+            clips.append(self._clip(row, known[-1]))
+        starts = [clip.starts for clip in clips]
+        given = [[None if one is None else one.output() for one in own] for own in known]
+        outputs = self.encoders.encode(videos, starts, given)
+        return [replace(clip, outputs=own) for clip, own in zip(clips, outputs, strict=True)]
+
+    def _clip(self, row: dict[str, Any], known: Sequence[StoredFeatures | None]) -> EncodedClip:
+        """The clip without outputs; what stored features know to be lacking counts."""
+        boundaries = np.frombuffer(row["boundaries"])
+        lacks = {
+            name: row[name] or any(one.shortcomings[name] for one in known if one is not None)
+            for name in SHORTCOMINGS
+        }
+        starts, times = (
+            self._windows_of(row["num_frames"], boundaries, known) if not row["error"] else ([], [])
+        )
+        return EncodedClip(
+            BatchClip(row["position"], row["video_id"], row["clip_key"]),
+            row["path"],
+            row["error"],
+            lacks["truncated"],
+            lacks["short"],
+            row["num_frames"],
+            boundaries,
+            starts,
+            times,
+            [],
+        )
+
+    def _windows_of(
+        self, num_frames: int, boundaries: NDArray[np.float64], known: Sequence[StoredFeatures | None]
+    ) -> tuple[list[int], list[float]]:
+        if num_frames:
+            starts = self.starts(num_frames)
+            return starts, flat_spans(window_spans(starts, boundaries.tolist()))
         # Not decoded: every encoder's features are stored.
         return next((stored.starts, stored.times) for stored in known if stored is not None)
 
@@ -176,75 +256,3 @@ def resources(settings: EncodingSettings) -> tuple[EncodingSettings, dict[str, f
         }
     )
     return filled, ({"num_gpus": 1.0, "num_cpus": 0.5} if gpus else {"num_cpus": 1.0})
-
-
-def encode_clips(
-    rows: Sequence[Row],
-    config: SignEncoderConfig,
-    settings: EncodingSettings,
-    **actor: Any,
-) -> Iterator[list[Row]]:
-    """Decode clips and stream them through a pool of encoder actors; yields batches of rows as they come.
-
-    Parameters
-    ----------
-    rows
-        From `source_rows`.
-    actor
-        What `EncodingActor` takes, but the settings.
-    """
-    if not rows:
-        return
-    settings, per_actor = resources(settings)
-    if len(rows) <= settings.here and is_started_here() and "num_gpus" not in per_actor:
-        yield from _encode_here(rows, config, settings, **actor)
-        return
-    encoded = decoded(rows, config.resize, settings.decoders, settings.clips).map_batches(
-        EncodingActor,
-        fn_constructor_kwargs={"settings": settings, **actor},
-        batch_size=settings.clips,
-        batch_format="pyarrow",
-        zero_copy_batch=True,
-        compute=ActorPoolStrategy(
-            min_size=1,
-            max_size=settings.actors,
-            initial_size=settings.actors,  # loading a network takes longer than many a corpus
-            max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT,
-        ),
-        **per_actor,
-    )
-    # Prefetching would hold a batch back that could be written, and is lost when this process is killed.
-    for batch in encoded.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield batch.to_pylist()
-
-
-def _encode_here(
-    rows: Sequence[Row], config: SignEncoderConfig, settings: EncodingSettings, **actor: Any
-) -> Iterator[list[Row]]:
-    """The same in this process; files are still decoded in a process of their own."""
-    threads = torch.get_num_threads()
-    encoders = EncodingActor(settings=settings, device="cpu", **actor)
-    try:
-        for first in range(0, len(rows), settings.clips):
-            frames = [with_frames(row, config.resize) for row in rows[first : first + settings.clips]]
-            yield encoders(pa.Table.from_pylist(frames)).to_pylist()
-    finally:
-        torch.set_num_threads(threads)
-
-
-def calibration_windows(
-    corpus: Corpus, clips: Sequence[Clip], config: SignEncoderConfig, precision: str
-) -> torch.Tensor | None:
-    """For int8: the middle window of a few clips, spread over the corpus; None for other precisions."""
-    if precision != "int8":
-        return None
-    cut: list[torch.Tensor] = []
-    step = max(1, len(clips) // (4 * CALIBRATION_CLIPS))
-    for row in source_rows(corpus, clips[::step]):
-        frames, _ = decode_row(row, config.resize)
-        if frames is not None:
-            starts = encoded_windows(len(frames), limit=None)
-            cut.append(windows(frames, [starts[len(starts) // 2]], config))
-        if len(cut) == CALIBRATION_CLIPS:
-            break
-    return torch.cat(cut) if cut else None

@@ -1,46 +1,32 @@
 """Features: the sign features of the windows that retrieval uses, by every encoder, from one decode."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from cico_model.config import SignEncoderConfig
-from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import connect
-from cico_platform.corpus.clip_keys import clip_keys
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.encoding.mixing import stored_features
 from cico_platform.encoding.sign_encoders import read_encoders
 from cico_platform.errors import InputError
-from cico_platform.pipelines.decode import SHORTCOMINGS, source_rows
-from cico_platform.pipelines.encoders import EncodingSettings, calibration_windows, encode_clips
+from cico_platform.pipelines.clip_table import read_clips
+from cico_platform.pipelines.encoders import EncodedClip, EncodingSettings
+from cico_platform.pipelines.encoding_run import EncodingRun, runs_here
 from cico_platform.pipelines.mine import PARTS_FOLDER
-from cico_platform.pipelines.parts import Parts, collect, settle, shortcomings
-from cico_platform.pipelines.reuse import find_stored, mark_stored
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA, INFO_FILE
+from cico_platform.pipelines.output import Output
+from cico_platform.pipelines.reuse import find_stored
+from cico_platform.pipelines.shard_sink import ShardSink
+from cico_platform.pipelines.shards import ShardKind
+from cico_platform.pipelines.stored_features import INFO_FILE
+from cico_platform.schemas.features import FEATURES_SCHEMA, ClipFeatures, features_table
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, place
 
-Row = dict[str, Any]
 STAGE = "features"
 DEFAULT_ALPHA = 0.8
-# What leaves an encoder actor: a clip's float16 features as bytes, one entry an encoder.
-ENCODED_SCHEMA = pa.schema(
-    [
-        pa.field("video_id", pa.string()),
-        pa.field("path", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("windows", pa.int32()),
-        pa.field("window_starts", pa.list_(pa.int32())),
-        pa.field("window_times", pa.list_(pa.float64())),
-        pa.field("features", pa.list_(pa.binary())),
-        pa.field("truncated", pa.bool_()),
-        pa.field("short", pa.bool_()),
-    ]
-)
 
 
 class FeatureSettings(EncodingSettings):
@@ -58,11 +44,11 @@ def extract_features(
 ) -> Summary:
     """Extract the features of every sentence clip.
 
-    Writes shards `part-*.parquet`, a row a video and encoder: `video_id, encoder_id, window_starts,
-    window_times, dim, features` (float16, row after row), `truncated, short`. `features.json` names the
-    encoders and alpha, `clips.parquet` each clip's outcome. Clips that `out` holds already, from the same
-    encoders and settings, are not done again. Features by one of the encoders that `out` or a folder of
-    `reuse` holds are not computed again, either.
+    Workers write shards, which become `part-*.parquet`, a row a video and encoder: `video_id, encoder_id,
+    window_starts, window_times, dim, features` (float16, row after row), `truncated, short`. `features.json`
+    names the encoders and alpha, `clips.parquet` each clip's outcome. Clips that `out` holds already, from
+    the same encoders and settings, are not done again. Features by one of the encoders that `out` or a
+    folder of `reuse` holds are not computed again, either.
 
     Parameters
     ----------
@@ -92,68 +78,69 @@ def extract_features(
         raise InputError(f"alpha is the first encoder's share, between 0 and 1, not {alpha}")
     if len(encoders) > 2:
         raise InputError(f"features come from one or two encoders, not {len(encoders)}")
-    clips = source.clips(labelled=False)
-    if not clips:
+    clips = read_clips(corpus, here=settings.here)
+    if not len(clips):
         raise InputError(f"'{corpus}' has no sentence clips; 'cico corpus compose' makes some")
     config, _ = read_encoders(encoders)
-    ids = [fingerprint(folder) for folder in encoders]
-    keys = clip_keys(source, clips)
-    recipe, encoding = settings.recipe(STAGE, ids, keys), settings.encoding(keys)
-    key = content_key(recipe=recipe, clips=keys, alpha=alpha)
+    ids, digest = [fingerprint(folder) for folder in encoders], clips.digest()
+    kind = ShardKind(FEATURES_SCHEMA, settings.recipe(STAGE, ids, digest), settings.encoding(digest))
+    key = content_key(recipe=kind.recipe, clips=digest, alpha=alpha)
 
     def body(folder: Place) -> Summary:
         connect()
-        parts = Parts(folder, FEATURES_SCHEMA, recipe, keys, encoding)
+        output = Output(folder, kind, clips, here=runs_here(len(clips), settings))
         earlier = earlier_outputs(out, folder)
-        for output in earlier:
-            parts.take_over(output)
-        mined = [place(output) / PARTS_FOLDER for output in reuse]
-        stored = find_stored([*earlier, *reuse, *mined], ids, encoding, keys)
-        pending = mark_stored(parts.pending(source_rows(source, clips)), stored, len(ids))
-        encoded = encode_clips(
-            pending,
+        for each in earlier:
+            output.take_over(each)
+        mined = [place(each) / PARTS_FOLDER for each in reuse]
+        stored = find_stored([*earlier, *reuse, *mined], ids, kind.encoding, clips, output.here)
+        waiting = output.waiting()
+        run = EncodingRun(
+            source,
+            clips,
             config,
             settings,
-            folders=[absolute(path) for path in encoders],
-            describe=describe_features,
-            schema=ENCODED_SCHEMA,
-            limit=settings.windows,
-            calibration=calibration_windows(source, clips, config, settings.precision),
+            tuple(absolute(each) for each in encoders),
+            FeatureRows(tuple(ids), config.feature_dim),
+            ShardSink(absolute(folder), kind),
+            settings.windows,
+            stored,
         )
-        collect(encoded, parts, lambda row: _rows(row, ids, config), on_progress)
-        counts = settle(parts, source, STAGE)
+        output.collect(run.outcomes(waiting), on_progress)
+        counts = output.close(STAGE, source)
         about = {
             "alpha": alpha, "dim": config.feature_dim, "size": config.size, **settings.features_config()
         }  # fmt: skip
         _write_info(folder, source, [absolute(path) for path in encoders], ids, about)
-        reused = sum(sum(map(bool, row["stored"])) for row in pending)
-        details = {"encoders": len(ids), "dim": config.feature_dim, "reused": reused, **shortcomings(parts)}
-        return Summary(**counts, details=details)
+        details = {"encoders": len(ids), "dim": config.feature_dim, "reused": stored.count(waiting)}
+        return Summary(**counts.outcomes, details={**details, **counts.shortcomings})
 
     return run_step(out, STAGE, key, body)
 
 
-def describe_features(row: Row, outputs: list[SignOutput]) -> Row:
-    """A clip's features as bytes of float16, one entry an encoder."""
-    features = [] if row["error"] else [stored_features(output).tobytes() for output in outputs]
-    names = ("video_id", "path", "error", "window_starts", "window_times", *SHORTCOMINGS)
-    kept = {name: row[name] for name in names}
-    return {**kept, "windows": len(row["window_starts"]), "features": features}
+@dataclass(frozen=True)
+class FeatureRows:
+    """What is stored of a clip: its features by each encoder, a row each."""
 
+    encoder_ids: tuple[str, ...]
+    dim: int
 
-def _rows(row: Row, ids: list[str], config: SignEncoderConfig) -> list[Row]:
-    return [
-        {
-            "video_id": row["video_id"],
-            "encoder_id": encoder_id,
-            "window_starts": row["window_starts"],
-            "window_times": row["window_times"],
-            "dim": config.feature_dim,
-            "features": np.frombuffer(values, dtype=np.float16),
-            **{name: row[name] for name in SHORTCOMINGS},
-        }
-        for encoder_id, values in zip(ids, row["features"], strict=True)
-    ]
+    def table(self, clips: Sequence[EncodedClip]) -> pa.Table:
+        """Rows of `FEATURES_SCHEMA`; see `Product`."""
+        rows = [
+            ClipFeatures(
+                clip.batch.video_id,
+                encoder,
+                clip.starts,
+                clip.times,
+                stored_features(output),
+                clip.truncated,
+                clip.short,
+            )
+            for clip in clips
+            for encoder, output in zip(self.encoder_ids, clip.outputs, strict=True)
+        ]
+        return features_table(rows, self.dim)
 
 
 def _write_info(

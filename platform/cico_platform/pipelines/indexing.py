@@ -1,9 +1,12 @@
 """Indexing: embedded videos become points of the live collection, or of a new one beside it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import cast
+
+import numpy as np
+import pyarrow as pa
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import CicoError, InputError
@@ -156,7 +159,7 @@ def reindex(
             same = before.collection
             return Summary(
                 0,
-                len(source.clips) + gone,
+                len(source) + gone,
                 details={"collection": same, "before": same, "index": str(index), "forgotten": gone},
             )
         name = _free_name(opened, source)
@@ -190,7 +193,7 @@ def _build_beside(
     writer.verify()
     old = _answers(index, before, check.probes)
     model = load_retrieval_model(on_this_machine(source.info.model))
-    texts = {probe.text: [name for name in probe.right if name in source.clips] for probe in old}
+    texts = {probe.text: _known(source, probe.right) for probe in old}
     compared = compare(old, ask(index, source.info.collection, model, texts))
     if compared.kept is not None and compared.kept < check.min_kept and not check.force:
         raise CicoError(
@@ -204,9 +207,11 @@ def _build_beside(
 
 def _fill(writer: IndexWriter, source: Source, on_progress: OnProgress | None) -> tuple[int, int]:
     there = writer.present()
-    kept = {name for name, key in there.items() if source.keys.get(name) == key}
-    writer.keep(sorted(kept))
-    missing = set(source.clips) - kept
+    names, keys = (pa.chunked_array([list(each)], pa.string()) for each in (there, there.values()))
+    held = source.clips.same(names, keys)
+    kept = held[held >= 0]
+    writer.keep(sorted(source.clips.select(kept).video_ids.to_pylist()))
+    missing = set(source.clips.select(np.setdiff1d(np.arange(len(source)), kept)).video_ids.to_pylist())
     waiting: list[IndexedClip] = []
     done = 0
     for point in source.points(missing):
@@ -216,11 +221,17 @@ def _fill(writer: IndexWriter, source: Source, on_progress: OnProgress | None) -
             writer.add(waiting)
             waiting = []
         if on_progress:
-            on_progress(done + len(kept), len(source.clips))
+            on_progress(done + len(kept), len(source))
     writer.add(waiting)
     if not done + len(kept):
         raise CicoError(f"none of the clips of '{source.corpus.path}' has features in '{source.features}'")
     return done, len(kept)
+
+
+def _known(source: Source, video_ids: Sequence[str]) -> list[str]:
+    """Those of these clips that the source has."""
+    found = source.clips.positions(pa.array(list(video_ids), pa.string()))
+    return [name for name, position in zip(video_ids, found, strict=True) if position >= 0]
 
 
 def _is_there(index: VectorIndex, known: dict[str, ServingInfo], source: Source) -> bool:
@@ -272,10 +283,10 @@ def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[st
 def _without_forgotten(index: VectorIndex, source: Source) -> tuple[Source, int]:
     """The source without what the index was told to forget, and how many clips these are."""
     is_forgotten = forgotten(index)
-    gone = {name for name, clip in source.clips.items() if is_forgotten(name, clip.people)}
+    gone = {name for name, people in source.people() if is_forgotten(name, people)}
     return (source.without(gone) if gone else source), len(gone)
 
 
 def _summary(began: float, done: int, skipped: int, source: Source, details: Mapping[str, object]) -> Summary:
-    lost, gone = len(source.clips) - done - skipped, int(str(details["forgotten"]))
+    lost, gone = len(source) - done - skipped, int(str(details["forgotten"]))
     return Summary(done, skipped + gone, lost, round(time.monotonic() - began, 3), dict(details))

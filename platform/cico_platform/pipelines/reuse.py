@@ -1,23 +1,25 @@
-"""Features that an earlier run stored: the driver finds where they are, the workers read them."""
+"""Features that an earlier run stored: the driver knows where they are, the workers read them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from cico_model.sign_encoder import SignOutput
-from cico_platform.pipelines.decode import SHORTCOMINGS
-from cico_platform.pipelines.parts import read_ledger
-from cico_platform.storage import Place, absolute, matching, place, read_table
+from cico_platform.pipelines.clip_table import ClipTable
+from cico_platform.pipelines.ledgers import read_ledgers
+from cico_platform.pipelines.workers import on_workers
+from cico_platform.shard_output import attempt
+from cico_platform.storage import Place, absolute, place
 
-Row = dict[str, Any]
-# Shards that a worker keeps open; their clips come in the order in which they were written.
-SHARDS_HELD = 4
+# Row groups that a worker keeps; their clips come in the order in which they were written.
+GROUPS_HELD = 4
+SHORTCOMINGS = ("truncated", "short")
 COLUMNS = ("window_starts", "window_times", "dim", "features", *SHORTCOMINGS)
 
 
@@ -38,9 +40,31 @@ class StoredFeatures:
         return SignOutput(torch.empty(len(self.starts), 0), torch.from_numpy(self.values))
 
 
+@dataclass(frozen=True)
+class StoredPlaces:
+    """Where features are stored.
+
+    Attributes
+    ----------
+    files
+        Shards.
+    numbers, rows
+        int32 and int64 [N, E]: of each clip of a `ClipTable` and each encoder, the number of the shard (-1:
+        there are no features) and the row in it.
+    """
+
+    files: tuple[str, ...]
+    numbers: NDArray[np.int32]
+    rows: NDArray[np.int64]
+
+    def count(self, positions: NDArray[np.int64]) -> int:
+        """How many times these clips' features by one encoder are stored."""
+        return int((self.numbers[positions] >= 0).sum())
+
+
 def find_stored(
-    folders: Sequence[str | Place], encoders: Sequence[str], encoding: str, keys: Mapping[str, str]
-) -> dict[str, list[str]]:
+    folders: Sequence[str | Place], encoders: Sequence[str], encoding: str, clips: ClipTable, here: bool
+) -> StoredPlaces:
     """Find the features that need not be computed again.
 
     Parameters
@@ -51,60 +75,93 @@ def find_stored(
         Fingerprints of the sign encoders.
     encoding
         From `EncodingSettings.encoding`: features that were computed otherwise do not count.
-    keys
-        Each clip's `clip_key`: features of a clip that has changed since do not count.
-
-    Returns
-    -------
-    dict
-        By `video_id`, one address an encoder, "" where there are no features; clips without any are left out.
+    clips
+        Features of a clip that has changed since do not count.
     """
-    number = {name: index for index, name in enumerate(encoders)}
-    found: dict[str, list[str]] = {}
+    numbers = np.full((len(clips), len(encoders)), -1, dtype=np.int32)
+    rows = np.zeros((len(clips), len(encoders)), dtype=np.int64)
+    files: list[str] = []
     for folder in folders:
-        ledger = read_ledger(place(folder))
-        if ledger.encoding != encoding:
+        ledgers = read_ledgers(place(folder))
+        counts, positions = ledgers.counted(clips)
+        right = np.array([each == encoding for each in ledgers.encodings], dtype=bool)
+        if not len(right) or not right.any():
             continue
-        for shard in _shards(place(folder)):
-            table = read_table(shard, ["video_id", "encoder_id"])
-            pairs = zip(table["video_id"].to_pylist(), table["encoder_id"].to_pylist(), strict=True)
-            for row, (clip, encoder) in enumerate(pairs):
-                if encoder in number and clip in keys and ledger.keys.get(clip) == keys[clip]:
-                    own = found.setdefault(clip, [""] * len(encoders))
-                    own[number[encoder]] = f"{absolute(shard)}#{row}"
-    return found
+        held = np.unique(ledgers.file_of_row[counts & right[ledgers.file_of_row]])
+        owners = np.full(len(clips), -1, dtype=np.int64)
+        owners[positions[counts]] = ledgers.file_of_row[counts]
+        paths = {absolute(ledgers.files[number]): int(number) for number in held}
+        find = partial(_rows_of, encoders=tuple(encoders))
+        for path, found in on_workers(find, list(paths), here or len(paths) <= FILES_HERE):
+            known = clips.positions(found["video_id"])
+            mine = np.flatnonzero((known >= 0) & (owners[known] == paths[path]))
+            encoder = np.asarray(found["encoder"])[mine]
+            numbers[known[mine], encoder] = len(files)
+            rows[known[mine], encoder] = np.asarray(found["row"])[mine]
+            files.append(path)
+    return StoredPlaces(tuple(files), numbers, rows)
 
 
-def mark_stored(rows: Sequence[Row], stored: Mapping[str, list[str]], encoders: int) -> list[Row]:
-    """Rows for `encode_clips` that say where features are stored, and whether the clip must be decoded."""
-    marked = []
-    for row in rows:
-        own = stored.get(row["video_id"], [""] * encoders)
-        marked.append({**row, "stored": own, "decode": not all(own)})
-    return marked
+# Names of so many files' rows are read by threads of this process.
+FILES_HERE = 64
+
+
+def _rows_of(path: str, encoders: tuple[str, ...]) -> pa.Table:
+    """Rows of a shard with features of these encoders: `video_id`, `encoder` (its number), `row`."""
+
+    def read() -> pa.Table:
+        with place(path).open("rb") as opened:
+            return pq.read_table(opened, columns=["video_id", "encoder_id"])
+
+    table = attempt(place(path).parent, read)
+    number = {name: index for index, name in enumerate(encoders)}
+    found = np.array([number.get(name, -1) for name in table["encoder_id"].to_pylist()], dtype=np.int32)
+    rows = np.flatnonzero(found >= 0)
+    names = table["video_id"].take(pa.array(rows))
+    return pa.table({"video_id": names, "encoder": found[rows], "row": rows.astype(np.int64)})
 
 
 class StoredReader:
-    """Reads stored features in a worker."""
+    """Reads stored features in a worker.
 
-    def __init__(self) -> None:
-        self._table = lru_cache(maxsize=SHARDS_HELD)(_read)
+    Parameters
+    ----------
+    files
+        `StoredPlaces.files`.
+    """
 
-    def __call__(self, address: str) -> StoredFeatures | None:
-        """The features at an address of `find_stored`; None for ""."""
-        if not address:
+    def __init__(self, files: Sequence[str]) -> None:
+        self.files = list(files)
+        self._ends = lru_cache(maxsize=None)(_group_ends)
+        self._group = lru_cache(maxsize=GROUPS_HELD)(_read_group)
+
+    def __call__(self, number: int, row: int) -> StoredFeatures | None:
+        """The features in a row of a file; None if the number is -1."""
+        if number < 0:
             return None
-        shard, _, row = address.rpartition("#")
-        table = self._table(shard)
-        starts, times, dim, flat, *lacks = (table[name][int(row)] for name in COLUMNS)
+        path = self.files[number]
+        ends = self._ends(path)
+        group = int(np.searchsorted(ends, row, side="right"))
+        table = self._group(path, group)
+        own = row - (int(ends[group - 1]) if group else 0)
+        starts, times, dim, flat, *lacks = (table[name][own] for name in COLUMNS)
         values = flat.values.to_numpy(zero_copy_only=False).reshape(-1, dim.as_py())
         told = {name: bool(lack.as_py()) for name, lack in zip(SHORTCOMINGS, lacks, strict=True)}
         return StoredFeatures(starts.as_py(), times.as_py(), np.array(values, dtype=np.float16), told)
 
 
-def _read(shard: str) -> pa.Table:
-    return read_table(place(shard), COLUMNS)
+def _group_ends(path: str) -> NDArray[np.int64]:
+    def read() -> NDArray[np.int64]:
+        with place(path).open("rb") as opened:
+            found = pq.read_metadata(opened)
+        return np.cumsum([found.row_group(n).num_rows for n in range(found.num_row_groups)])
+
+    return attempt(place(path).parent, read)
 
 
-def _shards(folder: Place) -> list[Place]:
-    return [*matching(folder, "part-*.parquet"), *matching(folder, "tail-*.parquet")]
+def _read_group(path: str, group: int) -> pa.Table:
+    def read() -> pa.Table:
+        with place(path).open("rb") as opened:
+            return pq.ParquetFile(opened).read_row_group(group, columns=list(COLUMNS))
+
+    return attempt(place(path).parent, read)

@@ -13,6 +13,7 @@ from cico_model.config import MAX_WINDOWS
 from cico_platform.encoding.mixing import mix_features, shares_of
 from cico_platform.encoding.windows import read_windows
 from cico_platform.errors import InputError
+from cico_platform.schemas.features import FEATURES_SCHEMA as FEATURES_SCHEMA
 from cico_platform.storage import Place, matching, place, read_table
 
 Array = NDArray[np.float16]
@@ -21,20 +22,6 @@ INFO_FILE = "features.json"
 FEATURES_EDITION = 3
 # Of folders that an earlier version wrote.
 DEFAULTS = {"stride": 1, "windows": MAX_WINDOWS, "precision": "auto"}
-FEATURES_SCHEMA = pa.schema(
-    [
-        pa.field("video_id", pa.string(), nullable=False),
-        pa.field("encoder_id", pa.string(), nullable=False),
-        pa.field("window_starts", pa.list_(pa.int32()), nullable=False),
-        # Begin and end of each window in turn, in seconds from the clip's start.
-        pa.field("window_times", pa.list_(pa.float64())),
-        pa.field("dim", pa.int32(), nullable=False),
-        pa.field("features", pa.list_(pa.float16()), nullable=False),
-        # Whether the clip's file breaks off in it, and whether its frames do not cover its interval.
-        pa.field("truncated", pa.bool_()),
-        pa.field("short", pa.bool_()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -147,7 +134,11 @@ def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:
 
 def read_shard(path: str | Place, mix: Mix) -> Features:
     """The mixed features of one shard; a video's encoders are always in the same."""
-    table = read_table(place(path))
+    return mixed_features(read_table(place(path)), mix)
+
+
+def mixed_features(table: pa.Table, mix: Mix) -> Features:
+    """The mixed features of rows of `FEATURES_SCHEMA` that hold each of their videos by all encoders."""
     times: dict[str, NDArray[np.float64]] = {}
     starts: dict[str, NDArray[np.int32]] = {}
     values: dict[str, dict[str, Array]] = {}

@@ -72,6 +72,11 @@ def test_a_quick_run_gives_every_row() -> None:
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     rows = {row["name"]: row for row in report["rows"]}
+    driver = rows["driver"]
+    assert not driver["skipped"]
+    assert driver["bytes_per_clip"] < 100 < driver["sizes"][-1]["plain"]["bytes_per_clip"]
+    assert [start["rows"] for start in driver["starts"]] == [1_000, 10_000]
+    assert driver["fit"].keys() == {"ms_per_clip", "start_s"}
     row = rows["feature-store"]
     assert not row["skipped"]
     assert [size["clips"] for size in row["sizes"]] == [1_000, 10_000]

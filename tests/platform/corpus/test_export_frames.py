@@ -12,7 +12,7 @@ from PIL import Image
 from cico_platform.corpus.export_frames import export_frames
 from cico_platform.corpus.manifest import Clip, write_manifest
 from cico_platform.errors import InputError
-from cico_platform.pipelines.decode import frames_of, with_frames
+from cico_platform.pipelines.decode import SourceClip, decode_row
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,10 @@ def test_the_pictures_are_the_frames_of_the_pipeline(corpus: Path, tmp_path: Pat
     assert about["crop"] == [0.25, 0.0, 0.75, 1.0]
     assert about["truncated"] is False
     assert result["frames"] == 25
-    row = {"path": str(corpus / "talk.ts"), "start": 2.0, "end": 3.0, "crop": [0.25, 0.0, 0.75, 1.0]}
-    found = with_frames({**row, "error": "", "truncated": False, "short": False}, 256)
-    assert np.array_equal(pictures(tmp_path / "out"), frames_of(found["pixels"], 256))
+    crop = [0.25, 0.0, 0.75, 1.0]
+    found, _ = decode_row(SourceClip("", str(corpus / "talk.ts"), 2.0, 3.0, crop, "", False, False), 256)
+    assert found is not None
+    assert np.array_equal(pictures(tmp_path / "out"), found)
 
 
 def test_whole_frames_keep_their_aspect_and_replace_an_earlier_export(corpus: Path, tmp_path: Path) -> None:

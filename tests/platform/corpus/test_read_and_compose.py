@@ -5,12 +5,14 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from cico_command import Cico
 from numbered_videos import Kind
 from numbered_videos import write as write_numbered
 from sample_videos import signing, write, write_sound
 
+from cico_platform.corpus.clip_keys import clip_keys
 from cico_platform.corpus.compose import ComposeSettings, compose_sentences
 from cico_platform.corpus.inspect import inspect_corpus
 from cico_platform.corpus.manifest import Clip, Corpus
@@ -71,6 +73,17 @@ def test_good_clips_are_found_boxed_and_trimmed(corpus: Path) -> None:
     assert len(part.frames) == home.frames
     assert 14 <= home.frames < 30
     assert rows["one"].frames == 1
+
+
+def test_the_manifest_knows_the_files_that_its_keys_were_made_from(corpus: Path) -> None:
+    table = pq.read_table(corpus / "manifest.parquet")
+    keys = clip_keys(Corpus(corpus), Corpus(corpus).clips())
+    assert dict(zip(table["video_id"].to_pylist(), table["clip_key"].to_pylist(), strict=True)) == keys
+    for row in table.select(["path", "file_size", "file_time"]).to_pylist():
+        found = Path(row["path"]).stat()
+        known = (row["file_size"], row["file_time"])
+        # A folder of frames has no size of its own.
+        assert known == ((None, None) if Path(row["path"]).is_dir() else (found.st_size, found.st_mtime_ns))
 
 
 def test_every_other_row_is_in_quarantine_with_its_reason(corpus: Path) -> None:

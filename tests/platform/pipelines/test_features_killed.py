@@ -18,19 +18,18 @@ from cico_platform.steps import Summary
 
 DRIVER = """
 import json, sys, time
-from cico_platform.pipelines import features, parts
+from cico_platform.pipelines import features
 
 corpus, first, second, out, log = sys.argv[1:]
-describe = features.describe_features
 
-def logged(row, outputs):
-    with open(log, "a") as file:
-        file.write(row["video_id"] + chr(10))
-    time.sleep(0.1)  # a real encoder is no faster
-    return describe(row, outputs)
+class Logged(features.FeatureRows):
+    def table(self, clips):
+        with open(log, "a") as file:
+            file.write("".join(clip.batch.video_id + chr(10) for clip in clips))
+        time.sleep(0.1 * len(clips))  # a real encoder is no faster
+        return super().table(clips)
 
-features.describe_features = logged
-parts.CLIPS_PER_PART = 10
+features.FeatureRows = Logged
 settings = features.FeatureSettings(precision="float32", windows=20, clips=2)
 print(json.dumps(features.extract_features(corpus, [first, second], 0.5, out, settings).as_json()))
 """
@@ -50,10 +49,10 @@ def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
 
     def clips_written() -> int:
         (building, *_) = [*tmp_path.glob(".features.building-*"), tmp_path]
-        shards = [*building.glob("part-*.parquet"), *building.glob("tail-*.parquet")]
+        shards = [*building.glob("part-*.parquet"), *building.glob("shard-*.parquet")]
         try:
             return len({name for shard in shards for name in videos_of(shard)})
-        except FileNotFoundError:  # a tail became part of a part
+        except FileNotFoundError:  # a shard became part of a part
             return 0
 
     for _ in range(KILLS):

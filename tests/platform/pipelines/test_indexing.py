@@ -149,13 +149,13 @@ def test_few_videos_are_embedded_here_as_many_are_by_actors(
     features, model_folder, _ = made
     wanted = set(load_features(features).video_ids[::2])
     few, all_of_them = (
-        {row["video_id"]: row for row in embed_videos(features, model_folder, 0.25, only)}
+        {row.video_id: row for batch in embed_videos(features, model_folder, 0.25, only) for row in batch}
         for only in (wanted, None)
     )
     assert set(few) == wanted < set(all_of_them)
     for name, row in few.items():
-        assert row["window_starts"] == all_of_them[name]["window_starts"]
-        np.testing.assert_allclose(row["tokens"], all_of_them[name]["tokens"], atol=2e-3)
+        np.testing.assert_array_equal(row.window_starts, all_of_them[name].window_starts)
+        np.testing.assert_allclose(row.tokens, all_of_them[name].tokens, atol=2e-3)
 
 
 def test_added_videos_are_all_that_is_embedded(

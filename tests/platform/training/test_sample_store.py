@@ -199,7 +199,7 @@ def no_large_files() -> Iterator[None]:
 def test_a_shard_that_cannot_be_written_leaves_nothing(
     tiny_corpus: Path, tmp_path: Path, no_large_files: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cico_platform.training.data.shard_writer.SECONDS_BETWEEN_ATTEMPTS", 0.0)
+    monkeypatch.setattr("cico_platform.shard_output.SECONDS_BETWEEN_ATTEMPTS", 0.0)
     plan = plan_store(Corpus(tiny_corpus), [Cut("sign-red-0", "red")], SETTINGS)
     outcome = write_shard(plan.shards[0], tmp_path, SETTINGS)
     assert "File too large" in outcome.failure

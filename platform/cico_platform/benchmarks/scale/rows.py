@@ -14,6 +14,7 @@ from cico_platform.errors import InputError
 
 # A row's name and the module whose function `measure` gives it (`Measure`).
 ROWS = {
+    "driver": "cico_platform.benchmarks.scale.driver",
     "sample-store": "cico_platform.benchmarks.scale.sample_store",
     "feature-store": "cico_platform.benchmarks.scale.feature_store",
 }

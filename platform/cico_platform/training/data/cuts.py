@@ -13,7 +13,7 @@ from cico_platform.steps import content_key
 from cico_platform.training.data.frame_codec import QUALITY
 
 if TYPE_CHECKING:  # it loads Ray, which a worker that only reads samples does not need
-    from cico_platform.pipelines.decode import Row
+    from cico_platform.pipelines.decode import SourceClip
 
 # Of what a shard holds; shards of another edition are built anew.
 EDITION = 1
@@ -54,7 +54,7 @@ class FrameSettings(Settings):
 class PlannedClip:
     """A clip as a decoding task must know it (`source_rows`), and its cuts."""
 
-    source: "Row"
+    source: "SourceClip"
     cuts: tuple[Cut, ...]
 
 
@@ -90,7 +90,7 @@ def plan_store(corpus: Corpus, cuts: Sequence[Cut], settings: FrameSettings) -> 
     cuts_of = {
         clip.video_id: tuple(sorted(of_clip.pop(clip.video_id), key=lambda c: c.start)) for clip in clips
     }
-    sources = {row["video_id"]: row for row in source_rows(corpus, clips)}
+    sources = {row.video_id: row for row in source_rows(corpus, clips)}
     most = min(CUTS_PER_SHARD, max(LEAST_CUTS_PER_SHARD, len(cuts) // LEAST_SHARDS))
     shards = tuple(
         ShardPlan(

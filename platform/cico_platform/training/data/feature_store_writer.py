@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cico_platform.errors import CicoError, InputError
-from cico_platform.pipelines.stored_features import FEATURES_SCHEMA
+from cico_platform.schemas.features import FEATURES_SCHEMA
 from cico_platform.steps import write_json
 from cico_platform.storage import Place
 from cico_platform.training.data.feature_rows import Array

@@ -13,16 +13,16 @@ from ray.data import TaskPoolStrategy
 
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError
-from cico_platform.pipelines.decode import DECODER_CPUS, Row
+from cico_platform.pipelines.decode import DECODER_CPUS
 from cico_platform.settings import OnProgress
-from cico_platform.storage import Place, absolute, place
+from cico_platform.storage import Place, absolute, file_sizes, place
 from cico_platform.training.data.cuts import Cut, FrameSettings, ShardPlan, StorePlan, plan_store
 from cico_platform.training.data.sample_index import INDEX_FILE, write_index
 from cico_platform.training.data.sample_ledger import (
     FRAMES_SUFFIX,
     LEDGER_SUFFIX,
     Ledger,
-    file_sizes,
+    Row,
     quarantine_rows,
     read_ledgers,
 )

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
-from upath import UPath
 
-from cico_platform.pipelines.decode import Row
-from cico_platform.storage import Place, fresh, is_remote, read_table
+from cico_platform.storage import Place, file_sizes, read_table
 
+Row = dict[str, Any]
 FRAMES_SUFFIX, LEDGER_SUFFIX = ".frames", ".parquet"
 DONE, QUARANTINED = "done", "quarantined"
 READERS = 16
@@ -59,16 +59,6 @@ def read_ledger(folder: Place, name: str) -> Ledger | None:
         return Ledger(name, rows.cast(LEDGER_SCHEMA), int(rows.schema.metadata[BYTES_OF_FRAMES]))
     except (pa.ArrowException, KeyError, TypeError, ValueError):
         return None
-
-
-def file_sizes(folder: Place) -> dict[str, int]:
-    """Size in bytes of each file in a folder, by its name, from one listing."""
-    if not fresh(folder).is_dir():
-        return {}
-    if isinstance(folder, UPath) and is_remote(folder):
-        listing = folder.fs.ls(folder.path, detail=True)
-        return {str(each["name"]).rpartition("/")[2]: int(each["size"] or 0) for each in listing}
-    return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
 
 
 def quarantine_rows(ledgers: Sequence[Ledger]) -> tuple[list[Row], int]:

@@ -1,22 +1,15 @@
 """Write one shard in a Ray Data task: decode its clips, store their frames and a ledger."""
 
-import errno
-import os
-import tempfile
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-from upath import UPath
 
-from cico_platform.pipelines.decode import Frames, Row, decode_row
-from cico_platform.storage import Place, is_remote, write_table
+from cico_platform.pipelines.decode import Frames, decode_row
+from cico_platform.shard_output import OutputError, attempt, whole_file
+from cico_platform.storage import Place, write_table
 from cico_platform.training.data.cuts import Cut, FrameSettings, PlannedClip, ShardPlan
 from cico_platform.training.data.frame_codec import encode_frame
 from cico_platform.training.data.sample_ledger import (
@@ -26,11 +19,8 @@ from cico_platform.training.data.sample_ledger import (
     LEDGER_SCHEMA,
     LEDGER_SUFFIX,
     QUARANTINED,
+    Row,
 )
-
-ATTEMPTS = 3
-SECONDS_BETWEEN_ATTEMPTS = 1.0
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -49,21 +39,15 @@ def write_shard(plan: ShardPlan, folder: Place, settings: FrameSettings) -> Shar
     A clip that cannot be decoded, or a segment outside its clip, is quarantined in the ledger. A file appears
     whole or not at all, and a task that runs again overwrites its own.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _write(plan, folder, settings)
-        except Exception as error:
-            if not isinstance(error, OSError) and not is_remote(folder):
-                raise  # a store's client has errors of its own, a disk has not
-            if attempt == ATTEMPTS or getattr(error, "errno", None) in NO_SPACE:
-                return ShardOutcome(plan.name, 0, 0, f"{type(error).__name__}: {error}")
-            time.sleep(SECONDS_BETWEEN_ATTEMPTS * attempt)
-    raise AssertionError
+    try:
+        return attempt(folder, lambda: _write(plan, folder, settings))
+    except OutputError as error:
+        return ShardOutcome(plan.name, 0, 0, str(error))
 
 
 def _write(plan: ShardPlan, folder: Place, settings: FrameSettings) -> ShardOutcome:
     rows: list[Row] = []
-    with _whole_file(folder / f"{plan.name}{FRAMES_SUFFIX}") as file:
+    with whole_file(folder / f"{plan.name}{FRAMES_SUFFIX}") as file:
         for clip in plan.clips:
             rows += _write_clip(clip, file, settings)
         size = file.tell()
@@ -79,7 +63,7 @@ def _write_clip(clip: PlannedClip, file: BinaryIO, settings: FrameSettings) -> I
     for cut in clip.cuts:
         row = {
             "video_id": cut.video_id,
-            "path": clip.source["path"],
+            "path": clip.source.path,
             "label": cut.label,
             "start": cut.start,
             "outcome": DONE,
@@ -113,26 +97,3 @@ def _append(segment: Frames, file: BinaryIO, settings: FrameSettings) -> list[in
         file.write(encode_frame(frame, settings.quality))
         offsets.append(file.tell())
     return offsets
-
-
-@contextmanager
-def _whole_file(path: Place) -> Iterator[BinaryIO]:
-    """A file to write that is seen only when it is whole, without holding it in memory.
-
-    Two attempts at the same file never write into each other's: Ray may start a task again while the first
-    attempt still runs on a node that it has lost.
-    """
-    if isinstance(path, UPath) and is_remote(path):
-        with tempfile.NamedTemporaryFile(prefix="cico-") as local:
-            yield local  # type: ignore[misc]
-            local.flush()
-            path.fs.put_file(local.name, path.path)
-        return
-    partial = Path(str(path)).with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(str(path))
-    except BaseException:  # a full disk needs every byte
-        partial.unlink(missing_ok=True)
-        raise

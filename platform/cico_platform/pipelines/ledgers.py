@@ -1,0 +1,183 @@
+"""Ledgers of an output folder: read from footers, never from rows; and which file a clip's rows count in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cico_platform.pipelines.clip_table import ClipTable
+from cico_platform.pipelines.shards import Footer, column_ledger, read_footer, shard_files
+from cico_platform.pipelines.workers import on_workers
+from cico_platform.schemas.ledger import DONE, LEDGER_SCHEMA, QUARANTINED
+from cico_platform.schemas.version import check_version, versioned
+from cico_platform.shard_output import attempt, is_there
+from cico_platform.storage import Place, absolute, place, read_table, write_table
+
+CLIPS_FILE = "clips.parquet"
+FILES_PER_TASK = 256
+# Footers of up to so many files are read by threads of this process: a millisecond each.
+FILES_HERE = 512
+
+
+@dataclass(frozen=True)
+class FolderLedger:
+    """What the shards of a folder are, all of them together.
+
+    Attributes
+    ----------
+    recipe, encoding
+        See `ShardKind`; empty where nothing says.
+    clips
+        Of `LEDGER_SCHEMA`; empty where nothing is known.
+    """
+
+    recipe: str = ""
+    encoding: str = ""
+    clips: pa.Table = field(default_factory=LEDGER_SCHEMA.empty_table)
+
+    def done(self) -> pa.Table:
+        """The rows of clips that are not in quarantine."""
+        return self.clips.filter(pc.not_equal(pc.fill_null(self.clips["outcome"], ""), QUARANTINED))
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """Ledgers of the files of a folder.
+
+    Attributes
+    ----------
+    files
+        Parts before shards; files that a part replaces are not among them.
+    footers
+        Whether each file has a footer of its own; those of earlier versions have none.
+    recipes, encodings
+        Of each file.
+    rows
+        All rows of `LEDGER_SCHEMA`, file by file.
+    file_of_row
+        int32: number of the file of each row.
+    replaced
+        Files whose rows are in a part already.
+    """
+
+    files: list[Place]
+    footers: list[bool]
+    recipes: list[str]
+    encodings: list[str]
+    rows: pa.Table
+    file_of_row: NDArray[np.int32]
+    replaced: list[Place]
+
+    def counted(self, clips: ClipTable) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Choose the row of each clip that counts.
+
+        A clip may be in two files, because a task ran twice: a row that is done counts before one in
+        quarantine, then one in the first file.
+
+        Returns
+        -------
+        tuple
+            For each row whether it counts, and the position of its clip in `clips` (-1: unknown or changed).
+        """
+        positions = clips.same(self.rows["video_id"], self.rows["clip_key"])
+        is_done = np.asarray(pc.equal(self.rows["outcome"], DONE), dtype=bool)
+        order = np.lexsort((self.file_of_row, ~is_done))
+        order = order[positions[order] >= 0]
+        _, first = np.unique(positions[order], return_index=True)
+        counts = np.zeros(len(positions), dtype=bool)
+        counts[order[first]] = True
+        return counts, positions
+
+
+def read_ledgers(folder: Place) -> Ledgers:
+    """Read the ledgers of a folder's files, in workers where there are many.
+
+    Raises
+    ------
+    InputError
+        If a later version wrote one.
+    """
+    paths = attempt(folder, lambda: shard_files(folder))
+    footers = _footers(paths)
+    replaced = {name for footer in footers if footer for name in footer.replaces}
+    old: FolderLedger | None = None
+    live = [number for number, path in enumerate(paths) if path.name not in replaced]
+    tables, recipes, encodings = [], [], []
+    for number in live:
+        footer = footers[number]
+        if footer is None:
+            old = old or read_folder_ledger(folder, with_shards=False)
+            done = old.done()
+            keys = dict(zip(done["video_id"].to_pylist(), done["clip_key"].to_pylist(), strict=True))
+            footer = Footer(column_ledger(paths[number], keys), old.recipe, old.encoding)
+        tables.append(footer.ledger)
+        recipes.append(footer.recipe)
+        encodings.append(footer.encoding)
+    counts = [len(table) for table in tables]
+    return Ledgers(
+        [paths[number] for number in live],
+        [footers[number] is not None for number in live],
+        recipes,
+        encodings,
+        pa.concat_tables(tables).combine_chunks() if tables else LEDGER_SCHEMA.empty_table(),
+        np.repeat(np.arange(len(live), dtype=np.int32), counts),
+        [path for path in paths if path.name in replaced],
+    )
+
+
+def _footers(paths: Sequence[Place]) -> list[Footer | None]:
+    if len(paths) <= FILES_HERE:
+        return [footer for _, footer in on_workers(read_footer, list(paths), here=True)]
+    names = [absolute(path) for path in paths]
+    chunks = [names[first : first + FILES_PER_TASK] for first in range(0, len(names), FILES_PER_TASK)]
+    found: dict[str, Footer | None] = {}
+    for chunk, footers in on_workers(_read_chunk, chunks, here=False):
+        found.update(zip(chunk, footers, strict=True))
+    return [found[name] for name in names]
+
+
+def _read_chunk(names: Sequence[str]) -> list[Footer | None]:
+    return [footer for _, footer in on_workers(read_footer, [place(name) for name in names], here=True)]
+
+
+def read_folder_ledger(folder: Place, with_shards: bool = True) -> FolderLedger:
+    """Return the ledger of a folder: its `clips.parquet`, or what the shards of a run that was cut say.
+
+    Raises
+    ------
+    InputError
+        If a later version wrote it.
+    """
+    path = folder / CLIPS_FILE
+    if attempt(folder, partial(is_there, path)):
+        table = attempt(folder, partial(read_table, path))
+        metadata = table.schema.metadata or {}
+        check_version(metadata, path)
+        told = {name: metadata.get(name.encode(), b"").decode() for name in ("recipe", "encoding")}
+        return FolderLedger(**told, clips=_completed(table))
+    ledgers = read_ledgers(folder) if with_shards else None
+    if not ledgers or not ledgers.files:
+        return FolderLedger()
+    return FolderLedger(ledgers.recipes[0], ledgers.encodings[0], ledgers.rows)
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """A ledger with the columns that earlier versions did not write."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in LEDGER_SCHEMA
+    ]
+    return pa.table(columns, schema=LEDGER_SCHEMA)
+
+
+def write_clips(folder: Place, rows: pa.Table, recipe: str, encoding: str) -> None:
+    """Write the ledger of a finished folder, `clips.parquet`: one row a clip."""
+    schema = versioned(LEDGER_SCHEMA, {"recipe": recipe, "encoding": encoding})
+    table = rows.cast(LEDGER_SCHEMA).replace_schema_metadata(schema.metadata)
+    attempt(folder, lambda: write_table(folder / CLIPS_FILE, table, compression="zstd"))

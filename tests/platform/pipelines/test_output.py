@@ -1,0 +1,206 @@
+"""An output holds each clip once, whatever was written twice, cut, or killed on the way."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from drawn_shards import KIND, clips_named, rows_counted, rows_stored, write_batch
+
+from cico_platform.corpus.manifest import Corpus
+from cico_platform.errors import CicoError, InputError
+from cico_platform.pipelines import compaction
+from cico_platform.pipelines.clip_table import ClipTable
+from cico_platform.pipelines.output import Output
+from cico_platform.pipelines.shards import ShardKind, read_footer, write_shard
+from cico_platform.schemas.ledger import LEDGER_SCHEMA
+
+N = 12
+CLIPS = clips_named(N)
+
+
+def fill(folder: Path, clips: ClipTable = CLIPS, bad: tuple[int, ...] = (7,)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(clips), 4):
+        write_batch(folder, clips, list(range(first, first + 4)), bad)
+
+
+def wanted(bad: tuple[int, ...] = (7,)) -> list[tuple[str, str, float]]:
+    return [
+        (f"clip-{number:03d}", encoder, float(number))
+        for number in range(N)
+        if number not in bad
+        for encoder in ("first", "second")
+    ]
+
+
+def test_shards_become_one_part_in_the_clips_order_and_ledgers_the_quarantine(tmp_path: Path) -> None:
+    fill(tmp_path / "out")
+    output = Output(tmp_path / "out", KIND, CLIPS, here=True)
+    assert len(output.waiting()) == 0
+    counts = output.close("features", Corpus(tmp_path))
+    assert counts.outcomes == {"done": N - 1, "skipped": 0, "quarantined": 1}
+    assert counts.shortcomings == {"truncated": 3, "short": 0}
+    assert [path.name.split("-")[0] for path in (tmp_path / "out").iterdir()].count("part") == 1
+    assert not list((tmp_path / "out").glob("shard-*"))
+    assert rows_stored(tmp_path / "out") == wanted()
+    (row,) = Corpus(tmp_path).quarantined("features")
+    assert (row["video_id"], row["path"], row["reason"]) == ("clip-007", "/clip-007.mp4", "no video")
+    ledger = pq.read_table(tmp_path / "out" / "clips.parquet")
+    assert ledger.schema.names == LEDGER_SCHEMA.names
+    assert ledger["video_id"].to_pylist() == CLIPS.video_ids.to_pylist()
+
+
+def test_a_resumed_run_waits_for_what_is_in_no_shard(tmp_path: Path) -> None:
+    write_batch(tmp_path, CLIPS, [0, 1, 2], bad=(1,))
+    write_batch(tmp_path, CLIPS, [5, 6])
+    output = Output(tmp_path, KIND, CLIPS, here=True)
+    assert output.waiting().tolist() == [3, 4, 7, 8, 9, 10, 11]
+    with pytest.raises(CicoError, match="12 clips went in, 4 came out and 1 are in quarantine; run the same"):
+        output.close("features")
+    assert len(list(tmp_path.glob("shard-*.parquet"))) == 2
+    changed = clips_named(N, changed="-since")
+    assert len(Output(tmp_path, KIND, changed, here=True).waiting()) == N
+
+
+def test_a_batch_that_is_written_already_is_not_computed_again(tmp_path: Path) -> None:
+    first = write_batch(tmp_path, CLIPS, [0, 1, 2], bad=(1,))
+    (shard,) = tmp_path.iterdir()
+    before = shard.stat().st_mtime_ns
+    again = write_batch(tmp_path, CLIPS, [0, 1, 2])  # a task that Ray runs again; what it finds counts
+    assert shard.stat().st_mtime_ns == before
+    assert again.to_pylist() == first.to_pylist()
+    assert [row["done"] for row in again.to_pylist()] == [True, False, True]
+
+
+def test_a_clip_in_two_shards_counts_once_and_a_done_one_before_one_in_quarantine(tmp_path: Path) -> None:
+    """After a node is lost, clips come back in other batches, and the node's shards may turn up as well."""
+    fill(tmp_path)
+    write_batch(tmp_path, CLIPS, [2, 3, 4, 7])
+    write_batch(tmp_path, CLIPS, [9], bad=(9,))
+    assert set(rows_counted(tmp_path, CLIPS).values()) == {2}
+    counts = Output(tmp_path, KIND, CLIPS, here=True).close("features")
+    assert counts.outcomes == {"done": N, "skipped": 0, "quarantined": 0}
+    assert rows_stored(tmp_path) == sorted(rows_stored(tmp_path))
+    assert sorted(rows_stored(tmp_path)) == wanted(bad=())
+
+
+def killed_at(operation: int, action: Callable[[], object]) -> bool:
+    """Run an action in a process that is killed before its n-th change of a folder; whether it was."""
+    child = os.fork()
+    if not child:
+        left = [operation]
+
+        def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+            def change(*arguments: Any, **options: Any) -> Any:
+                left[0] -= 1
+                if left[0] < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*arguments, **options)
+
+            return change
+
+        Path.replace = counted(Path.replace)  # type: ignore[method-assign]
+        Path.unlink = counted(Path.unlink)  # type: ignore[method-assign]
+        try:
+            action()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_a_compaction_may_be_killed_at_any_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "USUAL_PART", 4000)  # several parts
+    killed = 0
+    for operation in range(100):
+        folder = tmp_path / str(operation)
+        fill(folder)
+        write_batch(folder, CLIPS, [3, 4, 5])
+        # Threads do not survive a fork, so the footers are read before it.
+        output = Output(folder, KIND, CLIPS, here=True)
+        if not killed_at(operation, lambda output=output: output.close("features")):
+            break
+        killed += 1
+        assert set(rows_counted(folder, CLIPS).values()) == {0, 2}, "a reader misses a clip or sees it twice"
+        again = Output(folder, KIND, CLIPS, here=True)
+        write_batch(folder, CLIPS, again.waiting().tolist(), bad=(7,))
+        assert again.close("features").outcomes == {"done": N - 1, "skipped": 0, "quarantined": 1}
+        assert sorted(rows_stored(folder)) == wanted()
+        assert not list(folder.glob(".*")) + list(folder.glob("shard-*"))
+    assert killed >= 6
+
+
+def test_small_parts_are_joined_with_what_is_added_and_large_ones_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "first", clips_named(8), bad=())
+    Output(tmp_path / "first", KIND, clips_named(8), here=True).close("features")
+    output = Output(tmp_path / "second", KIND, CLIPS, here=True)
+    output.take_over(tmp_path / "first")
+    assert output.waiting().tolist() == [8, 9, 10, 11]
+    write_batch(tmp_path / "second", CLIPS, [8, 9, 10, 11])
+    assert output.close("features").outcomes == {"done": 4, "skipped": 8, "quarantined": 0}
+    (part,) = (tmp_path / "second").glob("part-*.parquet")
+    assert sorted(rows_stored(tmp_path / "second")) == wanted(bad=())
+    monkeypatch.setattr(compaction, "SMALLEST_PART", 1)
+    more = clips_named(N + 4)
+    third = Output(tmp_path / "third", KIND, more, here=True)
+    third.take_over(tmp_path / "second")
+    write_batch(tmp_path / "third", more, [12, 13, 14, 15])
+    third.close("features")
+    parts = list((tmp_path / "third").glob("part-*.parquet"))
+    assert len(parts) == 2
+    assert part.stat().st_ino in {each.stat().st_ino for each in parts}, (
+        "a file that is large enough is linked"
+    )
+
+
+def test_only_clips_that_have_not_changed_are_taken_over_and_quarantine_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "first")
+    Output(tmp_path / "first", KIND, CLIPS, here=True).close("features")
+    keys = [f"{key}-since" if number < 2 else key for number, key in enumerate(CLIPS.keys.to_pylist())]
+    now = ClipTable(CLIPS.video_ids, clips_named(N).keys.__class__.from_pandas(keys), CLIPS.rows)
+    output = Output(tmp_path / "second", KIND, now, here=True)
+    output.take_over(tmp_path / "first")
+    assert output.waiting().tolist() == [0, 1, 7]
+    write_batch(tmp_path / "second", now, [0, 1, 7])
+    counts = output.close("features")
+    assert counts.outcomes == {"done": 3, "skipped": 9, "quarantined": 0}
+    assert sorted(rows_stored(tmp_path / "second")) == wanted(bad=())
+    other = Output(tmp_path / "third", ShardKind(KIND.schema, "another recipe"), CLIPS, here=True)
+    other.take_over(tmp_path / "first")
+    assert len(other.waiting()) == N
+
+
+def test_a_shard_of_a_later_version_is_refused_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("cico_platform.schemas.version.SCHEMA_VERSION", 99)
+        write_batch(tmp_path, CLIPS, [0])
+    with pytest.raises(InputError, match=r"schema version 99.*a later version; install that one"):
+        Output(tmp_path, KIND, CLIPS, here=True)
+
+
+def test_a_write_that_is_cut_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    def batches() -> Any:
+        raise OSError("the connection was cut")
+        yield
+
+    with pytest.raises(OSError, match="cut"):
+        write_shard(tmp_path / "shard-1.parquet", KIND, batches(), LEDGER_SCHEMA.empty_table())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".shard-1.parquet.77-abc.partial").write_bytes(b"half")
+    write_batch(tmp_path, clips_named(1), [0])
+    Output(tmp_path, KIND, clips_named(1), here=True).close("features")
+    assert sorted(path.name.split("-")[0] for path in tmp_path.iterdir()) == ["clips.parquet", "part"]
+    (part,) = tmp_path.glob("part-*")
+    footer = read_footer(part)
+    assert footer is not None
+    assert footer.ledger["video_id"].to_pylist() == ["clip-000"]

@@ -58,15 +58,29 @@ class Join:
     remove: bool = True
 
 
+class _CountingRows:
+    """Rows of ledgers that count, by file; `dropped` says of each file whether some of its rows do not."""
+
+    def __init__(self, file_of_row: NDArray[np.int32], counts: NDArray[np.bool_], files: int) -> None:
+        self.dropped = np.bincount(file_of_row[~counts], minlength=files) > 0
+        rows = np.flatnonzero(counts)
+        self._rows = rows[np.argsort(file_of_row[rows], kind="stable")]
+        self._ends = np.searchsorted(file_of_row[self._rows], np.arange(files + 1))
+
+    def of_file(self, number: int) -> NDArray[np.int64]:
+        """Numbers of a file's rows that count."""
+        return self._rows[self._ends[number] : self._ends[number + 1]]
+
+
 def plan_joins(folder: Place, ledgers: Ledgers, clips: ClipTable, kind: ShardKind) -> list[Join]:
     """Group the files that are no parts yet, are too small, or hold rows that do not count."""
     counts, positions = ledgers.counted(clips)
     sizes = attempt(folder, lambda: file_sizes(folder))
     size = np.array([sizes.get(path.name, 0) for path in ledgers.files], dtype=np.int64)
     is_part = np.array([path.name.startswith(f"{PART}-") for path in ledgers.files], dtype=bool)
-    dropped = np.bincount(ledgers.file_of_row[~counts], minlength=len(size)) > 0
+    counting = _CountingRows(ledgers.file_of_row, counts, len(size))
     small = (size < SMALLEST_PART) & is_part
-    joined = ~is_part | dropped | ~np.array(ledgers.footers, dtype=bool)
+    joined = ~is_part | counting.dropped | ~np.array(ledgers.footers, dtype=bool)
     if (joined.sum() and small.sum()) or small.sum() > 1:
         joined |= small
     first = np.full(len(size), len(clips), dtype=np.int64)
@@ -74,7 +88,7 @@ def plan_joins(folder: Place, ledgers: Ledgers, clips: ClipTable, kind: ShardKin
     chosen = np.flatnonzero(joined)
     chosen = chosen[np.argsort(first[chosen], kind="stable")]
     groups = _groups(chosen.tolist(), size)
-    return [_join(folder, group, ledgers, counts, dropped, kind) for group in groups]
+    return [_join(folder, group, ledgers, counting, kind) for group in groups]
 
 
 def _groups(files: Sequence[int], size: NDArray[np.int64]) -> list[list[int]]:
@@ -93,25 +107,21 @@ def _groups(files: Sequence[int], size: NDArray[np.int64]) -> list[list[int]]:
 
 
 def _join(
-    folder: Place,
-    group: Sequence[int],
-    ledgers: Ledgers,
-    counts: NDArray[np.bool_],
-    dropped: NDArray[np.bool_],
-    kind: ShardKind,
+    folder: Place, files: Sequence[int], ledgers: Ledgers, counting: _CountingRows, kind: ShardKind
 ) -> Join:
-    inputs = []
-    for number in group:
-        keep = None
-        if dropped[number]:
-            own = np.flatnonzero((ledgers.file_of_row == number) & counts)
-            keep = tuple(ledgers.rows["video_id"].take(pa.array(own)).to_pylist())
-        inputs.append(Input(absolute(ledgers.files[number]), keep))
-    rows = np.flatnonzero(np.isin(ledgers.file_of_row, group) & counts)
+    rows = {number: counting.of_file(number) for number in files}
+    inputs = [
+        Input(
+            absolute(ledgers.files[number]),
+            tuple(ledgers.rows["video_id"].take(pa.array(rows[number])).to_pylist())
+            if counting.dropped[number]
+            else None,
+        )
+        for number in files
+    ]
     name = content_key(files=[[each.path.rpartition("/")[2], each.keep] for each in inputs])
-    return Join(
-        absolute(shard_path(folder, name, PART)), tuple(inputs), kind, ledgers.rows.take(pa.array(rows))
-    )
+    ledger = ledgers.rows.take(pa.array(np.concatenate(list(rows.values()))))
+    return Join(absolute(shard_path(folder, name, PART)), tuple(inputs), kind, ledger)
 
 
 def run_joins(joins: Sequence[Join], here: bool) -> None:

@@ -36,7 +36,7 @@ CALIBRATION_CLIPS = 6
 TASKS_IN_FLIGHT = 2
 # Clips of a decoding task. With few clips all decoders shall have work to the end; with many, a task that is
 # larger takes the driver less.
-CLIPS_PER_BLOCK, MOST_CLIPS_PER_BLOCK, BLOCKS_PER_DECODER = 8, 64, 64
+CLIPS_PER_BLOCK, MOST_CLIPS_PER_BLOCK, BLOCKS_PER_DECODER = 8, 256, 64
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class FolderLedger:
         """The rows of clips that are not in quarantine."""
         return self.clips.filter(pc.not_equal(pc.fill_null(self.clips["outcome"], ""), QUARANTINED))
 
+    def keys(self) -> dict[str, str]:
+        """The key of each of these clips, by its `video_id`."""
+        done = self.done()
+        return dict(zip(done["video_id"].to_pylist(), done["clip_key"].to_pylist(), strict=True))
+
 
 @dataclass(frozen=True)
 class Ledgers:
@@ -102,46 +107,72 @@ def read_ledgers(folder: Place) -> Ledgers:
         If a later version wrote one.
     """
     paths = attempt(folder, lambda: shard_files(folder))
-    footers = _footers(paths)
-    replaced = {name for footer in footers if footer for name in footer.replaces}
-    old: FolderLedger | None = None
-    live = [number for number, path in enumerate(paths) if path.name not in replaced]
-    tables, recipes, encodings = [], [], []
-    for number in live:
-        footer = footers[number]
-        if footer is None:
-            old = old or read_folder_ledger(folder, with_shards=False)
-            done = old.done()
-            keys = dict(zip(done["video_id"].to_pylist(), done["clip_key"].to_pylist(), strict=True))
-            footer = Footer(column_ledger(paths[number], keys), old.recipe, old.encoding)
-        tables.append(footer.ledger)
-        recipes.append(footer.recipe)
-        encodings.append(footer.encoding)
-    counts = [len(table) for table in tables]
+    found = _footers(paths)
+    replaced = {name for each in found for names in each.replaces for name in names}
+    live = np.array([path.name not in replaced for path in paths], dtype=bool)
+    footers = [known for each in found for known in each.known]
+    recipes = [recipe for each in found for recipe in each.recipes]
+    encodings = [encoding for each in found for encoding in each.encodings]
+    tables = [each.rows for each in found]
+    counts = np.array([count for each in found for count in each.counts], dtype=np.int64)
+    numbers = [np.repeat(np.arange(len(paths), dtype=np.int32), counts)]
+    old = [number for number, known in enumerate(footers) if not known]
+    if old:
+        ledger = read_folder_ledger(folder, with_shards=False)
+        for number in old:
+            tables.append(column_ledger(paths[number], ledger.keys()))
+            numbers.append(np.full(len(tables[-1]), number, dtype=np.int32))
+            recipes[number], encodings[number] = ledger.recipe, ledger.encoding
+    rows = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *tables]).combine_chunks()
+    file_of_row = np.concatenate(numbers)
+    counting = np.flatnonzero(live[file_of_row])
+    number_now = np.cumsum(live) - 1
+    chosen = np.flatnonzero(live).tolist()
     return Ledgers(
-        [paths[number] for number in live],
-        [footers[number] is not None for number in live],
-        recipes,
-        encodings,
-        pa.concat_tables(tables).combine_chunks() if tables else LEDGER_SCHEMA.empty_table(),
-        np.repeat(np.arange(len(live), dtype=np.int32), counts),
+        [paths[number] for number in chosen],
+        [footers[number] for number in chosen],
+        [recipes[number] for number in chosen],
+        [encodings[number] for number in chosen],
+        rows.take(pa.array(counting)),
+        number_now[file_of_row[counting]].astype(np.int32),
         [path for path in paths if path.name in replaced],
     )
 
 
-def _footers(paths: Sequence[Place]) -> list[Footer | None]:
-    if len(paths) <= FILES_HERE:
-        return [footer for _, footer in on_workers(read_footer, list(paths), here=True)]
+@dataclass(frozen=True)
+class _Footers:
+    """What the footers of some files say, file by file: their rows are joined."""
+
+    counts: list[int]
+    known: list[bool]
+    recipes: list[str]
+    encodings: list[str]
+    replaces: list[tuple[str, ...]]
+    rows: pa.Table
+
+
+def _footers(paths: Sequence[Place]) -> list[_Footers]:
     names = [absolute(path) for path in paths]
     chunks = [names[first : first + FILES_PER_TASK] for first in range(0, len(names), FILES_PER_TASK)]
-    found: dict[str, Footer | None] = {}
-    for chunk, footers in on_workers(_read_chunk, chunks, here=False):
-        found.update(zip(chunk, footers, strict=True))
-    return [found[name] for name in names]
+    found: dict[int, _Footers] = {}
+    read = on_workers(_read_chunk, list(enumerate(chunks)), here=len(paths) <= FILES_HERE)
+    for (number, _), footers in read:
+        found[number] = footers
+    return [found[number] for number in range(len(chunks))]
 
 
-def _read_chunk(names: Sequence[str]) -> list[Footer | None]:
-    return [footer for _, footer in on_workers(read_footer, [place(name) for name in names], here=True)]
+def _read_chunk(chunk: tuple[int, Sequence[str]]) -> _Footers:
+    read = on_workers(read_footer, [place(name) for name in chunk[1]], here=True)
+    found = [footer for _, footer in read]
+    footers = [footer or Footer(LEDGER_SCHEMA.empty_table(), "", "") for footer in found]
+    return _Footers(
+        [len(footer.ledger) for footer in footers],
+        [footer is not None for footer in found],
+        [footer.recipe for footer in footers],
+        [footer.encoding for footer in footers],
+        [footer.replaces for footer in footers],
+        pa.concat_tables([footer.ledger for footer in footers]).combine_chunks(),
+    )
 
 
 def read_folder_ledger(folder: Place, with_shards: bool = True) -> FolderLedger:

@@ -25,6 +25,7 @@ from cico_platform.pipelines.shards import ShardKind
 from cico_platform.pipelines.workers import on_workers
 from cico_platform.schemas.features import ClipFeatures
 from cico_platform.schemas.segments import MINED_SCHEMA, SEGMENTS_SCHEMA, FoundSegment, MinedClip, mined_table
+from cico_platform.schemas.version import check_version
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
 from cico_platform.storage import Place, absolute, place, read_table
@@ -181,6 +182,7 @@ def read_segments(folder: str | Place) -> list[dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"'{folder}' holds no {SEGMENTS_FILE}; make it with 'cico mine'")
     table = read_table(path)
+    check_version(table.schema.metadata, path)
     if table.schema.names != SEGMENTS_SCHEMA.names:
         raise InputError(f"'{path}' was written by another version; run 'cico mine' again")
     rows: list[dict[str, Any]] = table.to_pylist()

@@ -1,7 +1,10 @@
 """Features are those of the selected windows, whatever the batches; every clip is accounted for."""
 
 import shutil
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +43,28 @@ def extracted(
     """By workers; other tests extract in this process, as few clips are."""
     out = tmp_path_factory.mktemp("features") / "features"
     by_workers = EXACT.model_copy(update={"here": 0})
-    return out, extract_features(tiny_corpus, list(encoders), 0.25, out, by_workers)
+    with opened_files() as opened:
+        summary = extract_features(tiny_corpus, list(encoders), 0.25, out, by_workers)
+    assert not [path for path in opened if "/videos/" in path], "the driver opened a file of the corpus"
+    assert not [path for path in opened if "/shard-" in path and path.endswith(".partial")], (
+        "or wrote a shard"
+    )
+    assert opened
+    return out, summary
+
+
+@contextmanager
+def opened_files() -> Iterator[list[str]]:
+    """Paths that this process opens; an audit hook stays for the life of a process."""
+    paths, active = list[str](), [True]
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if active and event in ("open", "os.scandir", "os.listdir"):
+            paths.append(str(arguments[0]))
+
+    sys.addaudithook(note)
+    yield paths
+    active.clear()
 
 
 def test_every_clip_is_done_or_in_quarantine_with_its_reason(

@@ -178,6 +178,31 @@ def test_only_clips_that_have_not_changed_are_taken_over_and_quarantine_is_tried
     assert len(other.waiting()) == N
 
 
+def test_an_output_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    """It had no ledgers in footers, but one in `clips.parquet`, and tails of batches when it was cut."""
+    old = tmp_path / "old"
+    fill(tmp_path / "now")
+    Output(tmp_path / "now", KIND, CLIPS, here=True).close("features")
+    (part,) = (tmp_path / "now").glob("part-*")
+    rows, ledger = pq.read_table(part), pq.read_table(tmp_path / "now" / "clips.parquet")
+    old.mkdir()
+    plain = rows.replace_schema_metadata(None).drop_columns(["window_times"])
+    pq.write_table(plain.slice(0, 8), old / "part-00000.parquet")
+    pq.write_table(plain.slice(8), old / "part-00001.parquet")
+    pq.write_table(plain.slice(6, 2), old / "tail-00002.parquet")
+    about = {"recipe": KIND.recipe, "encoding": KIND.encoding}
+    columns = ["video_id", "clip_key", "outcome", "reason"]
+    pq.write_table(ledger.select(columns).replace_schema_metadata(about), old / "clips.parquet")
+    output = Output(tmp_path / "out", KIND, CLIPS, here=True)
+    output.take_over(old)
+    assert output.waiting().tolist() == [7]
+    write_batch(tmp_path / "out", CLIPS, [7])
+    counts = output.close("features")
+    assert counts.outcomes == {"done": 1, "skipped": N - 1, "quarantined": 0}
+    assert counts.shortcomings == {"truncated": 3, "short": 0}
+    assert sorted(rows_stored(tmp_path / "out")) == wanted(bad=())
+
+
 def test_a_shard_of_a_later_version_is_refused_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from cico_platform.benchmarks.settings import BenchSettings
 SIDES, NAME = "cico_platform.benchmarks.scale.driver_sides", "driver"
 # The paper's: windows of a clip and their width, by two encoders.
 WINDOWS, DIM, ENCODERS = 64, 1024, 2
-SIZES, QUICK_SIZES = (1_000, 2_000, 4_000), (64, 128)
+SIZES, QUICK_SIZES = (1_000, 4_000, 12_000), (64, 128)
 STARTS, QUICK_STARTS = (10_000, 100_000, 1_000_000), (1_000, 10_000)
 FIGURES = ("cpu_s", "bytes", "first_s", "resident_mib")
 

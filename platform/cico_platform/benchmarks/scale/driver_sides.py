@@ -87,7 +87,9 @@ def ours(task: Task, begin: Begin) -> Work:
                 else:
                     output.collect(outcomes)
                     output.close("drawn")
-            return watch.figures(memory)
+            found = watch.figures(memory)
+        shutil.rmtree(out)
+        return found
 
     return Work(run, lambda: None)
 
@@ -103,7 +105,9 @@ def plain(task: Task, begin: Begin) -> Work:
             clips = read_clips(task.values["corpus"])
             for number, table in enumerate(watch.watched(_outcomes(task, clips, None))):
                 pq.write_table(table, out / f"part-{number:05d}.parquet", compression="zstd")
-            return watch.figures(memory)
+            found = watch.figures(memory)
+        shutil.rmtree(out)
+        return found
 
     return Work(run, lambda: None)
 

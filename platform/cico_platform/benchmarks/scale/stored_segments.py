@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cico_platform.schemas.ledger import DONE
 from cico_platform.training.data.cuts import FrameSettings
 from cico_platform.training.data.frame_codec import encode_frame
 from cico_platform.training.data.sample_index import write_index
-from cico_platform.training.data.sample_ledger import DONE, FRAMES_SUFFIX, LEDGER_SCHEMA, Ledger
+from cico_platform.training.data.sample_ledger import FRAMES_SUFFIX, LEDGER_SCHEMA, Ledger
 
 SHARD, LABELS = "segments", 1000
 

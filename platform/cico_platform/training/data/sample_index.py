@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cico_platform.errors import CicoError
+from cico_platform.schemas.ledger import DONE
 from cico_platform.storage import Place, write_whole
 from cico_platform.training.data.cuts import FrameSettings
-from cico_platform.training.data.sample_ledger import DONE, Ledger
+from cico_platform.training.data.sample_ledger import Ledger
 
 INDEX_FILE = "index.arrow"
 INDEX_SCHEMA = pa.schema(

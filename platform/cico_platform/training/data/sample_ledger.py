@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from cico_platform.schemas.ledger import QUARANTINED
 from cico_platform.storage import Place, file_sizes, read_table
 
 Row = dict[str, Any]
 FRAMES_SUFFIX, LEDGER_SUFFIX = ".frames", ".parquet"
-DONE, QUARANTINED = "done", "quarantined"
 READERS = 16
 BYTES_OF_FRAMES = b"frames_bytes"
 # `offsets` are positions in the shard's file of frames: one a frame, and the end of the last one. Where the

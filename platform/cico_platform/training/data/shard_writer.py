@@ -8,17 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from cico_platform.pipelines.decode import Frames, decode_row
+from cico_platform.schemas.ledger import DONE, QUARANTINED
 from cico_platform.shard_output import OutputError, attempt, whole_file
 from cico_platform.storage import Place, write_table
 from cico_platform.training.data.cuts import Cut, FrameSettings, PlannedClip, ShardPlan
 from cico_platform.training.data.frame_codec import encode_frame
 from cico_platform.training.data.sample_ledger import (
     BYTES_OF_FRAMES,
-    DONE,
     FRAMES_SUFFIX,
     LEDGER_SCHEMA,
     LEDGER_SUFFIX,
-    QUARANTINED,
     Row,
 )
 

@@ -1,8 +1,8 @@
 """Compaction: workers join small shards to parts of 64 to 256 MB; a clip is in one file only at any time.
 
-A part is named by a hash of the files that it is made from, and its footer lists them. It appears whole; from
-then on these files do not count any more, whether they are there or not, and are removed. A process that is
-killed leaves either the files or the part as what counts.
+A part is named by a hash of the files that it is made from. It appears whole, and then these files are
+removed. A part counts before shards (`Ledgers.counted`), so that it does not matter which of them are still
+there: a process that is killed leaves each clip in one file that counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ from cico_platform.pipelines.clip_table import ClipTable
 from cico_platform.pipelines.ledgers import Ledgers
 from cico_platform.pipelines.shards import PART, SHARD, ShardKind, read_footer, shard_path, write_shard
 from cico_platform.pipelines.workers import on_workers
+from cico_platform.schemas.ledger import DONE
 from cico_platform.shard_output import PARTIAL, OutputError, attempt, is_there
 from cico_platform.steps import content_key
 from cico_platform.storage import Place, absolute, file_sizes, fresh, is_remote, matching, place
@@ -48,7 +49,7 @@ class Join:
     ledger
         Rows of the clips that it holds.
     remove
-        Whether the inputs go once the part is written; the part lists them as replaced.
+        Whether the inputs go once the part is written.
     """
 
     target: str
@@ -59,10 +60,16 @@ class Join:
 
 
 class _CountingRows:
-    """Rows of ledgers that count, by file; `dropped` says of each file whether some of its rows do not."""
+    """Rows of ledgers that count, by file.
 
-    def __init__(self, file_of_row: NDArray[np.int32], counts: NDArray[np.bool_], files: int) -> None:
-        self.dropped = np.bincount(file_of_row[~counts], minlength=files) > 0
+    Of each file, `useless` says that none does, and `dropped` that it holds a done clip whose row does not.
+    """
+
+    def __init__(self, ledgers: Ledgers, counts: NDArray[np.bool_]) -> None:
+        files, file_of_row = len(ledgers.files), ledgers.file_of_row
+        done = np.asarray(pc.equal(ledgers.rows["outcome"], DONE), dtype=bool)
+        self.dropped = np.bincount(file_of_row[~counts & done], minlength=files) > 0
+        self.useless = np.bincount(file_of_row[counts], minlength=files) == 0
         rows = np.flatnonzero(counts)
         self._rows = rows[np.argsort(file_of_row[rows], kind="stable")]
         self._ends = np.searchsorted(file_of_row[self._rows], np.arange(files + 1))
@@ -78,9 +85,10 @@ def plan_joins(folder: Place, ledgers: Ledgers, clips: ClipTable, kind: ShardKin
     sizes = attempt(folder, lambda: file_sizes(folder))
     size = np.array([sizes.get(path.name, 0) for path in ledgers.files], dtype=np.int64)
     is_part = np.array([path.name.startswith(f"{PART}-") for path in ledgers.files], dtype=bool)
-    counting = _CountingRows(ledgers.file_of_row, counts, len(size))
+    counting = _CountingRows(ledgers, counts)
     small = (size < SMALLEST_PART) & is_part
     joined = ~is_part | counting.dropped | ~np.array(ledgers.footers, dtype=bool)
+    joined, small = joined & ~counting.useless, small & ~counting.useless
     if (joined.sum() and small.sum()) or small.sum() > 1:
         joined |= small
     first = np.full(len(size), len(clips), dtype=np.int64)
@@ -156,8 +164,7 @@ def _write(join: Join, target: Place) -> None:
     # This task ran before, on a node that was lost then: its part is there, and inputs may be gone.
     if not all(there) and is_there(target) and read_footer(target) is not None:
         return
-    names = [place(each.path).name for each in join.inputs] if join.remove else []
-    write_shard(target, join.kind, _batches(join), join.ledger, names)
+    write_shard(target, join.kind, _batches(join), join.ledger)
 
 
 def _batches(join: Join) -> Iterator[pa.Table]:
@@ -198,14 +205,15 @@ def _row_group(path: Place, number: int, schema: pa.Schema) -> tuple[pa.Table, i
     return pa.table(columns, schema=schema), file.num_row_groups
 
 
-def remove_leftovers(folder: Place, ledgers: Ledgers) -> None:
+def remove_leftovers(folder: Place, ledgers: Ledgers, clips: ClipTable) -> None:
     """Remove what does not count in a folder whose clips are all accounted for.
 
-    These are files whose rows a part holds, shards that a process of an earlier try has written since the
+    These are files of which no row counts, shards that a process of an earlier try has written since the
     ledgers were read, and what killed processes left half-written.
     """
+    useless = _CountingRows(ledgers, ledgers.counted(clips)[0]).useless
     late = attempt(folder, lambda: matching(fresh(folder), f"{SHARD}-*.parquet"))
-    for path in dict.fromkeys([*ledgers.replaced, *late]):
+    for path in dict.fromkeys([*(p for p, none in zip(ledgers.files, useless, strict=True) if none), *late]):
         attempt(folder, partial(path.unlink, missing_ok=True))
     if not is_remote(folder):
         for partial_file in folder.glob(PARTIAL):

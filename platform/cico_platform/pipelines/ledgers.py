@@ -56,7 +56,7 @@ class Ledgers:
     Attributes
     ----------
     files
-        Parts before shards; files that a part replaces are not among them.
+        Parts before shards.
     footers
         Whether each file has a footer of its own; those of earlier versions have none.
     recipes, encodings
@@ -65,8 +65,6 @@ class Ledgers:
         All rows of `LEDGER_SCHEMA`, file by file.
     file_of_row
         int32: number of the file of each row.
-    replaced
-        Files whose rows are in a part already.
     """
 
     files: list[Place]
@@ -75,13 +73,12 @@ class Ledgers:
     encodings: list[str]
     rows: pa.Table
     file_of_row: NDArray[np.int32]
-    replaced: list[Place]
 
     def counted(self, clips: ClipTable) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Choose the row of each clip that counts.
 
-        A clip may be in two files, because a task ran twice: a row that is done counts before one in
-        quarantine, then one in the first file.
+        A clip may be in two files, because a task ran twice or a joining was cut: a row that is done counts
+        before one in quarantine, then one in the first file.
 
         Returns
         -------
@@ -108,8 +105,6 @@ def read_ledgers(folder: Place) -> Ledgers:
     """
     paths = attempt(folder, lambda: shard_files(folder))
     found = _footers(paths)
-    replaced = {name for each in found for names in each.replaces for name in names}
-    live = np.array([path.name not in replaced for path in paths], dtype=bool)
     footers = [known for each in found for known in each.known]
     recipes = [recipe for each in found for recipe in each.recipes]
     encodings = [encoding for each in found for encoding in each.encodings]
@@ -124,19 +119,7 @@ def read_ledgers(folder: Place) -> Ledgers:
             numbers.append(np.full(len(tables[-1]), number, dtype=np.int32))
             recipes[number], encodings[number] = ledger.recipe, ledger.encoding
     rows = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *tables]).combine_chunks()
-    file_of_row = np.concatenate(numbers)
-    counting = np.flatnonzero(live[file_of_row])
-    number_now = np.cumsum(live) - 1
-    chosen = np.flatnonzero(live).tolist()
-    return Ledgers(
-        [paths[number] for number in chosen],
-        [footers[number] for number in chosen],
-        [recipes[number] for number in chosen],
-        [encodings[number] for number in chosen],
-        rows.take(pa.array(counting)),
-        number_now[file_of_row[counting]].astype(np.int32),
-        [path for path in paths if path.name in replaced],
-    )
+    return Ledgers(paths, footers, recipes, encodings, rows, np.concatenate(numbers))
 
 
 @dataclass(frozen=True)
@@ -147,7 +130,6 @@ class _Footers:
     known: list[bool]
     recipes: list[str]
     encodings: list[str]
-    replaces: list[tuple[str, ...]]
     rows: pa.Table
 
 
@@ -170,7 +152,6 @@ def _read_chunk(chunk: tuple[int, Sequence[str]]) -> _Footers:
         [footer is not None for footer in found],
         [footer.recipe for footer in footers],
         [footer.encoding for footer in footers],
-        [footer.replaces for footer in footers],
         pa.concat_tables([footer.ledger for footer in footers]).combine_chunks(),
     )
 

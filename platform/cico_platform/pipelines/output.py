@@ -214,4 +214,4 @@ class Output:
                 f"shards could not be joined in '{self.folder}': {error}; nothing is lost, and the "
                 "same command goes on"
             ) from error
-        remove_leftovers(self.folder, ledgers)
+        remove_leftovers(self.folder, ledgers, self.clips)

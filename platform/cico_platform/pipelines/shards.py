@@ -4,7 +4,7 @@ A worker writes what it computed as `shard-NAME.parquet`; NAME is a hash of the 
 config, so that a task that runs again writes the same file. Compaction joins shards to `part-NAME.parquet`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from cico_platform.storage import Place, fresh, matching
 SHARD, PART = "shard", "part"
 # A version before wrote its batches under this name.
 TAIL = "tail"
-_LEDGER, _RECIPE, _ENCODING, _REPLACES = b"ledger", b"recipe", b"encoding", b"replaces"
+_LEDGER, _RECIPE, _ENCODING = b"ledger", b"recipe", b"encoding"
 # Dictionaries of numbers only cost time. The upper bytes of half-precision numbers are alike: stored apart
 # from the lower ones, zstd takes a quarter of the time, and 0.85 of the room of random numbers, not 0.92.
 ENCODED_AS_DICTIONARY = ("video_id", "encoder_id", "label")
@@ -52,12 +52,11 @@ class ShardKind:
 
 @dataclass(frozen=True)
 class Footer:
-    """What a shard's footer says: its ledger, what made it, and the files whose rows it holds."""
+    """What a shard's footer says: its ledger, and what made it (`ShardKind`)."""
 
     ledger: pa.Table
     recipe: str
     encoding: str
-    replaces: tuple[str, ...] = ()
 
 
 def shard_path(folder: Place, name: str, kind: str = SHARD) -> Place:
@@ -71,13 +70,7 @@ def shard_files(folder: Place) -> list[Place]:
     return [path for kind in (PART, SHARD, TAIL) for path in matching(folder, f"{kind}-*.parquet")]
 
 
-def write_shard(
-    path: Place,
-    kind: ShardKind,
-    batches: Iterable[pa.Table],
-    ledger: pa.Table,
-    replaces: Sequence[str] = (),
-) -> None:
+def write_shard(path: Place, kind: ShardKind, batches: Iterable[pa.Table], ledger: pa.Table) -> None:
     """Write a shard, whole or not at all; each batch of rows becomes a row group.
 
     Raises
@@ -89,7 +82,6 @@ def write_shard(
         _LEDGER.decode(): pack_ledger(ledger),
         _RECIPE.decode(): kind.recipe,
         _ENCODING.decode(): kind.encoding,
-        _REPLACES.decode(): "\n".join(replaces),
     }
     encoded = [name for name in ENCODED_AS_DICTIONARY if name in kind.schema.names]
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": encoded}
@@ -124,9 +116,8 @@ def read_footer(path: Place) -> Footer | None:
     check_version(metadata, path)
     if _LEDGER not in metadata or VERSION_FIELD not in metadata:
         return None
-    texts = {name: metadata.get(name, b"").decode() for name in (_RECIPE, _ENCODING, _REPLACES)}
-    replaces = tuple(name for name in texts[_REPLACES].split("\n") if name)
-    return Footer(unpack_ledger(metadata[_LEDGER]), texts[_RECIPE], texts[_ENCODING], replaces)
+    recipe, encoding = (metadata.get(name, b"").decode() for name in (_RECIPE, _ENCODING))
+    return Footer(unpack_ledger(metadata[_LEDGER]), recipe, encoding)
 
 
 def column_ledger(path: Place, keys: dict[str, str]) -> pa.Table:

@@ -178,6 +178,20 @@ def test_only_clips_that_have_not_changed_are_taken_over_and_quarantine_is_tried
     assert len(other.waiting()) == N
 
 
+def test_what_was_in_quarantine_in_an_earlier_output_may_be_done_now(tmp_path: Path) -> None:
+    """Also where the same clips make up a batch again, whose shard the earlier output has joined already."""
+    (tmp_path / "first").mkdir()
+    for first, bad in ((0, ()), (4, (4, 5, 6, 7)), (8, ())):
+        write_batch(tmp_path / "first", CLIPS, list(range(first, first + 4)), bad)
+    Output(tmp_path / "first", KIND, CLIPS, here=True).close("features")
+    output = Output(tmp_path / "second", KIND, CLIPS, here=True)
+    output.take_over(tmp_path / "first")
+    assert output.waiting().tolist() == [4, 5, 6, 7]
+    output.collect([write_batch(tmp_path / "second", CLIPS, [4, 5, 6, 7], bad=(7,))])
+    assert output.close("features").outcomes == {"done": 3, "skipped": 8, "quarantined": 1}
+    assert sorted(rows_stored(tmp_path / "second")) == wanted()
+
+
 def test_an_output_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
     """It had no ledgers in footers, but one in `clips.parquet`, and tails of batches when it was cut."""
     old = tmp_path / "old"

@@ -115,7 +115,7 @@ class Chain:
         ]
         steps = [Step(name, title, out / STEP_FILE, run) for name, title, out, run in listed]
         seeds = self.settings.seeds
-        title = f"Train the retrieval model with {seeds} seeds"
+        title = f"Train the retrieval model with {seeds} seed{'s' if seeds > 1 else ''}"
         steps.append(Step("train", title, self.models / SEEDS_FILE, self._train))
         report = self.home / "report" / STEP_FILE
         return [*steps, Step("evaluate", "Evaluate the best on the test split", report, self._evaluate)]

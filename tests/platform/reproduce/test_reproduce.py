@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,18 @@ from miniatures import Sizes, csl_daily, how2sign, phoenix2014t, published_clip,
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.pipelines.mine import read_segments
 from cico_platform.reproduce.run import MARKDOWN_FILE, TABLE_FILE
-from cico_platform.steps import STEP_FILE
 
-# The command, which dies when the step whose folder is named has done its work and is about to be finished.
+# Runs the command again and again in processes that share the imports. Each but the last dies when the step
+# whose folder is named has done its work and is about to be finished. Prints how each ended, and when.
 DRIVER = """
-import os, signal, sys
+import json, os, signal, sys
 from cico_platform import steps
+from cico_platform.cli.main import run
+from cico_platform.reproduce import dry_run
+from cico_platform.reproduce import run as _
 
-target, write = sys.argv.pop(1), steps.write_json
+targets, home, sys.argv = json.loads(sys.argv[1]), sys.argv[2], ["cico", *sys.argv[3:]]
+write = steps.write_json
 
 def write_or_die(path, value):
     if target and path.name == steps.STEP_FILE and target in str(path.parent):
@@ -31,8 +36,15 @@ def write_or_die(path, value):
     write(path, value)
 
 steps.write_json = write_or_die
-from cico_platform.cli.main import run
-run()
+for step in [*targets, None]:
+    target = step and os.path.join(home, os.path.dirname(step), "." + os.path.basename(step) + ".building")
+    child = os.fork()
+    if not child:
+        run()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    files = {name: os.path.join(home, name, steps.STEP_FILE) for name in targets}
+    finished = {name: os.path.getmtime(file) for name, file in files.items() if os.path.exists(file)}
+    print(json.dumps({"step": step, "code": code, "finished": finished}), flush=True)
 """
 # One step of each training, in the calling process.
 SHORT = [
@@ -72,19 +84,24 @@ def light_weights(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @dataclass
 class Phoenix:
-    """A miniature of PHOENIX-2014T, and the command that reproduces it in a process of its own."""
+    """A miniature of PHOENIX-2014T, and the command that reproduces it in processes of its own."""
 
     root: Path
     weights: Path
     address: str
 
-    def run(self, storage: Path, killed_at: str = "") -> "subprocess.CompletedProcess[str]":
-        """Run the command, or some of it."""
+    def run(self, storage: Path, killed_at: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Run the command once for each step, killed there, and to its end: a line each, then the result."""
         given = ["--root", self.root, "--weights", self.weights, "--address", self.address]
         command = ["reproduce", "phoenix2014t", *map(str, given), "--storage", str(storage)]
-        driver = [sys.executable, "-c", DRIVER, killed_at]
+        home = str(storage / "phoenix2014t")
+        driver = [sys.executable, "-c", DRIVER, json.dumps(list(killed_at)), home]
         options = [*SHORT, "--seeds", "2", "--json"]
-        return subprocess.run([*driver, *command, *options], capture_output=True, text=True, timeout=600)
+        ran = subprocess.run([*driver, *command, *options], capture_output=True, text=True, timeout=900)
+        lines = [json.loads(line) for line in ran.stdout.splitlines()]
+        assert lines, ran.stderr
+        assert lines[-1]["code"] == 0, ran.stderr
+        return [line for line in lines if "code" in line] + [line for line in lines if "table" in line]
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +115,7 @@ def phoenix(light_weights: Path, tmp_path_factory: pytest.TempPathFactory, ray_c
 def uninterrupted(phoenix: Phoenix, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """Result and folder of one run that nothing stops."""
     storage = tmp_path_factory.mktemp("uninterrupted")
-    done = phoenix.run(storage)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), storage / "phoenix2014t"
+    return phoenix.run(storage)[-1], storage / "phoenix2014t"
 
 
 def check(told: dict[str, Any], home: Path, texts: int, videos: int, notes: list[str]) -> None:
@@ -176,19 +191,15 @@ def test_phoenix_is_scored_on_the_sentences_of_its_official_test_split(
 def test_killed_at_each_step_and_resumed_the_table_is_the_same(
     phoenix: Phoenix, uninterrupted: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
-    home, finished = tmp_path / "phoenix2014t", dict[str, float]()
-    for number, step in enumerate(STEPS):
-        made = home / step
-        killed = phoenix.run(tmp_path, f"{made.parent}/.{made.name}.building")
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not made.exists()
-        for before, when in finished.items():
-            assert (home / before / STEP_FILE).stat().st_mtime == when, f"'{before}' was made again"
-        files = {name: home / name / STEP_FILE for name in STEPS}
-        finished = {name: file.stat().st_mtime for name, file in files.items() if file.is_file()}
-        assert list(finished) == list(STEPS[:number])
-    resumed = phoenix.run(tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    *killed, _, result = phoenix.run(tmp_path, STEPS)
+    assert [run["code"] for run in killed] == [-signal.SIGKILL] * len(STEPS)
+    finished: dict[str, float] = {}
+    for number, run in enumerate(killed):
+        assert run["step"] == STEPS[number]
+        assert list(run["finished"]) == list(STEPS[:number])
+        assert finished.items() <= run["finished"].items(), "a step was made again"
+        finished = run["finished"]
     whole, other = uninterrupted
-    assert json.loads(resumed.stdout)["table"] == whole["table"]
-    assert (home / MARKDOWN_FILE).read_text() == (other / MARKDOWN_FILE).read_text()
+    assert result["table"] == whole["table"]
+    markdown = [home / MARKDOWN_FILE for home in (tmp_path / "phoenix2014t", other)]
+    assert markdown[0].read_text() == markdown[1].read_text()

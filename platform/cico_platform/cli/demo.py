@@ -48,10 +48,10 @@ def demo(
     """
     from cico_platform.cli.output import console, emit
     from cico_platform.cli.progress import make_settings
-    from cico_platform.demo.progress import StageDisplay
     from cico_platform.demo.report import show
     from cico_platform.demo.run import count_stages, run_demo
     from cico_platform.demo.settings import DemoSettings
+    from cico_platform.observability.stage_display import StageDisplay
 
     settings = make_settings(
         DemoSettings,

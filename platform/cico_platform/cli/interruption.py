@@ -18,6 +18,7 @@ RESUMABLE = (
     "embed",
     "train",
     "ablate",
+    "reproduce",
     "index build",
     "reindex",
     "corpus synthesize",

@@ -18,6 +18,7 @@ from cico_platform.cli import (
     mine,
     plan,
     reindex,
+    reproduce,
     search,
     serve,
     train,
@@ -45,6 +46,7 @@ app.command("export")(export.export)
 app.add_typer(train.app, name="train")
 app.command("evaluate")(evaluate.evaluate)
 app.command("ablate", cls=Configurable)(ablate.ablate)
+app.command("reproduce", cls=Configurable)(reproduce.reproduce)
 app.add_typer(index.app, name="index")
 app.command("reindex")(reindex.reindex)
 app.command("search")(search.search)

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from cico_platform.corpus.framing import FramingSettings, frame_clip
+from cico_platform.corpus.framing import WHOLE_FRAME, FramingSettings, frame_clip
 from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.limits import ClipError
 from cico_platform.corpus.pixel_box import box_fractions
@@ -16,8 +16,8 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     row
-        `{"index", "path", "start", "end", "pixel_box", "crop", "find_signer", "trim"}`, and `box_scale` where
-        it is known.
+        `{"index", "path", "start", "end", "pixel_box", "crop", "find_signer", "trim"}`, `box_scale` where it
+        is known, and `cut_if_square` where a square video has been cut to the box already.
 
     Returns
     -------
@@ -39,7 +39,10 @@ def probe(row: dict[str, Any]) -> dict[str, Any]:
 def _describe(row: dict[str, Any]) -> dict[str, Any]:
     clip = decode_isolated(row["path"], start=row["start"], end=row["end"], longest=SEARCH_SIDE)
     crop, box_scaled = row["crop"], False
-    if row["pixel_box"] is not None:
+    width, height = clip.stored_size
+    if row.get("cut_if_square") and width == height:
+        crop = list(WHOLE_FRAME)
+    elif row["pixel_box"] is not None:
         x0, y0, x1, y1 = row["pixel_box"]
         crop, box_scaled = box_fractions((x0, y0, x1, y1), clip.stored_size, row.get("box_scale"))
     settings = FramingSettings("signer" if row["find_signer"] else "whole", row["trim"])

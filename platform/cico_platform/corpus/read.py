@@ -220,6 +220,7 @@ def _probe(
             "pixel_box": list(row.pixel_box) if row.pixel_box else None,
             "box_scale": row.box_scale,
             "crop": list(row.crop) if row.crop else None,
+            "cut_if_square": row.cut_if_square,
             "find_signer": settings.find_signer,
             "trim": settings.trim,
         }

@@ -9,7 +9,6 @@ from cico_platform.config_files import as_yaml
 from cico_platform.demo import corpora
 from cico_platform.demo.checkpoints import take_encoder
 from cico_platform.demo.places import Places
-from cico_platform.demo.progress import StageDisplay
 from cico_platform.demo.quick import STAGES as QUICK_STAGES
 from cico_platform.demo.quick import run_quick
 from cico_platform.demo.recipes import Recipe, enough, recipe
@@ -17,6 +16,7 @@ from cico_platform.demo.settings import DemoSettings, Variant, chosen_variants
 from cico_platform.demo.stages import DemoResult, Stages
 from cico_platform.evaluation.evaluate import EvaluationSettings, evaluate
 from cico_platform.observability.memory import PeakMemory
+from cico_platform.observability.stage_display import StageDisplay
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
 from cico_platform.pipelines.mine import mine, read_segments

@@ -6,9 +6,9 @@ from typing import Any
 
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.demo.places import Places
-from cico_platform.demo.progress import StageDisplay
 from cico_platform.demo.settings import CorpusKind
 from cico_platform.index.search import Searcher
+from cico_platform.observability.stage_display import StageDisplay
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary
 

@@ -16,7 +16,10 @@ from cico_platform.errors import InputError
 Basis = Literal["measured", "estimated"]
 
 # Windows/s in bfloat16 of `cico bench sign-encoder` (docs/benchmarks.md), and where.
-MEASURED = {"cpu": (13.3, "2 cores of an AMD EPYC with avx512_bf16")}
+MEASURED = {
+    "cpu": (13.3, "2 cores of an AMD EPYC with avx512_bf16"),
+    "h100": (2670.0, "the decoded frames of a video on one H100 80GB"),
+}
 # Dense bfloat16 (v100, t4: float16) TFLOP/s of the makers' data sheets.
 PEAK_TFLOPS = {
     "v100": 125.0,
@@ -28,8 +31,13 @@ PEAK_TFLOPS = {
     "h100": 989.0,
     "h200": 989.0,
 }
-# Share of the peak that 3D convolutions of this size may reach; not measured by us.
-ASSUMED_SHARE = 0.1
+# Windows/s of the sign encoder's training, pairs/s of the retrieval model's (docs/benchmarks.md: a step of 64
+# pairs takes 95 to 119 ms on an H100).
+MEASURED_TRAINING: dict[str, dict[str, float]] = {"h100": {"pairs": 64 / 0.107}}
+# A training step costs so many forward passes: its own, and twice that for the gradients.
+FORWARD_PASSES = 3
+# What the estimates of other GPUs are scaled from.
+REFERENCE = "h100"
 # Frames/s that one core of that machine decodes and resizes to 256: real clips of 1280 x 720, H.264.
 DECODED_FRAMES_PER_CORE = 1100.0
 
@@ -72,8 +80,12 @@ def device_rate(device: str) -> Rate:
             f"nothing is known of the device '{device}' ({known} are known);"
             " measure yours with 'cico bench sign-encoder --json' and name its output with --bench"
         )
-    operations = PEAK_TFLOPS[name] * 1e12 * ASSUMED_SHARE
-    source = f"{ASSUMED_SHARE:.0%} of the data sheet's {PEAK_TFLOPS[name]:g} TFLOP/s; measure it with --bench"
+    share = MEASURED[REFERENCE][0] * window_operations() / (PEAK_TFLOPS[REFERENCE] * 1e12)
+    operations = PEAK_TFLOPS[name] * 1e12 * share
+    source = (
+        f"{share:.0%} of the data sheet's {PEAK_TFLOPS[name]:g} TFLOP/s, as measured on an H100; "
+        "measure it with --bench"
+    )
     return Rate(name, operations / window_operations(), "estimated", source)
 
 
@@ -111,3 +123,40 @@ def window_operations() -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         encoder(clips)
     return int(counter.get_total_flops())
+
+
+@dataclass(frozen=True)
+class TrainingRates:
+    """How fast one device trains the paper's networks.
+
+    Attributes
+    ----------
+    windows
+        Windows a second of the sign encoder.
+    pairs
+        Pairs a second of the retrieval model.
+    windows_basis, pairs_basis
+        Whether somebody has measured it.
+    """
+
+    windows: float
+    pairs: float
+    windows_basis: Basis
+    pairs_basis: Basis
+
+
+def training_rates(rate: Rate) -> TrainingRates:
+    """What is known of trainings on a device, or what its rate of encoding lets expect.
+
+    A training step of the sign encoder costs three forward passes. The retrieval model's is taken to scale
+    with the device as the sign encoder does.
+    """
+    measured = MEASURED_TRAINING.get(rate.device, {})
+    reference = MEASURED_TRAINING[REFERENCE]["pairs"] / MEASURED[REFERENCE][0]
+    windows = measured.get("windows", rate.windows / FORWARD_PASSES)
+    pairs = measured.get("pairs", rate.windows * reference)
+    return TrainingRates(windows, pairs, _basis("windows" in measured), _basis("pairs" in measured))
+
+
+def _basis(is_measured: bool) -> Basis:
+    return "measured" if is_measured else "estimated"

@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 
 from cico_platform.demo.corpora import check_inputs
-from cico_platform.demo.progress import StageDisplay, describe
 from cico_platform.demo.recipes import drawn, enough, recipe
 from cico_platform.demo.run import count_stages
 from cico_platform.demo.settings import VARIANTS, DemoSettings, chosen_variants
 from cico_platform.errors import InputError
 from cico_platform.observability.memory import PeakMemory, tree_memory_bytes
+from cico_platform.observability.stage_display import StageDisplay, describe
 from cico_platform.steps import Summary
 
 

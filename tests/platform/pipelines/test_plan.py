@@ -8,7 +8,13 @@ import torch
 
 from cico_model.sign_encoder import SignEncoder
 from cico_platform.errors import InputError
-from cico_platform.pipelines.device_rates import PEAK_TFLOPS, bench_rate, device_rate, window_operations
+from cico_platform.pipelines.device_rates import (
+    PEAK_TFLOPS,
+    bench_rate,
+    device_rate,
+    training_rates,
+    window_operations,
+)
 from cico_platform.pipelines.plan import PlanSettings, plan
 
 HOUR = PlanSettings(hours=1.0, clip_seconds=7.2, fps=25.0)  # 500 clips of 180 frames
@@ -32,8 +38,15 @@ def test_short_clips_have_fewer_windows_and_more_devices_share_the_time() -> Non
 
 
 def test_what_nobody_measured_is_called_an_estimate() -> None:
-    assert device_rate("CPU").basis == "measured"
-    assert all(device_rate(name).basis == "estimated" for name in PEAK_TFLOPS)
+    assert {name for name in ("CPU", *PEAK_TFLOPS) if device_rate(name).basis == "measured"} == {
+        "CPU",
+        "h100",
+    }
+    half = device_rate("a100").windows / device_rate("h100").windows
+    assert half == pytest.approx(PEAK_TFLOPS["a100"] / PEAK_TFLOPS["h100"])
+    rates = training_rates(device_rate("h100"))
+    assert (rates.windows_basis, rates.pairs_basis) == ("estimated", "measured")
+    assert training_rates(device_rate("a100")).pairs == pytest.approx(half * rates.pairs)
     with pytest.raises(InputError, match="nothing is known of the device 'abacus'"):
         device_rate("abacus")
 

@@ -3,7 +3,6 @@
 The table's columns and the boxes' keys are those of https://how2sign.github.io and of CiCo's published files.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,12 +11,13 @@ from cico_platform.corpus.media_files import is_hidden
 from cico_platform.corpus.media_folder import MediaFolder
 from cico_platform.corpus.pixel_box import BoxScale
 from cico_platform.corpus.readers.restricted_pickle import load_data
-from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes, split_in_name
+from cico_platform.corpus.readers.rows import Rows, decode_text, read_bytes, seconds, split_in_name
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, matching
 
 NAME = "how2sign"
 COLUMNS = ("VIDEO_ID", "VIDEO_NAME", "SENTENCE_NAME", "SENTENCE")
+STARTS, ENDS = ("START_REALIGNED", "START"), ("END_REALIGNED", "END")
 LICENCE = "CC BY-NC 4.0"
 # The published videos are of this size, and the published boxes in their pixels.
 FRAME = (1280, 720)
@@ -39,7 +39,7 @@ def read(source: Place, videos: Place | None = None) -> Rows:
     """One row a sentence; the split is told by the file's name.
 
     A sentence's own clip (`SENTENCE_NAME.mp4`, or CiCo's `VIDEO_NAME_clipN.mp4`) is preferred to its times in
-    the whole video.
+    the whole video. CiCo's clips have been cut to the signer's box if they are square.
 
     Raises
     ------
@@ -61,9 +61,10 @@ def read(source: Place, videos: Place | None = None) -> Rows:
         if line.reason or line.entry is None:
             rows.refuse(where, "", line.reason)
             continue
-        cut = f"{line.video}_clip{line.clip}" if line.clip is not None else None
+        cut = f"{line.video}_clip{line.clip}" if line.clip is not None else ""
         box = {"pixel_box": boxes.get(f"{cut}.mp4"), "box_scale": scale}
-        _add(rows, where, line.entry, cut, box, media, split)
+        if not _add(rows, where, line.entry, cut, box, media, split):
+            rows.refuse(where, "", f"{line.no_clip}: the clip's number is not known")
     return rows
 
 
@@ -71,8 +72,8 @@ def read(source: Place, videos: Place | None = None) -> Rows:
 class _Line:
     """A line of the table: its fields, or the reason why it is no row.
 
-    `clip` is its number among the lines of its video, broken ones included; None where a broken line before
-    it does not tell its video, so that the number is not known.
+    `clip` is its number among the lines of its video in the order of their starts, broken ones included, as
+    CiCo's script numbers them; None where a broken line makes that unknown, as `no_clip` says.
     """
 
     number: int
@@ -80,20 +81,26 @@ class _Line:
     entry: dict[str, str] | None = None
     reason: str = ""
     video: str | None = None
+    start: float | None = None
     clip: int | None = None
+    no_clip: str = ""
 
 
 def _lines(lines: list[str], header: list[str]) -> list[_Line]:
     found = [_Line(number, line.split("\t")) for number, line in enumerate(lines, 2) if line.strip()]
     name, sentence = header.index("VIDEO_NAME"), header.index("SENTENCE")
+    start = next((header.index(column) for column in STARTS if column in header), sentence)
     for line in found:
         if len(line.cells) == len(header):
-            line.entry = dict(zip(header, line.cells, strict=True))
+            line.entry = dict(zip(header, map(_unquoted, line.cells), strict=True))
         else:
             line.reason = f"{len(line.cells)} fields where the header has {len(header)}"
         # Of too many fields, those before the sentence are in their columns.
-        if line.entry or (len(line.cells) > len(header) and name < sentence):
+        placed = line.entry is not None or len(line.cells) > len(header)
+        if placed and (line.entry or name < sentence):
             line.video = line.cells[name].strip()
+        if placed and (line.entry or start < sentence) and start != sentence:
+            line.start = _time(line.cells[start])
     known = {line.video for line in found if line.video}
     for before, line in pairwise([_Line(1, []), *found]):
         if line.video is None:
@@ -104,9 +111,23 @@ def _lines(lines: list[str], header: list[str]) -> list[_Line]:
     return found
 
 
+def _unquoted(cell: str) -> str:
+    """The cell without the quotation marks that CSV puts around a text that holds some, which are doubled."""
+    inner = cell[1:-1]
+    is_quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if is_quoted else cell
+
+
+def _time(cell: str) -> float | None:
+    try:
+        return seconds(cell)
+    except InputError:
+        return None
+
+
 def _number(found: list[_Line]) -> None:
-    """Count each video's lines. A broken line between lines of one video is one of them."""
-    seen: Counter[str | None] = Counter()
+    """Number each video's lines by their starts. A broken line between lines of one video is one of them."""
+    videos: dict[str, list[_Line]] = {}
     unsure: set[str | None] = set()
     after: list[str | None] = [None]
     for line in reversed(found[1:]):
@@ -116,35 +137,55 @@ def _number(found: list[_Line]) -> None:
         if line.video is None and len(line.cells) > 1:
             if before == following:
                 line.video = before
-            elif not seen[following]:
+            elif following not in videos:
                 unsure.add(following)  # it may be the first line of the next video
         before = line.video or before
         if line.video is not None:
-            line.clip = None if line.video in unsure else seen[line.video]
-            seen[line.video] += 1
+            videos.setdefault(line.video, []).append(line)
+    for video, lines in videos.items():
+        ordered = _by_start(lines)
+        for number, line in enumerate(ordered or lines):
+            if video in unsure:
+                line.no_clip = "a broken line above does not tell its video"
+            elif ordered is None:
+                line.no_clip = "a broken line of its video does not tell its start"
+            else:
+                line.clip = number
+
+
+def _by_start(lines: list[_Line]) -> list[_Line] | None:
+    """The lines in the order of their starts; None where a line without one could be anywhere."""
+    known = [line.start for line in lines if line.start is not None]
+    if len(known) < len(lines) and known != sorted(known):
+        return None
+    last = -1.0
+    for line in lines:  # in a table that is in order, a line without a start is where it stands
+        last = line.start = last if line.start is None else line.start
+    return sorted(lines, key=lambda line: line.start or 0.0)
 
 
 def _add(
     rows: Rows,
     where: str,
     entry: dict[str, str],
-    cut: str | None,
+    cut: str,
     box: dict[str, Any],
     media: MediaFolder,
     split: str,
-) -> None:
+) -> bool:
+    """Add a sentence; False where only the clip's number, which is not known, could tell its file."""
     sentence, video = entry["SENTENCE_NAME"].strip(), entry["VIDEO_NAME"].strip()
-    clip = media.first((sentence, *([cut] if cut else [])))
+    own = media.first((sentence,))
+    clip = own or (media.first((cut,)) if cut else None)
     whole = None if clip else media.first((video,))
     times = {}
     if whole:
         times = {
-            "start": entry.get("START_REALIGNED") or entry.get("START"),
-            "end": entry.get("END_REALIGNED") or entry.get("END"),
+            "start": next((entry[name] for name in STARTS if entry.get(name)), None),
+            "end": next((entry[name] for name in ENDS if entry.get(name)), None),
         }
-    elif clip is None and cut is None:
-        rows.refuse(where, "", "a broken line above does not tell its video: the clip's number is not known")
-        return
+    elif clip is None and not cut:
+        return False
     parts = video.removeprefix(entry["VIDEO_ID"].strip()).split("-")
     rows.add(
         where,
@@ -152,6 +193,7 @@ def _add(
         entry["SENTENCE"],
         video_id=sentence,
         split=split,
+        cut_if_square=clip is not None and own is None,
         signer=parts[1] if len(parts) > 2 else None,
         language="en",
         sign_language="ase",
@@ -159,6 +201,7 @@ def _add(
         **times,
         **box,
     )
+    return True
 
 
 def _boxes(folder: Place, rows: Rows) -> dict[str, tuple[float, float, float, float]]:

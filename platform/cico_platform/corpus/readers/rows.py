@@ -31,9 +31,10 @@ class Row:
     in pixels, `box_scale` what is known of the frames whose pixels these are, `crop` the same in fractions.
     `start` and `end` are seconds; `frames` is the first frame and the one after the last, from 0, where the
     corpus counts frames instead (None: to the end). `cut_frames` is the number of frames of the file if it
-    should already hold the clip alone. `participants` are all people that the clip shows, its signer among
-    them. `clipped` tells that the interval began before the video does. `number` counts the good and the bad
-    rows of a source together, in their order.
+    should already hold the clip alone. `cut_if_square` tells that a square video has been cut to `pixel_box`
+    already. `participants` are all people that the clip shows, its signer among them. `clipped` tells that
+    the interval began before the video does. `number` counts the good and the bad rows of a source together,
+    in their order.
     """
 
     where: str
@@ -53,6 +54,7 @@ class Row:
     licence: str | None = None
     frames: tuple[int, int | None] | None = None
     cut_frames: int | None = None
+    cut_if_square: bool = False
     participants: tuple[str, ...] = ()
     clipped: bool = False
     number: int = 0

@@ -1,4 +1,4 @@
-"""The demo's progress display: one line a stage, with a bar where the stage knows how far it is."""
+"""A progress display of stages: one line a stage, with a bar where the stage knows how far it is."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

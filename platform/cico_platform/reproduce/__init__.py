@@ -1,0 +1,1 @@
+"""Reproduction of the published results: recipes of the three corpora, from downloads to a table."""

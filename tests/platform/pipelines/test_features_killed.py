@@ -33,15 +33,14 @@ features.FeatureRows = Logged
 settings = features.FeatureSettings(precision="float32", windows=20, clips=2)
 print(json.dumps(features.extract_features(corpus, [first, second], 0.5, out, settings).as_json()))
 """
-KILLS = 10
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.chaos)]
+)
 @pytest.mark.timeout(1500)
 @pytest.mark.usefixtures("ray_cluster")
-def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
-    tmp_path: Path,
-) -> None:
+def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(kills: int, tmp_path: Path) -> None:
     encoders = [write_encoder(tmp_path / f"encoder-{seed}", seed) for seed in (0, 1)]
     corpus, out, log = write_corpus(tmp_path / "corpus", train=110), tmp_path / "features", tmp_path / "log"
     rng, written, killed = random.Random(0), 0, 0
@@ -55,7 +54,7 @@ def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
         except FileNotFoundError:  # a shard became part of a part
             return 0
 
-    for _ in range(KILLS):
+    for _ in range(kills):
         run = subprocess.Popen([*arguments, str(out), str(log)], start_new_session=True)
         while clips_written() <= written and run.poll() is None:
             time.sleep(0.02)
@@ -63,7 +62,7 @@ def test_sigkill_of_the_driver_repeats_no_more_than_what_was_in_hand(
         os.kill(run.pid, signal.SIGKILL)
         killed += run.wait() == -signal.SIGKILL
         written = clips_written()
-    assert killed >= KILLS - 2, "the runs ended before they could be killed"
+    assert killed >= kills - 2, "the runs ended before they could be killed"
     done = subprocess.run([*arguments, str(out), str(log)], check=True, capture_output=True, text=True)
     summary = json.loads(done.stdout.splitlines()[-1])
     assert (summary["done"], summary["quarantined"]) == (120, 2)

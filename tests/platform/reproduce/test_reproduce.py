@@ -186,7 +186,7 @@ def test_phoenix_is_scored_on_the_sentences_of_its_official_test_split(
     assert [clip.split for clip in Corpus(home / "corpus").clips()].count("validation") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.timeout(1200)
 def test_killed_at_each_step_and_resumed_the_table_is_the_same(
     phoenix: Phoenix, uninterrupted: tuple[dict[str, Any], Path], tmp_path: Path

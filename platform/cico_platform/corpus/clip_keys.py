@@ -22,15 +22,15 @@ AT_ONCE = 16
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What is known of a clip's file.
+    """Facts about a clip's file that tell whether it has changed.
 
     Attributes
     ----------
     version
         A text that changes when the file, the folder of frames or the object does, or if it goes away.
     size, time
-        Of a file on a disk: bytes, and modification time in nanoseconds. The version stays while
-        both do.
+        Bytes and modification time in nanoseconds of a file on a disk, else None. While both stay the same,
+        so does the version.
     """
 
     version: str
@@ -73,12 +73,12 @@ def clip_key(version: str, start: float | None, end: float | None, crop: Sequenc
 
 
 def facts_of(root: Place, paths: Mapping[str, FileFacts | None]) -> dict[str, FileFacts]:
-    """Return what is known of files now, by the paths as a manifest gives them.
+    """Return the present facts of files, by their paths in the manifest.
 
     Parameters
     ----------
     paths
-        Each path, with what was known of it before. A file whose size and time are those of before is not
+        Each path with its earlier facts, or None. A file whose size and time have not changed is not
         opened.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -103,7 +103,7 @@ def file_version(path: str) -> str:
 
 
 def file_facts(path: str, known: FileFacts | None = None) -> FileFacts:
-    """Return what is known of a file now; one that has the size and time of before is not opened."""
+    """Return the present facts of a file; it is not opened if its size and time are those of `known`."""
     if not path or is_remote(path):
         return FileFacts(remote_version(path) if path else "outside")
     try:

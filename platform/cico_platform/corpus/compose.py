@@ -221,7 +221,7 @@ def _render(
 
 
 def _rendered(item: Row) -> Row:
-    """What `render` says, and what is known of the file (`FileFacts`)."""
+    """Render a sentence; returns the result of `render` with the `FileFacts` of its file under `file`."""
     result = render(item)
     facts = FileFacts("") if result["reason"] else file_facts(str(item["out"]))
     return {**result, "file": [facts.version, facts.size, facts.time]}

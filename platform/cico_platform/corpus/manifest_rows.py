@@ -87,7 +87,15 @@ def _group(file: _File, group: int, columns: tuple[str, ...]) -> pa.Table:
 
 @dataclass(frozen=True)
 class _KeyRows:
-    """What the keys of some clips are made from: paths, times and boxes; and what is known of the files."""
+    """The inputs of the keys of some clips.
+
+    Attributes
+    ----------
+    clips
+        Path, start, end and box of each clip.
+    known
+        By path: the facts that the manifest has about the file, None where it has none.
+    """
 
     clips: list[tuple[str, float | None, float | None, list[float] | None]]
     known: dict[str, FileFacts | None]

@@ -11,14 +11,14 @@ SAME_ASPECT = 0.02
 
 @dataclass(frozen=True)
 class BoxScale:
-    """What is known of the frames in whose pixels a corpus' boxes are.
+    """The size of the frames in which the boxes of a corpus were measured, as far as it is known.
 
     Attributes
     ----------
     reach
-        The largest x and y of all its boxes: its frames are no smaller.
+        The largest x and y of all boxes: the frames are no smaller.
     frame
-        Width and height of its frames as they are published; None if they differ or nobody says.
+        Width and height of the published frames; None if they differ, or the corpus does not say.
     """
 
     reach: tuple[float, float]

@@ -49,7 +49,7 @@ DECODED_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SourceClip:
-    """What a decoding task must know of a clip; `error` is why it cannot be decoded, or empty."""
+    """Input of a decoding task for one clip; `error` is the reason if it cannot be decoded, else empty."""
 
     video_id: str
     path: str
@@ -62,7 +62,7 @@ class SourceClip:
 
 
 def source_rows(corpus: Corpus, clips: Sequence[Clip]) -> list[SourceClip]:
-    """Return what decoding tasks must know of clips; a path that leaves the corpus folder is an `error`."""
+    """Return the inputs of decoding tasks; a path that leaves the corpus folder is an `error`."""
     return [
         _source(corpus.path, c.video_id, c.path, c.start, c.end, c.crop, bool(c.truncated), bool(c.short))
         for c in clips

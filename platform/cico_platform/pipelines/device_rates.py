@@ -51,7 +51,7 @@ class Rate:
     windows
         By one encoder of the paper's size.
     basis
-        Whether somebody has measured it.
+        "measured" or "estimated".
     source
         Where the figure comes from, for people.
     """
@@ -63,12 +63,12 @@ class Rate:
 
 
 def device_rate(device: str) -> Rate:
-    """What is known of a device.
+    """Return the encoding rate of a device, measured or estimated.
 
     Raises
     ------
     InputError
-        If nothing is.
+        If the device is unknown.
     """
     name = device.lower()
     if name in MEASURED:
@@ -136,7 +136,7 @@ class TrainingRates:
     pairs
         Pairs a second of the retrieval model.
     windows_basis, pairs_basis
-        Whether somebody has measured it.
+        "measured" or "estimated".
     """
 
     windows: float
@@ -146,7 +146,7 @@ class TrainingRates:
 
 
 def training_rates(rate: Rate) -> TrainingRates:
-    """What is known of trainings on a device, or what its rate of encoding lets expect.
+    """Return the measured training rates of a device, or estimates from its encoding rate.
 
     A training step of the sign encoder costs three forward passes. The retrieval model's is taken to scale
     with the device as the sign encoder does.

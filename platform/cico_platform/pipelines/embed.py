@@ -135,7 +135,7 @@ def _cut(found: pa.Table, clips: ClipTable, waiting: NDArray[np.int64]) -> list[
 def _mapped(
     blocks: list[pa.Table], actor: dict[str, Any], settings: EncodingSettings | None, here: bool
 ) -> Iterator[pa.Table]:
-    """What `VideoEmbedder` returns of each block, in this process or in actors."""
+    """Run `VideoEmbedder` over the blocks, in this process or in actors; yields its outcomes."""
     if not blocks:
         return
     if here:

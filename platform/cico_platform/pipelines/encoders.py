@@ -128,10 +128,10 @@ class EncodedClip:
 
 
 class Product(Protocol):
-    """What a pipeline stores of its clips."""
+    """Turns encoded clips into the rows that a pipeline stores."""
 
     def table(self, clips: Sequence[EncodedClip]) -> pa.Table:
-        """Rows of clips without an error, of the schema of the pipeline's shards."""
+        """Return the rows of clips that have no error, in the schema of the pipeline's shards."""
 
 
 class EncodingActor:

@@ -120,7 +120,7 @@ def extract_features(
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """What is stored of a clip: its features by each encoder, a row each."""
+    """The `Product` of `features`: for each clip and encoder, a row with the features."""
 
     encoder_ids: tuple[str, ...]
     dim: int

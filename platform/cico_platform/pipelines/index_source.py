@@ -171,7 +171,7 @@ def _point_keys(item: tuple[int, _Chunk], corpus: str, name: str) -> list[str]:
 
 
 def _location(corpus: Corpus, clip: Clip) -> str:
-    """Where a clip lies; of one that leads out of the corpus, what its row says: it has no features."""
+    """Return the absolute path of a clip; the path in the manifest if it leads out of the corpus folder."""
     try:
         return corpus.resolve(clip)
     except InputError:

@@ -133,7 +133,7 @@ class _Watch:
             yield table
 
     def figures(self, memory: OwnMemory) -> Outputs:
-        """What is told of the repeat."""
+        """Return the figures of one repeat: times in seconds, bytes received, memory in MiB."""
         found = {
             "seconds": time.perf_counter() - self.began,
             "cpu_s": time.process_time() - self.cpu,

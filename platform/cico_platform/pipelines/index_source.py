@@ -69,8 +69,11 @@ class Source:
 
     def points(self, only: set[str]) -> Iterator[IndexedClip]:
         """Those of these clips that have features, embedded by workers."""
+        names = sorted(only)
+        found = self.clips.positions(pa.array(names, pa.string())).tolist()
+        place_of = dict(zip(names, found, strict=True))  # looking up a batch costs what all clips do
         for batch in embed_videos(self.features, self.info.model, self.info.alpha, only):
-            positions = self.clips.positions(pa.array([row.video_id for row in batch], pa.string()))
+            positions = np.array([place_of[row.video_id] for row in batch], dtype=np.int64)
             table = manifest_rows(self.corpus.path, self.clips.rows[positions], MANIFEST_SCHEMA.names)
             keys = self.clips.keys.take(pa.array(positions)).to_pylist()
             for row, clip, key in zip(batch, table.to_pylist(), keys, strict=True):

@@ -92,22 +92,32 @@ def find_stored(
         owners[positions[counts]] = ledgers.file_of_row[counts]
         paths = {absolute(ledgers.files[number]): int(number) for number in held}
         find = partial(_rows_of, encoders=tuple(encoders))
-        for path, found in on_workers(find, list(paths), here or len(paths) <= FILES_HERE):
-            known = clips.positions(found["video_id"])
-            mine = np.flatnonzero((known >= 0) & (owners[known] == paths[path]))
-            encoder = np.asarray(found["encoder"])[mine]
-            numbers[known[mine], encoder] = len(files)
-            rows[known[mine], encoder] = np.asarray(found["row"])[mine]
+        tables, owner, file = [], [], []
+        for path, table in on_workers(find, list(paths), here or len(paths) <= FILES_HERE):
+            owner.append(np.full(len(table), paths[path]))
+            file.append(np.full(len(table), len(files)))
+            tables.append(table)
             files.append(path)
+        if not tables:
+            continue
+        found = pa.concat_tables(tables)
+        known = clips.positions(found["video_id"])  # of all files at once: each call costs what all clips do
+        mine = np.flatnonzero((known >= 0) & (owners[known] == np.concatenate(owner)))
+        encoder = np.asarray(found["encoder"])[mine]
+        numbers[known[mine], encoder] = np.concatenate(file)[mine]
+        rows[known[mine], encoder] = np.asarray(found["row"])[mine]
     return StoredPlaces(tuple(files), numbers, rows)
 
 
 # Names of so many files' rows are read by threads of this process.
 FILES_HERE = 64
+_STORED_SCHEMA = pa.schema(
+    [pa.field("video_id", pa.string()), pa.field("encoder", pa.int32()), pa.field("row", pa.int64())]
+)
 
 
 def _rows_of(path: str, encoders: tuple[str, ...]) -> pa.Table:
-    """Rows of a shard with features of these encoders: `video_id`, `encoder` (its number), `row`."""
+    """Find the rows of a shard that hold features by these encoders (`_STORED_SCHEMA`)."""
 
     def read() -> pa.Table:
         with place(path).open("rb") as opened:
@@ -118,7 +128,8 @@ def _rows_of(path: str, encoders: tuple[str, ...]) -> pa.Table:
     found = np.array([number.get(name, -1) for name in table["encoder_id"].to_pylist()], dtype=np.int32)
     rows = np.flatnonzero(found >= 0)
     names = table["video_id"].take(pa.array(rows))
-    return pa.table({"video_id": names, "encoder": found[rows], "row": rows.astype(np.int64)})
+    columns = {"video_id": names, "encoder": found[rows], "row": rows.astype(np.int64)}
+    return pa.table(columns, schema=_STORED_SCHEMA)
 
 
 class StoredReader:

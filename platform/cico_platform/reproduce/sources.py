@@ -112,9 +112,8 @@ def _choose_tables(recipe: Recipe, listed: Sequence[Place]) -> tuple[dict[str, P
     """The table of each split, or the only one, by the shortest name; what was passed over is told."""
     candidates: dict[str, list[Place]] = {}
     for path in listed:
-        is_whole = path.suffix in (".pkl", ".pickle") and _is_of(
-            recipe, path
-        )  # CSL-Daily: one for all splits
+        # CSL-Daily has one pickle for all splits.
+        is_whole = path.suffix in (".pkl", ".pickle") and _is_of(recipe, path)
         split = "all" if is_whole else split_in_name(path.name) or "unknown"
         candidates.setdefault(split, []).append(path)
     chosen, notes = {}, []

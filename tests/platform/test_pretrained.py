@@ -53,7 +53,7 @@ def test_the_agnostic_encoder_knows_the_signs_of_signers_that_it_has_not_seen(
     corpus = Corpus(tmp_path / "dictionary")
     loaded, labels = load_sign_encoder(pretrained.checkpoint("agnostic"))
     encoder = optimize_for_inference(loaded)
-    clips = corpus.clips()
+    clips = list(corpus.clips())
     videos = [decode_clip(corpus.resolve(c), crop=c.crop, size=loaded.config.resize).frames for c in clips]
     starts = [window_starts(len(frames)) for frames in videos]
     middle = [[own[len(own) // 2]] for own in starts]

@@ -71,8 +71,8 @@ def bench_precision(work_dir: Path, settings: BenchSettings, say: Say) -> dict[s
     """
     corpus, folders, model, alpha = _read(work_dir)
     config, _ = read_encoders(folders)
-    clips = corpus.clips(split="test", labelled=False)[: QUICK_CLIPS if settings.quick else None]
-    trained_on = corpus.clips(split="train", labelled=False)
+    clips = list(corpus.clips(split="test", labelled=False))[: QUICK_CLIPS if settings.quick else None]
+    trained_on = list(corpus.clips(split="train", labelled=False))
     say(f"{len(clips)} clips of '{corpus.path}', {len(folders)} encoders, in {', '.join(PRECISIONS)}")
     sides = {}
     for precision in PRECISIONS:

@@ -76,7 +76,7 @@ def compose_sentences(
         If too few words can be used.
     """
     settings = settings or ComposeSettings()
-    clips = Corpus(corpus).clips(labelled=True)
+    clips = list(Corpus(corpus).clips(labelled=True))
     if not clips:
         raise InputError(
             f"'{corpus}' has no isolated signs to compose from; every text must be a single word"

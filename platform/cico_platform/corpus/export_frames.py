@@ -55,7 +55,7 @@ def export_frames(
         If there is no such clip, or none of its frames can be had; the message is the reason.
     """
     began, source, folder = time.monotonic(), Corpus(corpus), place(out)
-    clip = next((clip for clip in source.clips() if clip.video_id == video_id), None)
+    clip = source.clip(video_id)
     if clip is None:
         raise InputError(f"'{corpus}' has no clip '{video_id}'")
     path = source.resolve(clip)

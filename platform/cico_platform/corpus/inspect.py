@@ -5,20 +5,28 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cico_platform.corpus.isolation import decode_isolated
 from cico_platform.corpus.limits import ClipError
-from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.corpus.manifest import MANIFEST_SCHEMA, Clip, Corpus
+from cico_platform.corpus.manifest_rows import manifest_rows
 from cico_platform.errors import InputError
 from cico_platform.storage import Place, place, write_whole
 
 SHEET_FILE = "contact_sheet.png"
 SHEET_CLIPS, SHEET_FRAMES, SHEET_SIDE = 24, 8, 112
 STRANGEST = 10
+COLUMNS = (
+    "text_id", "split", "label", "language", "sign_language", "signer", "licence", "crop", "frames", "fps",
+    "truncated", "short",
+)  # fmt: skip
 OPTIONAL = ("language", "sign_language", "signer", "licence", "crop", "frames", "fps")
 NONE = "(none)"
+Numbers = NDArray[np.float64]
 
 
 def inspect_corpus(corpus: str | Place, sheet: str | Place | None = None) -> dict[str, Any]:
@@ -43,57 +51,73 @@ def inspect_corpus(corpus: str | Place, sheet: str | Place | None = None) -> dic
         If the folder holds no manifest.
     """
     source = Corpus(corpus)
-    clips = source.clips()
+    table, lengths = source.table(COLUMNS), _lengths(source)
     quarantined = source.quarantined()
     picture = place(sheet) if sheet is not None else source.path / SHEET_FILE
+    isolated = len(table) - table["label"].null_count
     return {
-        "rows": len(clips),
+        "rows": len(table),
         "quarantined": len(quarantined),
-        "isolated": sum(clip.label is not None for clip in clips),
-        "sentences": sum(clip.label is None for clip in clips),
-        "texts": len({clip.text_id for clip in clips}),
-        "hours": round(sum(_length(clip) or 0.0 for clip in clips) / 3600, 4),
-        "splits": _counted(clips, "split"),
-        "languages": _counted(clips, "language"),
-        "sign_languages": _counted(clips, "sign_language"),
-        "signers": _counted(clips, "signer"),
-        "licences": _counted(clips, "licence"),
-        "missing": {name: count for name in OPTIONAL if (count := _missing(clips, name))},
-        "truncated": sum(bool(clip.truncated) for clip in clips),
-        "short": sum(bool(clip.short) for clip in clips),
+        "isolated": isolated,
+        "sentences": len(table) - isolated,
+        "texts": len(table["text_id"].unique()),
+        "hours": round(float(np.nansum(lengths)) / 3600, 4),
+        "splits": _counted(table["split"]),
+        "languages": _counted(table["language"]),
+        "sign_languages": _counted(table["sign_language"]),
+        "signers": _counted(table["signer"]),
+        "licences": _counted(table["licence"]),
+        "missing": {name: count for name in OPTIONAL if (count := table[name].null_count)},
+        "truncated": pc.sum(table["truncated"], min_count=0).as_py(),
+        "short": pc.sum(table["short"], min_count=0).as_py(),
         "reasons": dict(Counter(str(row["reason"]) for row in quarantined).most_common()),
-        "strangest": strangest(clips),
-        "contact_sheet": str(picture) if draw_sheet(source, clips, picture) else None,
+        "strangest": strangest(source, lengths),
+        "contact_sheet": str(picture) if draw_sheet(source, len(table), picture) else None,
     }
 
 
-def strangest(clips: list[Clip], count: int = STRANGEST) -> list[dict[str, Any]]:
+def strangest(source: Corpus, lengths: Numbers, count: int = STRANGEST) -> list[dict[str, Any]]:
     """The clips whose length, or whose text for its length, is farthest from the corpus' middle.
 
     Isolated signs and sentences are judged apart; how far is told in robust deviations of the logarithm.
+
+    Parameters
+    ----------
+    lengths
+        Seconds [N], one a clip, NaN where unknown.
     """
-    rows: list[dict[str, Any]] = []
-    for isolated in (True, False):
-        group = [clip for clip in clips if (clip.label is not None) == isolated and clip.frames]
-        lengths = np.array([_length(clip) or np.nan for clip in group])
-        pace = np.array([len(clip.text) for clip in group]) / lengths
-        measured = [("length", lengths, "s"), ("text for its length", pace, "characters/s")]
-        for name, values, unit in measured:
+    table = source.table(["label", "text"])
+    pace = np.asarray(pc.utf8_length(table["text"]), dtype=np.float64) / lengths
+    is_sign = np.asarray(pc.is_valid(table["label"]))
+    found: list[tuple[float, int, str]] = []
+    for group in (np.flatnonzero(is_sign), np.flatnonzero(~is_sign)):
+        group = group[~np.isnan(lengths[group])]
+        for name, values, unit in (
+            ("length", lengths[group], "s"),
+            ("text for its length", pace[group], "characters/s"),
+        ):
             apart = _deviations(values)
-            for clip, value, far in zip(group, values, apart, strict=True):
-                if far > 2:
-                    why = f"{name} {value:.2f} {unit}, {far:.1f} deviations from the middle"
-                    rows.append({"video_id": clip.video_id, "text": clip.text[:80], "why": why, "far": far})
-    best: dict[str, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: -row["far"]):
-        best.setdefault(row["video_id"], {k: v for k, v in row.items() if k != "far"})
-    return list(best.values())[:count]
+            for index in np.argsort(-apart, kind="stable")[:count].tolist():
+                why = f"{name} {values[index]:.2f} {unit}, {apart[index]:.1f} deviations from the middle"
+                found.append((apart[index], int(group[index]), why))
+    far = sorted((each for each in found if each[0] > 2), key=lambda each: -each[0])
+    first: dict[int, str] = {}
+    for _, row, why in far:
+        first.setdefault(row, why)
+    chosen = list(first.items())[:count]
+    rows = manifest_rows(source.path, np.array([row for row, _ in chosen], np.int64), ["video_id", "text"])
+    return [
+        {"video_id": known["video_id"], "text": known["text"][:80], "why": why}
+        for known, (_, why) in zip(rows.to_pylist(), chosen, strict=True)
+    ]
 
 
-def draw_sheet(source: Corpus, clips: list[Clip], picture: Place) -> bool:
-    """Draw evenly chosen clips as the encoder will see them; whether there was one to draw."""
-    chosen = [clips[i] for i in sorted({round(x) for x in np.linspace(0, len(clips) - 1, SHEET_CLIPS)})]
-    rows = [row for clip in chosen if clip.frames != 0 and (row := _strip(source, clip)) is not None]
+def draw_sheet(source: Corpus, count: int, picture: Place) -> bool:
+    """Draw some of `count` clips, evenly chosen, as the encoder will see them; whether there was one."""
+    numbers = np.unique(np.linspace(0, count - 1, min(count, SHEET_CLIPS)).round().astype(np.int64))
+    chosen = manifest_rows(source.path, numbers, MANIFEST_SCHEMA.names)
+    clips = (Clip(**known) for known in chosen.to_pylist())
+    rows = [row for clip in clips if clip.frames != 0 and (row := _strip(source, clip)) is not None]
     if not rows:
         return False
     if len(rows) > 4:
@@ -119,19 +143,24 @@ def _strip(source: Corpus, clip: Clip) -> NDArray[np.uint8] | None:
     return np.asarray(image)
 
 
-def _length(clip: Clip) -> float | None:
-    return clip.frames / clip.fps if clip.frames and clip.fps else None
+def _lengths(source: Corpus) -> Numbers:
+    """Seconds of each clip [N], NaN where the manifest does not tell."""
+    table = source.table(["frames", "fps"])
+    frames, fps = (np.asarray(pc.fill_null(table[name].cast("float64"), 0.0)) for name in ("frames", "fps"))
+    lengths = np.full(len(table), np.nan)
+    np.divide(frames, fps, out=lengths, where=(frames > 0) & (fps > 0))
+    return lengths
 
 
-def _counted(clips: list[Clip], name: str) -> dict[str, int]:
-    return dict(Counter(str(getattr(clip, name) or NONE) for clip in clips).most_common())
+def _counted(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value occurs, the most frequent first."""
+    counts = Counter[str]()
+    for each in pc.value_counts(column).to_pylist():
+        counts[each["values"] or NONE] += each["counts"]
+    return dict(counts.most_common())
 
 
-def _missing(clips: list[Clip], name: str) -> int:
-    return sum(getattr(clip, name) is None for clip in clips)
-
-
-def _deviations(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _deviations(values: Numbers) -> Numbers:
     """How far each value's logarithm is from the median, in robust deviations; 0 where that means nothing."""
     if len(values) < 3:
         return np.zeros(len(values))

@@ -1,12 +1,14 @@
 """The manifest: one row a clip, the one form in which every later step sees every corpus."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.schemas.clips import KEY_FIELDS, LATER_COLUMNS, MANIFEST_SCHEMA, SPLITS, Clip, Split
@@ -17,7 +19,6 @@ from cico_platform.storage import (
     inside,
     matching,
     place,
-    read_table,
     write_table,
     write_whole,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Corpus",
     "Split",
     "read_manifest",
+    "scan_manifest",
     "to_table",
     "unique_ids",
     "write_manifest",
@@ -102,24 +104,33 @@ def read_manifest(corpus: str | Place, columns: Sequence[str] | None = None) -> 
         If the folder holds no manifest, or one with other columns.
     """
     schema = MANIFEST_SCHEMA if columns is None else pa.schema([MANIFEST_SCHEMA.field(n) for n in columns])
+    return pa.concat_tables([schema.empty_table(), *scan_manifest(corpus, schema.names)])
+
+
+def scan_manifest(corpus: str | Place, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Read a manifest in pieces of up to `ROWS_PER_GROUP` rows, in its order; raises as `read_manifest`."""
+    schema = MANIFEST_SCHEMA if columns is None else pa.schema([MANIFEST_SCHEMA.field(n) for n in columns])
     path = place(corpus) / MANIFEST_FILE
     if not path.is_file():
         raise InputError(f"'{corpus}' holds no {MANIFEST_FILE}; make a corpus with 'cico corpus read'")
     try:
-        # A column that the manifest may lack is found by reading all.
-        table = read_table(path, None if set(LATER_COLUMNS) & set(schema.names) else schema.names)
-        check_version(table.schema.metadata, path)
-        return _completed(table).select(schema.names).cast(schema).replace_schema_metadata(None)
+        with path.open("rb") as file:
+            source = pq.ParquetFile(file)
+            check_version(source.schema_arrow.metadata, path)
+            known = [name for name in schema.names if name in source.schema_arrow.names]
+            for batch in source.iter_batches(ROWS_PER_GROUP, columns=known):
+                table = _completed(pa.Table.from_batches([batch]), schema)
+                yield table.select(schema.names).cast(schema).replace_schema_metadata(None)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"'{path}' is not a manifest: {_first_line(error)}; make the corpus again"
         ) from error
 
 
-def _completed(table: pa.Table) -> pa.Table:
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with the columns that manifests of earlier versions do not have."""
     for name in LATER_COLUMNS:
-        if name not in table.column_names:
+        if name in schema.names and name not in table.column_names:
             field = MANIFEST_SCHEMA.field(name)
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     return table
@@ -135,8 +146,10 @@ class Corpus:
         """Some columns of all clips, in the manifest's order; see `read_manifest`."""
         return read_manifest(self.path, columns)
 
-    def clips(self, split: str | None = None, labelled: bool | None = None) -> list[Clip]:
-        """The clips, in the manifest's order.
+    def clips(
+        self, split: str | None = None, labelled: bool | None = None, named: pa.Array | None = None
+    ) -> Iterator[Clip]:
+        """Read clips in the manifest's order, a piece of it at a time.
 
         Parameters
         ----------
@@ -144,14 +157,31 @@ class Corpus:
             Only this split.
         labelled
             True: only isolated signs (the dictionary). False: only sentences. None: both.
+        named
+            Only clips whose `video_id` is among these strings.
+
+        Raises
+        ------
+        InputError
+            See `read_manifest`.
         """
-        rows = (Clip(**row) for row in read_manifest(self.path).to_pylist())
-        return [
-            clip
-            for clip in rows
-            if (split is None or clip.split == split)
-            and (labelled is None or (clip.label is not None) == labelled)
-        ]
+        for table in scan_manifest(self.path):
+            yield from (Clip(**row) for row in _chosen(table, split, labelled, named).to_pylist())
+
+    def clip(self, video_id: str) -> Clip | None:
+        """Read one clip; None if the corpus has none of this name."""
+        return next(self.clips(named=pa.array([video_id])), None)
+
+    def sentences(self, split: str, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a split's sentence clips, in the manifest's order; see `read_manifest`."""
+        needed = list(dict.fromkeys((*columns, "split", "label")))
+        pieces = (_chosen(table, split, False, None) for table in scan_manifest(self.path, needed))
+        schema = pa.schema([MANIFEST_SCHEMA.field(name) for name in columns])
+        return pa.concat_tables([schema.empty_table(), *(piece.select(list(columns)) for piece in pieces)])
+
+    def count(self, split: str) -> int:
+        """How many sentence clips a split has; see `read_manifest`."""
+        return len(self.sentences(split, ["video_id"]))
 
     def resolve(self, clip: Clip) -> str:
         """The absolute path (or the URL) of a clip's file.
@@ -196,6 +226,17 @@ class Corpus:
             for line in file.read_text(encoding="utf-8").split("\n")
             if line.strip()
         ]
+
+
+def _chosen(table: pa.Table, split: str | None, labelled: bool | None, named: pa.Array | None) -> pa.Table:
+    """Those rows of a piece of the manifest that are asked for."""
+    if split is not None:
+        table = table.filter(pc.equal(table["split"], split))
+    if labelled is not None:
+        table = table.filter(pc.is_valid(table["label"]) if labelled else pc.is_null(table["label"]))
+    if named is not None:
+        table = table.filter(pc.is_in(table["video_id"], value_set=named))
+    return table
 
 
 def resolve_inside(root: str | Place, path: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cico_platform.corpus.clip_keys import FileFacts, clip_key, facts_of, unchanged
-from cico_platform.corpus.manifest import MANIFEST_FILE
+from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
 from cico_platform.schemas.clips import KEY_FIELDS, MANIFEST_SCHEMA
 from cico_platform.storage import Place, is_remote, place, remote_version
@@ -117,6 +117,17 @@ def _key_rows(corpus: str | Place, rows: Rows) -> _KeyRows:
         if known.get(path) is None:
             known[path] = None if version is None else FileFacts(version, size, time)
     return _KeyRows(list(zip(*(table[name] for name in KEY_COLUMNS[:4]), strict=True)), known)
+
+
+def known_facts(corpus: str | Place) -> dict[str, FileFacts | None]:
+    """Return what a manifest knows of each file, by its path: None where it was not looked at.
+
+    Raises
+    ------
+    InputError
+        If there is no manifest.
+    """
+    return _key_rows(corpus, np.arange(len(Corpus(corpus).table(["video_id"])))).known
 
 
 def keys_now(corpus: str | Place, rows: Rows) -> pa.StringArray:

@@ -90,10 +90,10 @@ def count_test(corpus: Path) -> tuple[int, int]:
     InputError
         If training or test has no sentence.
     """
-    clips = Corpus(corpus).clips(labelled=False)
-    test = [clip for clip in clips if clip.split == "test"]
-    if not test or all(clip.split != "train" for clip in clips):
+    source = Corpus(corpus)
+    test = source.sentences("test", ["text_id"])
+    if not len(test) or not source.count("train"):
         raise InputError(
             f"'{corpus}' needs sentences to train on and to test on; give more clips, or a split column"
         )
-    return len({clip.text_id for clip in test}), len(test)
+    return len(test["text_id"].unique()), len(test)

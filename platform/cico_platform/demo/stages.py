@@ -65,7 +65,7 @@ class Stages:
 
     def search_samples(self, places: Places) -> None:
         """Search the index for a few of the test sentences."""
-        clips = Corpus(places.corpus).clips(split="test", labelled=False)
+        clips = list(Corpus(places.corpus).clips(split="test", labelled=False))
         step = max(1, len(clips) // SAMPLE_QUERIES)
         with Searcher.open(places.index) as searcher:
             for clip in clips[::step][:SAMPLE_QUERIES]:

@@ -23,7 +23,7 @@ from cico_platform.settings import Settings
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, place, write_whole
 from cico_platform.training.data.feature_source import OpenFeatures, open_features
-from cico_platform.training.pairs import Pairs, encode_pairs, load_pairs, score_encoded, sentence_clips
+from cico_platform.training.pairs import Pairs, encode_pairs, load_pairs, score_encoded
 
 Floats = NDArray[np.float64]
 STAGE = "evaluate"
@@ -100,8 +100,7 @@ def evaluate(
         alpha = model_alpha(model) if settings.alpha is None else settings.alpha
         loaded = open_features(features, alpha, opened.config.window_stride, settings.store)
         pairs = load_pairs(corpus, loaded, split)
-        rows = sentence_clips(corpus, split)
-        by_id = {clip.video_id: clip for clip in rows}
+        by_id = {clip.video_id: clip for clip in source.clips(split, labelled=False)}
         clips = [by_id[name] for name in pairs.video_ids]
         scores, bank = _score(opened, source, loaded, pairs, split, settings)
         report = {"split": split, **report_of(scores, pairs, clips, settings)}
@@ -114,7 +113,7 @@ def evaluate(
             facts = {**made_of, "resamples": settings.resamples, "seed": settings.seed}
             page = render_report(report, scores, pairs, clips, source, place(out), facts)
             write_whole(folder / PAGE_FILE, page.encode())
-        return Summary(len(pairs), len(rows) - len(pairs), 0, 0.0, report)
+        return Summary(len(pairs), len(by_id) - len(pairs), 0, 0.0, report)
 
     return run_step(out, STAGE, key, body)
 

@@ -9,7 +9,6 @@ from cico_platform.evaluation.ranks import WAYS, Ranks, rank_queries, spread
 from cico_platform.settings import OnProgress
 from cico_platform.steps import STEP_FILE, Summary, write_json
 from cico_platform.storage import Place, place
-from cico_platform.training.pairs import sentence_rows
 from cico_platform.training.retrieval import RetrievalSettings, train_retrieval
 
 SEEDS_FILE = "seeds.json"
@@ -89,9 +88,9 @@ def splits_of(corpus: Corpus, evaluate_split: str | None) -> list[str]:
     """
     if evaluate_split is not None and evaluate_split not in SPLITS:
         raise InputError(f"the split is one of {', '.join(SPLITS)}, not '{evaluate_split}'")
-    if evaluate_split and not len(sentence_rows(corpus.path, evaluate_split)):
+    if evaluate_split and not corpus.count(evaluate_split):
         raise InputError(f"no sentence clip of '{corpus.path}' is in split '{evaluate_split}'")
-    chosen = [VALIDATION] if len(sentence_rows(corpus.path, VALIDATION)) else []
+    chosen = [VALIDATION] if corpus.count(VALIDATION) else []
     if evaluate_split and evaluate_split not in chosen:
         chosen.append(evaluate_split)
     if not chosen:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cico_model.text_cleaning import clean_text, display_text
+from cico_platform.corpus.clip_keys import FileFacts, key_columns
 from cico_platform.corpus.manifest import INFO_FILE as CORPUS_INFO_FILE
 from cico_platform.corpus.manifest import MANIFEST_FILE, Clip, Corpus, write_manifest
+from cico_platform.corpus.manifest_rows import known_facts
 from cico_platform.corpus.text import text_id_of
 from cico_platform.errors import InputError
 from cico_platform.reproduce.pickles import PickledSentence, read_pickles
@@ -99,7 +101,7 @@ class _Join:
         for split in ("train", "validation", "test"):
             if not any(clip.split == split for clip in clips):
                 raise InputError(f"no clip of {self.recipe.title} is left in the {split} split{self._why()}")
-        write_manifest(folder, clips)
+        write_manifest(folder, clips, key_columns(clips, self._facts(clips)))
         refused = [row for part in self.parts.values() for row in Corpus(part).quarantined("read")]
         corpus = Corpus(folder)
         corpus.quarantine("read", refused)
@@ -109,6 +111,13 @@ class _Join:
         about = {"name": self.recipe.title, "format": self.recipe.format, "licence": None, "trim": False}
         write_json(folder / CORPUS_INFO_FILE, {**about, **details})
         return Summary(len(clips), 0, len(refused) + len(self.left_out), 0.0, details)
+
+    def _facts(self, clips: Sequence[Clip]) -> list[FileFacts | None]:
+        """What the parts know of each clip's file: no file is read again."""
+        known: dict[str, FileFacts | None] = {}
+        for part in self.parts.values():
+            known.update(known_facts(part))
+        return [known.get(clip.path) for clip in clips]
 
     def _clips(self, name: str) -> Iterator[Clip]:
         """The clips of a part that the paper has, with their texts."""

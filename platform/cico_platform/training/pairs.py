@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cico_model.model import RetrievalModel
 from cico_model.text_cleaning import clean_text
-from cico_platform.corpus.manifest import Clip, read_manifest
+from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import Features
 from cico_platform.storage import Place
@@ -121,7 +121,7 @@ def load_pairs(
         If none is left, or a clip's text is empty.
     """
     found = _as_open(features, alpha)
-    clips = sentence_rows(corpus, split)
+    clips = Corpus(corpus).sentences(split, ("video_id", "text_id", "text"))
     rows = pc.index_in(_large(clips["video_id"]), value_set=found.video_ids)
     clips, kept = clips.filter(rows.is_valid()), rows.drop_null()
     if not len(kept):
@@ -150,19 +150,8 @@ def _check_texts(clips: pa.Table, firsts: NDArray[np.int64]) -> None:
 
 def has_pairs(corpus: str | Place, features: OpenFeatures, split: str) -> bool:
     """Whether any sentence clip of a split has features."""
-    names = _large(sentence_rows(corpus, split)["video_id"])
+    names = _large(Corpus(corpus).sentences(split, ["video_id"])["video_id"])
     return bool(pc.any(pc.is_in(names, value_set=features.video_ids), min_count=0).as_py())
-
-
-def sentence_rows(corpus: str | Place, split: str) -> pa.Table:
-    """The manifest's rows of a split's sentence clips, in its order."""
-    rows = read_manifest(corpus)
-    return rows.filter(pc.and_(pc.equal(rows["split"], split), pc.is_null(rows["label"])))
-
-
-def sentence_clips(corpus: str | Place, split: str) -> list[Clip]:
-    """The sentence clips of a split, in the manifest's order; other splits' are not made objects of."""
-    return [Clip(**row) for row in sentence_rows(corpus, split).to_pylist()]
 
 
 def _as_open(features: str | Place | Features | OpenFeatures, alpha: float | None) -> OpenFeatures:

@@ -25,7 +25,7 @@ from cico_platform.tracking.trackers import tracked
 from cico_platform.training.data.feature_rows import FeatureRows
 from cico_platform.training.data.feature_source import describe_source
 from cico_platform.training.data.feature_store_files import LeftOut
-from cico_platform.training.pairs import Pairs, PairSource, load_pairs, sentence_rows
+from cico_platform.training.pairs import Pairs, PairSource, load_pairs
 from cico_platform.training.retrieval_settings import RetrievalSettings as RetrievalSettings
 from cico_platform.training.run_settings import check_workers
 from cico_platform.training.runs import OnRow, clean_up, run_training
@@ -124,7 +124,7 @@ def _train(
     train, workers = load_pairs(corpus.path, loaded, "train"), settings.run.workers
     if len(train.texts) < workers:
         raise InputError(f"{len(train.texts)} training texts are too few for {workers} workers")
-    has_validation = len(sentence_rows(corpus.path, "validation")) > 0
+    has_validation = corpus.count("validation") > 0
     if has_validation:
         load_pairs(corpus.path, loaded, "validation")  # without features, it fails here
     model = fresh_model(train, loaded.dim, settings) if start is None else start
@@ -146,7 +146,7 @@ def _train(
     save_retrieval_model(local, model, {**about, **details})
     write_json(local / METRICS_FILE, {**details, "settings": kept, "history": state["history"]})
     clean_up(folder)
-    clips = len(sentence_rows(corpus.path, "train"))
+    clips = corpus.count("train")
     return Summary(len(train), clips - len(train), 0, 0.0, details)
 
 

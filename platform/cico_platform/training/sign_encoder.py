@@ -94,9 +94,8 @@ def train_sign_encoder(
 def _cuts(
     corpus: Corpus, segments: str | Place | None, settings: SignEncoderSettings
 ) -> tuple[list[Cut], list[Cut]]:
-    clips = corpus.clips(labelled=True)
     cuts = {
-        split: [Cut(clip.video_id, str(clip.label)) for clip in clips if clip.split == split]
+        split: [Cut(clip.video_id, str(clip.label)) for clip in corpus.clips(split, labelled=True)]
         for split in ("train", "validation")
     }
     if segments is None:

@@ -44,7 +44,7 @@ def test_each_precision_is_compared_with_float32(finished_demo: Path) -> None:
     rows = {row["name"]: row for row in report["rows"]}
     assert tuple(rows) == PRECISIONS
     exact, lower = rows["float32"], rows["int8"]
-    clips = Corpus(finished_demo / "corpus").clips(split="test", labelled=False)
+    clips = list(Corpus(finished_demo / "corpus").clips(split="test", labelled=False))
     windows = sum(len(window_starts(clip.frames or 0, STRIDE)) for clip in clips)
     assert exact["size"] == f"{len(clips)} clips, {windows} windows"
     assert exact["difference"]["max_abs"] == 0

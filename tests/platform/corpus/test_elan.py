@@ -282,7 +282,7 @@ def test_people_and_tiers_are_in_the_manifest_and_the_summary(tmp_path: Path) ->
     assert (summary.done, summary.quarantined, summary.details["not_read"]) == (4, 1, 0)
     assert summary.details["tiers"]["Translation_into_English_B"] == 1
     assert summary.details["languages"] == {"de": 2, "en": 2}
-    clips = Corpus(tmp_path / "corpus").clips()
+    clips = list(Corpus(tmp_path / "corpus").clips())
     assert [clip.people for clip in clips] == [["ber-12", "ber-13"]] * 2 + [["ber-13"]] * 2
     assert [(clip.start, clip.end, clip.frames) for clip in clips] == [(0.2, 1.0, 20)] * 4
     again = read_corpus(

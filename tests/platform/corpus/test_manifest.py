@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cico_platform.corpus.manifest import (
@@ -9,6 +11,7 @@ from cico_platform.corpus.manifest import (
     Clip,
     Corpus,
     read_manifest,
+    scan_manifest,
     unique_ids,
     write_manifest,
 )
@@ -30,11 +33,27 @@ def test_clips_come_back_as_they_were_written(tmp_path: Path) -> None:
     clips = [clip("a", start=0.5, crop=[0.0, 0.1, 0.5, 1.0], label="x"), clip("b", split="test", frames=3)]
     write_manifest(tmp_path, clips)
     corpus = Corpus(tmp_path)
-    assert corpus.clips() == clips
+    assert list(corpus.clips()) == clips
     assert read_manifest(tmp_path).schema.equals(MANIFEST_SCHEMA)
     assert [c.video_id for c in corpus.clips("test")] == ["b"]
     assert [c.video_id for c in corpus.clips(labelled=True)] == ["a"]
     assert [c.video_id for c in corpus.clips(labelled=False)] == ["b"]
+    assert (corpus.clip("b"), corpus.clip("c")) == (clips[1], None)
+    assert [c.video_id for c in corpus.clips(named=pa.array(["b", "c"]))] == ["b"]
+    assert corpus.sentences("test", ["text", "video_id"]).to_pylist() == [{"text": "x", "video_id": "b"}]
+    assert (corpus.count("test"), corpus.count("train")) == (1, 0)
+
+
+def test_a_long_manifest_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cico_platform.corpus.manifest.ROWS_PER_GROUP", 2)
+    clips = [clip(f"c{number}", split=("train", "test")[number % 2]) for number in range(5)]
+    write_manifest(tmp_path, clips)
+    assert [len(piece) for piece in scan_manifest(tmp_path, ["video_id"])] == [2, 2, 1]
+    # Another program may have written one row group.
+    pq.write_table(read_manifest(tmp_path), tmp_path / "manifest.parquet")
+    assert [len(piece) for piece in scan_manifest(tmp_path, ["video_id"])] == [2, 2, 1]
+    assert list(Corpus(tmp_path).clips("test")) == clips[1::2]
+    assert Corpus(tmp_path).sentences("test", ["video_id"])["video_id"].to_pylist() == ["c1", "c3"]
 
 
 def test_a_path_cannot_leave_the_corpus(tmp_path: Path) -> None:

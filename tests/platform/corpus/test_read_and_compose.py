@@ -77,7 +77,7 @@ def test_good_clips_are_found_boxed_and_trimmed(corpus: Path) -> None:
 
 def test_the_manifest_knows_the_files_that_its_keys_were_made_from(corpus: Path) -> None:
     table = pq.read_table(corpus / "manifest.parquet")
-    keys = clip_keys(Corpus(corpus), Corpus(corpus).clips())
+    keys = clip_keys(Corpus(corpus), list(Corpus(corpus).clips()))
     assert dict(zip(table["video_id"].to_pylist(), table["clip_key"].to_pylist(), strict=True)) == keys
     for row in table.select(["path", "file_size", "file_time"]).to_pylist():
         found = Path(row["path"]).stat()
@@ -112,7 +112,7 @@ def test_texts_are_clean_and_shown_without_what_nobody_sees(clips: Path, tmp_pat
     summary = read_corpus(tmp_path / "labels.jsonl", tmp_path / "corpus", videos=clips)
     assert (summary.done, summary.quarantined) == (2, 2)
     assert {row["reason"] for row in Corpus(tmp_path / "corpus").quarantined("read")} == {"the text is empty"}
-    rows = Corpus(tmp_path / "corpus").clips(labelled=False)
+    rows = list(Corpus(tmp_path / "corpus").clips(labelled=False))
     assert [clip.text for clip in rows] == ['"i go home"'] * 2
     assert len({clip.text_id for clip in rows}) == 1
     assert [clip.text_original for clip in rows] == ['"I go HOME"', "“i go home”"]
@@ -133,7 +133,7 @@ def test_sentences_are_split_by_text(clips: Path, tmp_path: Path) -> None:
     table = tmp_path / "labels.jsonl"
     table.write_text("\n".join(lines))
     summary = read_corpus(table, tmp_path / "corpus", videos=clips)
-    rows = Corpus(tmp_path / "corpus").clips(labelled=False)
+    rows = list(Corpus(tmp_path / "corpus").clips(labelled=False))
     assert summary.done == len(rows) == 40
     assert Counter(clip.split for clip in rows) == {"train": 32, "validation": 4, "test": 4}
     assert len({(clip.text_id, clip.split) for clip in rows}) == 20
@@ -167,7 +167,7 @@ def test_composed_sentences_are_real_videos_of_unseen_words_in_new_orders(
     out = tmp_path / "composed"
     summary = compose_sentences(corpus, out, SMALL)
     made = Corpus(out)
-    sentences, signs = made.clips(labelled=False), made.clips(labelled=True)
+    sentences, signs = list(made.clips(labelled=False)), list(made.clips(labelled=True))
     assert summary.done == len(sentences) + len(signs)
     assert Counter(clip.split for clip in sentences) == {"train": 12, "validation": 4, "test": 5}
     assert len({clip.text for clip in sentences}) == 21
@@ -187,7 +187,7 @@ def test_composing_is_reproducible_and_the_seed_matters(corpus: Path, tmp_path: 
     few = SMALL.model_copy(update={"train": 6, "validation": 1, "test": 1, "takes": 1})
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         compose_sentences(corpus, tmp_path / name, few.model_copy(update={"seed": seed}))
-    a, b, c = (Corpus(tmp_path / name).clips() for name in "abc")
+    a, b, c = (list(Corpus(tmp_path / name).clips()) for name in "abc")
     assert a == b
     assert [clip.text for clip in a] != [clip.text for clip in c]
     once, again = (decode_clip(tmp_path / name / a[0].path).frames.astype(int) for name in "ab")

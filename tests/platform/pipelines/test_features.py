@@ -70,7 +70,7 @@ def test_every_clip_is_done_or_in_quarantine_with_its_reason(
     tiny_corpus: Path, extracted: tuple[Path, Summary]
 ) -> None:
     _, summary = extracted
-    sentences = Corpus(tiny_corpus).clips(labelled=False)
+    sentences = list(Corpus(tiny_corpus).clips(labelled=False))
     assert (summary.done, summary.quarantined) == (len(sentences) - 2, 2)
     reasons = {row["video_id"]: row["reason"] for row in Corpus(tiny_corpus).quarantined("features")}
     assert set(reasons) == {"text", "outside"}
@@ -178,7 +178,7 @@ def test_a_run_that_was_cut_goes_on_and_repeats_no_finished_clip(
 def test_clips_that_are_added_are_all_that_is_computed(
     tiny_corpus: Path, encoders: list[Path], extracted: tuple[Path, Summary], tmp_path: Path
 ) -> None:
-    clips = Corpus(tiny_corpus).clips()
+    clips = list(Corpus(tiny_corpus).clips())
     sound = [clip.video_id for clip in clips if clip.label is None and clip.frames]
     added = sound[:10]
     fewer = tmp_path / "fewer"
@@ -210,7 +210,7 @@ def test_only_what_changed_is_computed_again(
     corpus, out = tmp_path / "corpus", tmp_path / "features"
     shutil.copytree(tiny_corpus, corpus)
     shutil.copytree(extracted[0], out)
-    clips = Corpus(corpus).clips()
+    clips = list(Corpus(corpus).clips())
     write_manifest(corpus, [replace(clip, text=f"{clip.text} indeed") for clip in clips])
     reworded = extract_features(corpus, list(encoders), 0.25, out, EXACT)
     assert (reworded.done, reworded.skipped, reworded.quarantined) == (0, 22, 2)

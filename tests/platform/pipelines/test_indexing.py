@@ -166,7 +166,7 @@ def test_added_videos_are_all_that_is_embedded(
 ) -> None:
     for source, name in ((tiny_corpus, "corpus"), (made[0], "features"), (embedded[0], "tokens")):
         shutil.copytree(source, tmp_path / name)
-    corpus, clips = tmp_path / "corpus", Corpus(tiny_corpus).clips()
+    corpus, clips = tmp_path / "corpus", list(Corpus(tiny_corpus).clips())
     clip = next(clip for clip in clips if clip.label is None)
     added = [replace(clip, video_id=f"added-{n}", path=f"videos/added-{n}.mp4") for n in range(3)]
     for number, new in enumerate(added):

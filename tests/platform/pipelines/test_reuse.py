@@ -50,7 +50,7 @@ def extract(corpus: Path, encoders: list[Path], out: Path, *reuse: Path, **chang
 
 
 def usable(corpus: Path, split: str | None = None) -> list[str]:
-    clips = Corpus(corpus).clips(split=split, labelled=False)
+    clips = list(Corpus(corpus).clips(split=split, labelled=False))
     return [clip.video_id for clip in clips if clip.video_id not in ("text", "outside")]
 
 

@@ -26,7 +26,7 @@ def built(name: str, root: Path, out: Path, texts: Texts = "translated") -> tupl
         parts[table.name] = out / "read" / table.name
         read_corpus(table.path, parts[table.name], table.format, table.videos, reading(recipe, searched))
     summary = build_corpus(recipe, sources, parts, out / "corpus", Choices(texts, 0.3, 0))
-    return summary, Corpus(out / "corpus").clips()
+    return summary, list(Corpus(out / "corpus").clips())
 
 
 def of_split(clips: list[Clip], split: str) -> list[Clip]:

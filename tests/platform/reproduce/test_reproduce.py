@@ -134,7 +134,7 @@ def check(told: dict[str, Any], home: Path, texts: int, videos: int, notes: list
     assert ours["method"] in (home / MARKDOWN_FILE).read_text()
     features = json.loads((home / "features" / "features.json").read_text())
     assert (len(features["encoders"]), features["dim"]) == (2, 1024)
-    assert told["steps"]["features"]["done"] == len(Corpus(home / "corpus").clips())
+    assert told["steps"]["features"]["done"] == len(list(Corpus(home / "corpus").clips()))
     assert len(read_segments(home / "segments")) == told["steps"]["mine"]["done"]
 
 

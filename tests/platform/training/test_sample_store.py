@@ -31,7 +31,7 @@ MEAN_ERROR = 3.0
 
 def training_cuts(corpus: Path) -> list[Cut]:
     """Each sign of each training sentence, and each labelled clip whole."""
-    clips = Corpus(corpus).clips("train")
+    clips = list(Corpus(corpus).clips("train"))
     return [
         cut
         for clip in clips

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 
+from cico_platform.corpus.clip_keys import FileFacts, file_facts, key_columns
 from cico_platform.corpus.encode import write_video
 from cico_platform.corpus.manifest import Clip, write_manifest
 from cico_platform.corpus.parallel import Row, in_parallel
@@ -14,7 +15,7 @@ from cico_platform.corpus.synthesis.lexicon import LEXICON
 from cico_platform.corpus.synthesis.screenplay import Shot, SynthesisSettings, screenplay
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, run_step, write_json
-from cico_platform.storage import Place, working_copy
+from cico_platform.storage import Place, is_remote, working_copy
 
 # Raise when the drawing changes, so that a corpus made by older code is made anew.
 EDITION = 3
@@ -51,21 +52,25 @@ def synthesize(
 
     def body(folder: Place) -> Summary:
         with working_copy(folder) as local:
-            return _produce(local, settings, on_progress)
+            return _produce(local, settings, on_progress, not is_remote(folder))
 
     return run_step(out, "synthesize", key, body)
 
 
-def _produce(folder: Path, settings: SynthesisSettings, on_progress: OnProgress | None) -> Summary:
+def _produce(
+    folder: Path, settings: SynthesisSettings, on_progress: OnProgress | None, is_local: bool
+) -> Summary:
     shots = screenplay(settings)
     videos = folder / "videos"
     videos.mkdir(parents=True, exist_ok=True)
     rows = _film_all(shots, videos, on_progress)
     clips = [_clip(shot, row) for shot, row in zip(shots, rows, strict=True)]
+    # Files that are moved behind a URL are other files there.
+    facts = [FileFacts(*row["file"]) if is_local else None for row in rows]
     truth = {row["video_id"]: json.loads(row["spans"]) for row in rows if row["sentence"]}
     write_json(folder / GLOSSES_FILE, truth)
     write_json(folder / "corpus.json", _description(settings, clips))
-    write_manifest(folder, clips)
+    write_manifest(folder, clips, key_columns(clips, facts))
     drawn = sum(row["drawn"] for row in rows)
     return Summary(done=drawn, skipped=len(rows) - drawn)
 
@@ -90,8 +95,10 @@ def film_shot(shot: Shot, videos: Path) -> Row:
     drawn = not path.is_file()
     if drawn:
         write_video(path, shoot(take, rehearsal), FPS, take.who.scene.quality, preset="superfast")
+    facts = file_facts(str(path))
     return {
         "video_id": take.video_id,
+        "file": [facts.version, facts.size, facts.time],
         "frames": rehearsal.frames,
         "crop": list(rehearsal.crop),
         "spans": json.dumps(rehearsal.timeline.spans),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pydantic import Field
 
 from cico_platform.corpus.manifest import Clip, Corpus
@@ -85,8 +86,8 @@ def plan_store(corpus: Corpus, cuts: Sequence[Cut], settings: FrameSettings) -> 
     of_clip: dict[str, list[Cut]] = defaultdict(list)
     for cut in cuts:
         of_clip[cut.video_id].append(cut)
-    clips = [clip for clip in corpus.clips() if clip.video_id in of_clip] if cuts else []
-    clips.sort(key=lambda clip: clip.video_id)
+    found = corpus.clips(named=pa.array(list(of_clip), pa.string())) if cuts else iter(())
+    clips = sorted(found, key=lambda clip: clip.video_id)
     cuts_of = {
         clip.video_id: tuple(sorted(of_clip.pop(clip.video_id), key=lambda c: c.start)) for clip in clips
     }

@@ -144,7 +144,7 @@ class _Demo:
             lambda advance: mine(places.corpus, places.agnostic, places.segments, plan.mining, advance),
         )
         least = plan.adaptation.min_support
-        kept = [row["label"] for row in read_segments(places.segments) if row["support"] >= least]
+        kept = [segment.label for segment in read_segments(places.segments, min_support=least)]
         segments, labels = len(kept), len(set(kept))
         self.adapted = enough(segments, labels, self.settings.small)
         found = mined.details["segments"]

@@ -89,7 +89,7 @@ def ablate(
         "features": fingerprint(features),
         "init": "" if init is None else fingerprint(init),
     }
-    grid = grid or default_grid(len(mix.shares), read_info(features)["stride"])
+    grid = grid or default_grid(len(mix.shares), read_info(features).stride)
     rows = variants(grid, full, inputs, mix.alpha)
     trials = _trials(rows, settings.seeds, splits, home, (corpus, features, init))
     missing = [trial for trial in trials if not _is_done(trial)]

@@ -84,7 +84,7 @@ def evaluate(
     if split not in SPLITS:
         raise InputError(f"the split is one of {', '.join(SPLITS)}, not '{split}'")
     source = Corpus(corpus)
-    opened = open_model(model, features, int(read_info(features)["dim"]))
+    opened = open_model(model, features, read_info(features).dim)
     key = content_key(
         step=STAGE,
         version=VERSION,

@@ -51,7 +51,7 @@ def rank_queries(
     )
 
     def body(folder: Place) -> Summary:
-        opened = open_model(model, features, int(read_info(features)["dim"]))
+        opened = open_model(model, features, read_info(features).dim)
         read = open_features(features, model_alpha(model), opened.config.window_stride, store)
         pairs = load_pairs(corpus, read, split)
         ranks = retrieval_ranks(score_pairs(opened, pairs), pairs.text_of_video)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -19,8 +18,8 @@ from cico_platform.pipelines.output import Output
 from cico_platform.pipelines.reuse import find_stored
 from cico_platform.pipelines.shard_sink import ShardSink
 from cico_platform.pipelines.shards import ShardKind
-from cico_platform.pipelines.stored_features import INFO_FILE
 from cico_platform.schemas.features import FEATURES_SCHEMA, ClipFeatures, features_table
+from cico_platform.schemas.features_info import INFO_FILE, EncoderInfo, FeaturesInfo
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, place
@@ -108,10 +107,19 @@ def extract_features(
         )
         output.collect(run.outcomes(waiting), on_progress)
         counts = output.close(STAGE, source)
-        about = {
-            "alpha": alpha, "dim": config.feature_dim, "size": config.size, **settings.features_config()
-        }  # fmt: skip
-        _write_info(folder, source, [absolute(path) for path in encoders], ids, about)
+        about = FeaturesInfo(
+            encoders=tuple(
+                EncoderInfo(id=name, path=absolute(path)) for name, path in zip(ids, encoders, strict=True)
+            ),
+            alpha=alpha,
+            dim=config.feature_dim,
+            size=config.size,
+            precision=settings.precision,
+            stride=settings.stride,
+            windows=settings.windows,
+            corpus=absolute(source.path),
+        )
+        write_json(folder / INFO_FILE, about.model_dump())
         details = {"encoders": len(ids), "dim": config.feature_dim, "reused": stored.count(waiting)}
         return Summary(**counts.outcomes, details={**details, **counts.shortcomings})
 
@@ -141,10 +149,3 @@ class FeatureRows:
             for encoder, output in zip(self.encoder_ids, clip.outputs, strict=True)
         ]
         return features_table(rows, self.dim)
-
-
-def _write_info(
-    folder: Place, corpus: Corpus, paths: list[str], ids: list[str], about: dict[str, Any]
-) -> None:
-    encoders = [{"id": name, "path": path} for name, path in zip(ids, paths, strict=True)]
-    write_json(folder / INFO_FILE, {"encoders": encoders, **about, "corpus": absolute(corpus.path)})

@@ -101,9 +101,9 @@ def read_source(
         If the inputs don't fit together.
     """
     source, info = Corpus(corpus), read_info(features)
-    config = check_searchable(model, open_model(model, features, int(info["dim"])))
+    config = check_searchable(model, open_model(model, features, info.dim))
     trained = model_alpha(model)
-    alpha = float(info["alpha"]) if trained is None else trained
+    alpha = info.alpha if trained is None else trained
     about = source.info()
     ledger = read_folder_ledger(place(features))
     made = ledger.recipe or fingerprint(features)  # an older folder has no ledger
@@ -114,7 +114,7 @@ def read_source(
     )
     clips = _keyed(source, name, table_of(ledger.done()))
     crops = source.table(["crop"])["crop"].take(pa.array(clips.rows))
-    encoders = tuple(encoder["path"] for encoder in info["encoders"])
+    encoders = tuple(encoder.path for encoder in info.encoders)
     serving = ServingInfo(
         "",
         config.embed_dim,
@@ -128,9 +128,9 @@ def read_source(
         quantization=storage.quantization,
         merge=storage.merge,
         encoding=VideoEncoding(
-            int(info["stride"]),
-            int(info["windows"]),
-            info["precision"],
+            info.stride,
+            info.windows,
+            info.precision,
             framing_of((crop.as_py() for crop in crops), bool(about.get("trim", True))),
         ),
     )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from cico_model.clips import select_windows
@@ -24,7 +25,14 @@ from cico_platform.pipelines.shard_sink import ShardSink
 from cico_platform.pipelines.shards import ShardKind
 from cico_platform.pipelines.workers import on_workers
 from cico_platform.schemas.features import ClipFeatures
-from cico_platform.schemas.segments import MINED_SCHEMA, SEGMENTS_SCHEMA, FoundSegment, MinedClip, mined_table
+from cico_platform.schemas.segments import (
+    MINED_SCHEMA,
+    SEGMENTS_SCHEMA,
+    FoundSegment,
+    MinedClip,
+    Segment,
+    mined_table,
+)
 from cico_platform.schemas.version import check_version
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
@@ -170,8 +178,10 @@ class MinedRows:
         return FoundSegment(self.labels[label], start, end, *times, confidence)
 
 
-def read_segments(folder: str | Place) -> list[dict[str, Any]]:
-    """The segments that `mine` wrote.
+def read_segments(
+    folder: str | Place, min_confidence: float = 0.0, min_support: float = 0.0
+) -> list[Segment]:
+    """The segments that `mine` wrote, without those of less confidence or support.
 
     Raises
     ------
@@ -185,5 +195,6 @@ def read_segments(folder: str | Place) -> list[dict[str, Any]]:
     check_version(table.schema.metadata, path)
     if table.schema.names != SEGMENTS_SCHEMA.names:
         raise InputError(f"'{path}' was written by another version; run 'cico mine' again")
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+    sure = pc.greater_equal(table["confidence"].cast(pa.float64()), min_confidence)
+    borne_out = pc.greater_equal(table["support"].cast(pa.float64()), min_support)
+    return [Segment(**row) for row in table.filter(pc.and_(sure, borne_out)).to_pylist()]

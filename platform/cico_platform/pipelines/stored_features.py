@@ -1,27 +1,24 @@
 """Sign features as they are stored: shards of two encoders, mixed when they are read (method 4)."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from cico_model.config import MAX_WINDOWS
 from cico_platform.encoding.mixing import mix_features, shares_of
 from cico_platform.encoding.windows import read_windows
 from cico_platform.errors import InputError
 from cico_platform.schemas.features import FEATURES_SCHEMA as FEATURES_SCHEMA
+from cico_platform.schemas.features_info import INFO_FILE as INFO_FILE
+from cico_platform.schemas.features_info import FeaturesInfo
 from cico_platform.storage import Place, matching, place, read_table
 
 Array = NDArray[np.float16]
-INFO_FILE = "features.json"
 # Of what is stored, and of the frames that decoding gives: features of another one are computed anew.
 FEATURES_EDITION = 3
-# Of folders that an earlier version wrote.
-DEFAULTS = {"stride": 1, "windows": MAX_WINDOWS, "precision": "auto"}
 
 
 @dataclass(frozen=True)
@@ -124,12 +121,12 @@ def feature_shards(folder: str | Place) -> list[Place]:
 def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:
     """How the features of a folder are mixed; None takes the alpha that they were extracted with."""
     info = read_info(folder)
-    ids = [encoder["id"] for encoder in info["encoders"]]
-    alpha = 1.0 if len(ids) == 1 else float(info["alpha"]) if alpha is None else alpha
+    ids = [encoder.id for encoder in info.encoders]
+    alpha = 1.0 if len(ids) == 1 else info.alpha if alpha is None else alpha
     shares = dict.fromkeys(ids, 0.0)
     for name, share in zip(ids, shares_of(len(ids), alpha), strict=True):
         shares[name] += share
-    return Mix(shares, alpha, int(info["dim"]))
+    return Mix(shares, alpha, info.dim)
 
 
 def read_shard(path: str | Place, mix: Mix) -> Features:
@@ -164,10 +161,8 @@ def _times_of(table: pa.Table, row: int) -> NDArray[np.float64]:
     return np.asarray(flat, dtype=np.float64).reshape(-1, 2)
 
 
-def read_info(folder: str | Place) -> dict[str, Any]:
-    """Read `features.json`: `encoders` (`id`, `path`), `alpha`, `dim`, `size`, `corpus` and the windows.
-
-    Those are `stride`, `windows` and `precision`, as in `EncodingSettings`.
+def read_info(folder: str | Place) -> FeaturesInfo:
+    """Read how the features of a folder were computed.
 
     Raises
     ------
@@ -177,5 +172,11 @@ def read_info(folder: str | Place) -> dict[str, Any]:
     path = place(folder) / INFO_FILE
     if not path.is_file():
         raise InputError(f"'{folder}' holds no features; make them with 'cico features'")
-    info: dict[str, Any] = {**DEFAULTS, **json.loads(path.read_text(encoding="utf-8"))}
-    return info
+    try:
+        return FeaturesInfo.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"'{path}' does not describe features: {where}: {first['msg']}; run 'cico features' again"
+        ) from error

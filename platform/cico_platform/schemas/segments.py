@@ -33,6 +33,24 @@ MINED_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A sign in a clip of a corpus (`SEGMENTS_SCHEMA`).
+
+    Frames `start` to `end` (exclusive), the same in seconds from the clip's start, a probability, and the
+    share of the texts that bears the label out.
+    """
+
+    video_id: str
+    label: str
+    start: int
+    end: int
+    start_time: float
+    end_time: float
+    confidence: float
+    support: float
+
+
+@dataclass(frozen=True)
 class FoundSegment:
     """A sign in a clip: frames `start` to `end` (exclusive), the same in seconds, and a probability."""
 

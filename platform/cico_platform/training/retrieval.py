@@ -74,15 +74,13 @@ def train_retrieval(
     check_workers(settings.run.workers, settings.batch_size)
     info, source = read_info(features), Corpus(corpus)
     start = None if init is None else _load(init)
-    if start is not None and start.config.feature_dim != info["dim"]:
+    if start is not None and start.config.feature_dim != info.dim:
         wanted = start.config.feature_dim
+        raise InputError(f"'{init}' takes features of width {wanted}; those of '{features}' have {info.dim}")
+    if info.stride > settings.stride:
         raise InputError(
-            f"'{init}' takes features of width {wanted}; those of '{features}' have {info['dim']}"
-        )
-    if info["stride"] > settings.stride:
-        raise InputError(
-            f"the windows of '{features}' are {info['stride']} frames apart: train with "
-            f"--set stride={info['stride']}, or extract features with --stride {settings.stride}"
+            f"the windows of '{features}' are {info.stride} frames apart: train with "
+            f"--set stride={info.stride}, or extract features with --stride {settings.stride}"
         )
     key = content_key(
         step=STAGE,
@@ -142,7 +140,7 @@ def _train(
     model.load_state_dict(state["best"]["weights"])
     details = _details(state) | _left_out(loaded.left_out)
     kept = settings.model_dump(exclude={"tracking"})  # a server's address may hold a password
-    about = {"settings": kept, "alpha": loaded.alpha, "features": read_info(features)}
+    about = {"settings": kept, "alpha": loaded.alpha, "features": read_info(features).model_dump()}
     save_retrieval_model(local, model, {**about, **details})
     write_json(local / METRICS_FILE, {**details, "settings": kept, "history": state["history"]})
     clean_up(folder)

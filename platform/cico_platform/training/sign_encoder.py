@@ -103,9 +103,8 @@ def _cuts(
             raise InputError(f"'{corpus.path}' has no labelled training clips; give --segments")
         return cuts["train"], cuts["validation"]
     mined = [
-        Cut(row["video_id"], row["label"], row["start"], row["end"])
-        for row in read_segments(segments)
-        if row["confidence"] >= settings.min_confidence and row["support"] >= settings.min_support
+        Cut(segment.video_id, segment.label, segment.start, segment.end)
+        for segment in read_segments(segments, settings.min_confidence, settings.min_support)
     ]
     if not mined:
         raise InputError(

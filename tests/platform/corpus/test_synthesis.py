@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cico_platform.corpus.manifest import read_manifest
+from cico_platform.corpus.manifest_rows import keys_now, keys_of_unchanged
 from cico_platform.corpus.synthesis import SynthesisSettings, synthesize
 from cico_platform.corpus.synthesis.filming import rehearse, shoot
 from cico_platform.corpus.synthesis.lexicon import LEXICON
@@ -182,6 +183,13 @@ def test_the_files_are_videos_of_the_declared_length_and_the_box_is_a_square_in_
         assert 0 <= x0 < x1 <= 1
         assert 0 <= y0 < y1 <= 1
         assert (x1 - x0) * width == pytest.approx((y1 - y0) * height, abs=1.5)
+
+
+def test_no_later_step_needs_to_read_the_files_for_their_keys(corpus: Path) -> None:
+    rows = np.arange(len(read_manifest(corpus)))
+    known = keys_of_unchanged(corpus, rows)
+    assert not known.null_count
+    assert known.equals(keys_now(corpus, rows))
 
 
 def test_the_truth_beside_the_manifest_covers_every_sentence_in_order(corpus: Path) -> None:

@@ -20,12 +20,12 @@ def test_a_sign_that_is_seen_everywhere_is_found_in_every_training_sentence(
     segments = read_segments(tmp_path / "segments")
     clips = {clip.video_id: clip for clip in Corpus(tiny_corpus).clips("train", labelled=False)}
     usable = set(clips) - {"text", "outside"}
-    assert {row["video_id"] for row in segments} == usable
-    assert {row["label"] for row in segments} == {"green"}
-    assert all(0 <= row["start"] < row["end"] <= (clips[row["video_id"]].frames or 0) for row in segments)
-    assert all(row["confidence"] > 0.9 for row in segments)
+    assert {row.video_id for row in segments} == usable
+    assert {row.label for row in segments} == {"green"}
+    assert all(0 <= row.start < row.end <= (clips[row.video_id].frames or 0) for row in segments)
+    assert all(row.confidence > 0.9 for row in segments)
     # It is found whatever the sentence says, so that hardly any word speaks for it.
-    assert all(0.0 <= row["support"] < 2.0 for row in segments)
+    assert all(0.0 <= row.support < 2.0 for row in segments)
     assert (summary.done, summary.quarantined) == (len(usable), 2)
     frames = sum(clips[name].frames or 0 for name in usable)
     assert summary.details == {
@@ -39,7 +39,7 @@ def test_a_sign_that_is_seen_everywhere_is_found_in_every_training_sentence(
     # Windows of one class within 24 frames are one segment, so a longer sentence holds more than one.
     longest = max(usable, key=lambda name: clips[name].frames or 0)
     assert (clips[longest].frames or 0) >= 4 * SIGN_FRAMES
-    assert sum(row["video_id"] == longest for row in segments) > 1
+    assert sum(row.video_id == longest for row in segments) > 1
 
 
 def test_an_encoder_that_is_never_sure_finds_nothing(tiny_corpus: Path, tmp_path: Path) -> None:

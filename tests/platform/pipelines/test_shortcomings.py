@@ -68,6 +68,6 @@ def test_features_and_mining_count_them(corpus: Path, tmp_path: Path) -> None:
         ("known", True, False),
         ("since", True, False),
     ]
-    segment = next(row for row in read_segments(tmp_path / "mined") if row["video_id"] == "good")
-    assert segment["start_time"] == pytest.approx(segment["start"] / 25)
-    assert segment["end_time"] == pytest.approx(segment["end"] / 25)
+    segment = next(row for row in read_segments(tmp_path / "mined") if row.video_id == "good")
+    assert segment.start_time == pytest.approx(segment.start / 25)
+    assert segment.end_time == pytest.approx(segment.end / 25)

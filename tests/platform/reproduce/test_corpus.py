@@ -4,10 +4,12 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from miniatures import FRAMES, csl_daily, how2sign, phoenix2014t
 
 from cico_platform.corpus.manifest import Clip, Corpus
+from cico_platform.corpus.manifest_rows import keys_of_unchanged
 from cico_platform.corpus.read import read_corpus
 from cico_platform.errors import InputError
 from cico_platform.reproduce.corpus import Choices, build_corpus
@@ -57,6 +59,7 @@ def test_how2sign_sentences_are_texts_and_clips_are_cut_to_their_boxes(tmp_path:
     assert left_out["video_id"] == "test1_0-1-rgb_front"
     for clip in test:
         assert clip.crop == pytest.approx([4 / 72, 2 / 64, 64 / 72, 62 / 64], abs=1e-4)
+    assert not keys_of_unchanged(tmp_path / "corpus", np.arange(len(clips))).null_count
     assert len(texts_of(of_split(clips, "train"))) == 5, "equal training texts are one"
     assert len(texts_of(of_split(clips, "validation"))) == 4, (
         "equal validation texts of two sentences are two"

@@ -189,8 +189,8 @@ def _store_key(features: str | Place) -> str:
     return content_key(
         version=VERSION,
         features=fingerprint(features),
-        encoders=[encoder["id"] for encoder in info["encoders"]],
-        dim=info["dim"],
+        encoders=[encoder.id for encoder in info.encoders],
+        dim=info.dim,
     )[:KEY_DIGITS]
 
 

@@ -143,7 +143,7 @@ def _mapped(
         yield from map(embedder, blocks)
         return
     settings, per_actor = resources(settings or EncodingSettings())
-    embedded = ray.data.from_arrow(blocks).map_batches(
+    embedded = ray.data.from_blocks(blocks).map_batches(
         VideoEmbedder,
         fn_constructor_kwargs={**actor, "threads": settings.threads},
         batch_size=None,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cico_platform.errors import InputError
+from cico_platform import steps
+from cico_platform.errors import CicoError, InputError
 from cico_platform.steps import (
     STEP_FILE,
     Summary,
@@ -123,6 +124,15 @@ def test_a_link_that_an_earlier_version_moved_aside_is_no_obstacle(tmp_path: Pat
     (tmp_path / ".out.old").symlink_to(tmp_path / "elsewhere")
     run_step(tmp_path / "out", "step", "two", lambda _: Summary())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "out"]
+
+
+def test_what_another_run_has_moved_into_place_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_step(out, "step", "key", writing("theirs", []))  # type: ignore[arg-type]
+    with pytest.raises(CicoError, match="two runs at once"):
+        steps._swap(tmp_path / ".out.building-key", out)  # theirs has just been moved
+    assert (out / "result.txt").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("name", ["out[v2]", "out*", "o?t"])

@@ -248,7 +248,8 @@ class EncodingActor:
 
 def _fault(outputs: Sequence[SignOutput]) -> str:
     """Why a clip's features cannot be stored; empty if they can."""
-    finite = all(bool(np.isfinite(stored_features(output)).all()) for output in outputs)
+    with np.errstate(over="ignore"):  # infinite, then
+        finite = all(bool(np.isfinite(stored_features(output)).all()) for output in outputs)
     return "" if finite else NOT_FINITE
 
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -127,23 +128,52 @@ def read_table(path: Place, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def files_under(folder: Place) -> list[Place]:
-    """All files under a folder, in a fixed order."""
+    """All files under a folder, in a fixed order.
+
+    Raises
+    ------
+    OSError
+        If the store does not say.
+    """
+    if isinstance(folder, UPath) and is_remote(folder):
+        found = (str(name).removeprefix(folder.path).lstrip("/") for name in folder.fs.find(folder.path))
+        return sorted((folder / name for name in found if name and not name.endswith("/")), key=str)
     return sorted((path for path in folder.rglob("*") if path.is_file()), key=str)
 
 
 def matching(folder: Place, pattern: str) -> list[Place]:
-    """What in a folder fits a pattern of `glob`, in a fixed order."""
+    """What in a folder fits a pattern of `glob`, in a fixed order.
+
+    Raises
+    ------
+    OSError
+        If the store does not say.
+    """
+    if isinstance(folder, UPath) and is_remote(folder):
+        names = (name for name, _ in _listed(folder) if fnmatchcase(name, pattern))
+        return sorted((folder / name for name in names), key=str)
     return sorted((folder / path.name for path in folder.glob(pattern)), key=str)
 
 
 def file_sizes(folder: Place) -> dict[str, int]:
     """Size in bytes of each file in a folder, by its name, from one listing."""
-    if not fresh(folder).is_dir():
-        return {}
     if isinstance(folder, UPath) and is_remote(folder):
-        listing = folder.fs.ls(folder.path, detail=True)
-        return {str(each["name"]).rpartition("/")[2]: int(each["size"] or 0) for each in listing}
+        fresh(folder)
+        return dict(_listed(folder))
+    if not folder.is_dir():
+        return {}
     return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+
+
+def _listed(folder: UPath) -> list[tuple[str, int]]:
+    """Names and sizes of what is directly in a remote folder; nothing where there is no such folder."""
+    try:
+        listing = folder.fs.ls(folder.path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [
+        (str(each["name"]).rstrip("/").rpartition("/")[2], int(each.get("size") or 0)) for each in listing
+    ]
 
 
 def remove(folder: Place) -> None:
@@ -180,10 +210,21 @@ def copy_files(source: Place, out: Place, last: str) -> None:
 def remote_version(url: str) -> str:
     """What a store says of an object's version: size, time, tag; or that it cannot say anything."""
     try:
-        remote = fresh(place(url))
-        found = remote.fs.info(remote.path) if isinstance(remote, UPath) else {}
+        return object_version(url)
     except (OSError, ValueError, InputError) as error:
         return type(error).__name__
+
+
+def object_version(url: str) -> str:
+    """`remote_version`, but for what a store does not say.
+
+    Raises
+    ------
+    InputError, OSError, ValueError
+        If there is no such object, or no answer.
+    """
+    remote = fresh(place(url))
+    found = remote.fs.info(remote.path) if isinstance(remote, UPath) else {}
     known = ("size", "ETag", "etag", "LastModified", "mtime", "updated", "md5Hash")
     return repr([url, *(str(found[name]) for name in known if name in found)])
 

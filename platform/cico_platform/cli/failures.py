@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 # Errors come from workers, and from libraries without Python's numbers, as text.
 FULL_WORDS = re.compile(
     r"No space left on device|os error 28\b|Errno 28\b|Disk quota exceeded", re.IGNORECASE
@@ -28,7 +29,12 @@ def sentence(error: BaseException) -> str | None:
             where = (isinstance(each, OSError) and each.filename) or (found and found[1])
             at = f" at {where}" if where else ""
             return f"the disk is full{at}; free some space and give the command again"
-    return str(error) if isinstance(error, CicoError) else None
+    if isinstance(error, CicoError):
+        return str(error)
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno in REFUSED and each.filename:
+            return f"'{each.filename}' cannot be used: {(each.strerror or '').lower()}"
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

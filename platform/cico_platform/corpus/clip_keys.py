@@ -13,8 +13,9 @@ import pyarrow as pa
 from cico_platform.corpus.manifest import Clip, Corpus, resolve_inside
 from cico_platform.errors import InputError
 from cico_platform.schemas.clips import KEY_FIELDS
+from cico_platform.shard_output import OutputError, attempt
 from cico_platform.steps import content_key
-from cico_platform.storage import Place, is_remote, remote_version
+from cico_platform.storage import Place, is_remote, object_version, place
 
 ENDS_BYTES = 1 << 16
 AT_ONCE = 16
@@ -105,7 +106,7 @@ def file_version(path: str) -> str:
 def file_facts(path: str, known: FileFacts | None = None) -> FileFacts:
     """Return the present facts of a file; it is not opened if its size and time are those of `known`."""
     if not path or is_remote(path):
-        return FileFacts(remote_version(path) if path else "outside")
+        return FileFacts(_object_version(path) if path else "outside")
     try:
         found = Path(path).stat()
         if stat.S_ISDIR(found.st_mode):
@@ -118,6 +119,21 @@ def file_facts(path: str, known: FileFacts | None = None) -> FileFacts:
         return FileFacts(_ends_version(path, size), size, time)
     except (OSError, ValueError) as error:
         return FileFacts(type(error).__name__)
+
+
+def _object_version(url: str) -> str:
+    """What a store says of an object; a store that refuses is asked again, one that has none is not."""
+
+    def ask() -> str:
+        try:
+            return object_version(url)
+        except (FileNotFoundError, ValueError, InputError) as error:
+            return type(error).__name__
+
+    try:
+        return attempt(place(url), ask)
+    except OutputError as error:
+        return type(error.__cause__).__name__
 
 
 def _folder_version(path: str) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "Clip",
     "Corpus",
     "Split",
+    "check_unique",
     "read_manifest",
     "scan_manifest",
     "to_table",
@@ -57,6 +58,21 @@ def unique_ids(ids: Iterable[str]) -> list[str]:
         given.add(unique)
         result.append(unique)
     return result
+
+
+def check_unique(ids: pa.Array | pa.ChunkedArray, corpus: object) -> None:
+    """Refuse clips of one name, which a manifest that another program wrote may have.
+
+    Raises
+    ------
+    InputError
+        Naming one.
+    """
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counts = pc.value_counts(ids)
+    twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0]
+    raise InputError(f"'{corpus}': two clips are named '{twice}'; a manifest needs unique names")
 
 
 def to_table(clips: Sequence[Clip]) -> pa.Table:

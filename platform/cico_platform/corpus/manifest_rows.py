@@ -37,7 +37,7 @@ def manifest_rows(corpus: str | Place, rows: Rows, columns: Sequence[str]) -> pa
     Raises
     ------
     InputError
-        If there is no such manifest, or it has fewer rows.
+        If there is no such manifest, it has fewer rows, or one lacks a value that every clip has.
     """
     path = place(corpus) / MANIFEST_FILE
     try:
@@ -81,6 +81,9 @@ def _group(file: _File, group: int, columns: tuple[str, ...]) -> pa.Table:
         table[field.name].cast(field.type) if field.name in known else pa.nulls(len(table), field.type)
         for field in fields
     ]
+    for field, array in zip(fields, arrays, strict=True):
+        if array.null_count and not field.nullable:
+            raise pa.ArrowInvalid(f"a row has no '{field.name}'")
     nullable = [pa.field(field.name, field.type) for field in fields]
     return pa.table(arrays, schema=pa.schema(nullable))
 

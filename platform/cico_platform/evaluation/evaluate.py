@@ -17,6 +17,7 @@ from cico_platform.evaluation.published import published
 from cico_platform.evaluation.queries import best_and_worst
 from cico_platform.evaluation.querybank import training_bank
 from cico_platform.evaluation.report import render_report
+from cico_platform.pipelines.changed_clips import check_unchanged
 from cico_platform.pipelines.embed import model_alpha, open_model
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import Settings
@@ -78,12 +79,14 @@ def evaluate(
     Raises
     ------
     InputError
-        If the split is empty or unknown, or model and features don't fit.
+        If the split is empty or unknown, clips have changed since their features were computed, or model and
+        features don't fit.
     """
     settings = settings or EvaluationSettings()
     if split not in SPLITS:
         raise InputError(f"the split is one of {', '.join(SPLITS)}, not '{split}'")
     source = Corpus(corpus)
+    check_unchanged(corpus, features, "cico features")
     opened = open_model(model, features, read_info(features).dim)
     key = content_key(
         step=STAGE,

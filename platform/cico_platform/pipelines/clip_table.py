@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cico_platform.corpus.manifest import Corpus
+from cico_platform.corpus.manifest import Corpus, check_unique
 from cico_platform.corpus.manifest_rows import Rows, keys_now, keys_of_unchanged
 from cico_platform.pipelines.workers import on_workers
 from cico_platform.storage import Place, absolute
@@ -78,7 +78,7 @@ def read_clips(corpus: str | Place, split: str | None = None, here: int = 0) -> 
     """
     source = Corpus(corpus)
     names, rows = sentences(source, split)
-    return ClipTable(names, _keys(absolute(source.path), rows, here), rows)
+    return ClipTable(names, keys_of_rows(absolute(source.path), rows, here), rows)
 
 
 def sentences(corpus: Corpus, split: str | None = None) -> tuple[pa.StringArray, Rows]:
@@ -87,9 +87,10 @@ def sentences(corpus: Corpus, split: str | None = None) -> tuple[pa.StringArray,
     Raises
     ------
     InputError
-        If there is no manifest.
+        If there is no manifest, or it names two clips alike.
     """
     table = corpus.table(["video_id", "split", "label"])
+    check_unique(table["video_id"], corpus.path)
     chosen = pc.is_null(table["label"])
     if split is not None:
         chosen = pc.and_(chosen, pc.equal(table["split"], split))
@@ -97,8 +98,11 @@ def sentences(corpus: Corpus, split: str | None = None) -> tuple[pa.StringArray,
     return _joined([table["video_id"].take(pa.array(rows))]), rows
 
 
-def _keys(corpus: str, rows: Rows, here: int) -> pa.StringArray:
-    """Keys of the clips of these rows; those of a small corpus that has not changed need no worker."""
+def keys_of_rows(corpus: str, rows: Rows, here: int = 0) -> pa.StringArray:
+    """Return the keys of the clips of these rows of a manifest, as their files are now; see `read_clips`.
+
+    Those of a small corpus that has not changed need no worker.
+    """
     known = keys_of_unchanged(corpus, rows) if len(rows) <= CHECKED_HERE else pa.nulls(len(rows), pa.string())
     unknown = np.flatnonzero(np.asarray(known.is_null()))
     if not len(unknown):

@@ -185,9 +185,19 @@ def _row_groups(source: Input, schema: pa.Schema) -> Iterator[pa.Table]:
     keep = None if source.keep is None else pa.array(source.keep, pa.string())
     path, number, count = place(source.path), 0, 1
     while number < count:
-        table, count = attempt(path.parent, partial(_row_group, path, number, schema))
+        table, count = _sound_row_group(path, number, schema)
         yield table if keep is None else table.filter(pc.is_in(table["video_id"], value_set=keep))
         number += 1
+
+
+def _sound_row_group(path: Place, number: int, schema: pa.Schema) -> tuple[pa.Table, int]:
+    try:
+        return attempt(path.parent, partial(_row_group, path, number, schema))
+    except (OutputError, pa.ArrowInvalid) as error:
+        why = " ".join(str(error).split())
+        raise OutputError(
+            f"'{path}' cannot be read ({why}); if it is damaged, remove it: its clips are computed again"
+        ) from error
 
 
 def _row_group(path: Place, number: int, schema: pa.Schema) -> tuple[pa.Table, int]:

@@ -14,6 +14,7 @@ from pydantic import Field
 from cico_model.config import MAX_WINDOWS
 from cico_model.sign_encoder import SignOutput
 from cico_platform.cluster import given_device, node_cores, threads_each
+from cico_platform.encoding.mixing import stored_features
 from cico_platform.encoding.sign_encoders import load_encoders
 from cico_platform.encoding.windows import encoded_windows, window_spans
 from cico_platform.pipelines.decode import frames_of
@@ -23,6 +24,8 @@ from cico_platform.pipelines.stored_features import FEATURES_EDITION, flat_spans
 from cico_platform.schemas.ledger import DONE, QUARANTINED, LedgerRow
 from cico_platform.settings import Settings
 from cico_platform.steps import content_key
+
+NOT_FINITE = "its features are not finite in half precision: the encoder's weights may be damaged"
 
 
 class EncodingSettings(Settings):
@@ -96,7 +99,7 @@ class EncodedClip:
     Attributes
     ----------
     error
-        Why it could not be decoded, or empty.
+        Why it could not be decoded or encoded, or empty.
     starts, times
         First frame of each of the W windows; 2 W seconds, begin and end of each window in turn.
     boundaries
@@ -201,7 +204,10 @@ class EncodingActor:
         starts = [clip.starts for clip in clips]
         given = [[None if one is None else one.output() for one in own] for own in known]
         outputs = self.encoders.encode(videos, starts, given)
-        return [replace(clip, outputs=own) for clip, own in zip(clips, outputs, strict=True)]
+        return [
+            replace(clip, outputs=own, error=clip.error or _fault(own))
+            for clip, own in zip(clips, outputs, strict=True)
+        ]
 
     def _clip(self, row: dict[str, Any], known: Sequence[StoredFeatures | None]) -> EncodedClip:
         """The clip without outputs; what stored features know to be lacking counts."""
@@ -238,6 +244,13 @@ class EncodingActor:
     def starts(self, num_frames: int) -> list[int]:
         """First frames of the windows that are encoded of a clip."""
         return encoded_windows(num_frames, self.settings.stride, self.limit)
+
+
+def _fault(outputs: Sequence[SignOutput]) -> str:
+    """Why a clip's features cannot be stored; empty if they can."""
+    with np.errstate(over="ignore"):  # infinite, then
+        finite = all(bool(np.isfinite(stored_features(output)).all()) for output in outputs)
+    return "" if finite else NOT_FINITE
 
 
 def resources(settings: EncodingSettings) -> tuple[EncodingSettings, dict[str, float]]:

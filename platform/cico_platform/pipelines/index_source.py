@@ -17,6 +17,7 @@ from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.set_encoding import LAYOUT
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
+from cico_platform.pipelines.changed_clips import check_unchanged
 from cico_platform.pipelines.clip_table import ROWS_PER_TASK, ClipTable, sentences, table_of
 from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
 from cico_platform.pipelines.ledgers import read_folder_ledger
@@ -98,9 +99,10 @@ def read_source(
     Raises
     ------
     InputError
-        If the inputs don't fit together.
+        If the inputs don't fit together, or clips have changed since their features were computed.
     """
     source, info = Corpus(corpus), read_info(features)
+    check_unchanged(corpus, features, "cico features")
     config = check_searchable(model, open_model(model, features, info.dim))
     trained = model_alpha(model)
     alpha = info.alpha if trained is None else trained

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cico_platform.pipelines.clip_table import ClipTable
-from cico_platform.pipelines.shards import Footer, column_ledger, read_footer, shard_files
+from cico_platform.pipelines.shards import DamagedShardError, Footer, column_ledger, read_footer, shard_files
 from cico_platform.pipelines.workers import on_workers
 from cico_platform.schemas.ledger import DONE, LEDGER_SCHEMA, QUARANTINED
 from cico_platform.schemas.version import check_version, versioned
@@ -98,6 +98,8 @@ class Ledgers:
 def read_ledgers(folder: Place) -> Ledgers:
     """Read the ledgers of a folder's files, in workers where there are many.
 
+    A file that is damaged has no rows, as if its clips had not been computed.
+
     Raises
     ------
     InputError
@@ -144,9 +146,9 @@ def _footers(paths: Sequence[Place]) -> list[_Footers]:
 
 
 def _read_chunk(chunk: tuple[int, Sequence[str]]) -> _Footers:
-    read = on_workers(read_footer, [place(name) for name in chunk[1]], here=True)
+    read = on_workers(_sound_footer, [place(name) for name in chunk[1]], here=True)
     found = [footer for _, footer in read]
-    footers = [footer or Footer(LEDGER_SCHEMA.empty_table(), "", "") for footer in found]
+    footers = [footer or _no_footer() for footer in found]
     return _Footers(
         [len(footer.ledger) for footer in footers],
         [footer is not None for footer in found],
@@ -154,6 +156,17 @@ def _read_chunk(chunk: tuple[int, Sequence[str]]) -> _Footers:
         [footer.encoding for footer in footers],
         pa.concat_tables([footer.ledger for footer in footers]).combine_chunks(),
     )
+
+
+def _sound_footer(path: Place) -> Footer | None:
+    try:
+        return read_footer(path)
+    except DamagedShardError:
+        return _no_footer()
+
+
+def _no_footer() -> Footer:
+    return Footer(LEDGER_SCHEMA.empty_table(), "", "")
 
 
 def read_folder_ledger(folder: Place, with_shards: bool = True) -> FolderLedger:
@@ -174,7 +187,8 @@ def read_folder_ledger(folder: Place, with_shards: bool = True) -> FolderLedger:
     ledgers = read_ledgers(folder) if with_shards else None
     if not ledgers or not ledgers.files:
         return FolderLedger()
-    return FolderLedger(ledgers.recipes[0], ledgers.encodings[0], ledgers.rows)
+    first = next((number for number, recipe in enumerate(ledgers.recipes) if recipe), 0)
+    return FolderLedger(ledgers.recipes[first], ledgers.encodings[first], ledgers.rows)
 
 
 def _completed(table: pa.Table) -> pa.Table:

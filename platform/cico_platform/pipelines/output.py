@@ -106,7 +106,8 @@ class Output:
         self._taken[positions[counts]] = True
         wanted = counts.copy()
         wanted[counts] = self._state[positions[counts]] == WAITING
-        held = np.bincount(ledgers.file_of_row[done], minlength=len(ledgers.files))
+        # A clip that has left the corpus leaves the ledgers, too, also one that was in quarantine.
+        held = np.bincount(ledgers.file_of_row[done | (positions < 0)], minlength=len(ledgers.files))
         taken = np.bincount(ledgers.file_of_row[wanted], minlength=len(ledgers.files))
         copies, joins = [], []
         for number in np.flatnonzero(taken).tolist():

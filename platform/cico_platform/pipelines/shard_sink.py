@@ -1,13 +1,14 @@
 """The sink of the pipelines, in the worker that computed a batch: it writes the shard, and tells outcomes."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 
 from cico_platform.pipelines.output import OUTCOME_SCHEMA
-from cico_platform.pipelines.shards import ShardKind, read_footer, shard_path, write_shard
+from cico_platform.pipelines.shards import DamagedShardError, ShardKind, read_footer, shard_path, write_shard
 from cico_platform.schemas.ledger import DONE, LedgerRow, ledger_table
 from cico_platform.shard_output import OutputError, attempt, is_there
 from cico_platform.storage import place
@@ -52,9 +53,10 @@ class ShardSink:
         path = shard_path(folder, self.kind.name((c.video_id, c.clip_key) for c in clips))
         try:
             if attempt(folder, partial(is_there, path)):
-                footer = read_footer(path)
-                if footer is not None:
-                    return _outcomes(clips, footer.ledger)
+                with suppress(DamagedShardError):  # it is written again
+                    footer = read_footer(path)
+                    if footer is not None:
+                        return _outcomes(clips, footer.ledger)
             rows, ledger = compute()
             written = ledger_table(ledger)
             attempt(folder, partial(write_shard, path, self.kind, [rows], written))

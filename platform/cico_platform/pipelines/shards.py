@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from cico_platform.schemas.ledger import DONE, LEDGER_SCHEMA, pack_ledger, unpack_ledger
 from cico_platform.schemas.version import VERSION_FIELD, check_version, versioned
-from cico_platform.shard_output import attempt, whole_file
+from cico_platform.shard_output import OutputError, attempt, whole_file
 from cico_platform.steps import content_key
 from cico_platform.storage import Place, fresh, matching
 
@@ -48,6 +48,10 @@ class ShardKind:
     def name(self, clips: Iterable[tuple[str, str]]) -> str:
         """Return the name of a shard of these clips, each a `video_id` and its key."""
         return content_key(recipe=self.recipe, clips=sorted(clips))
+
+
+class DamagedShardError(OutputError):
+    """A shard that was cut or overwritten: it has no footer that can be read."""
 
 
 @dataclass(frozen=True)
@@ -104,20 +108,30 @@ def read_footer(path: Place) -> Footer | None:
     ------
     InputError
         If a later version wrote it.
+    DamagedShardError
+        If it has none, or half of one: its clips are computed again.
     OutputError
         If it cannot be read.
     """
 
     def read() -> dict[bytes, bytes]:
-        with path.open("rb") as file:
-            return dict(pq.read_metadata(file).metadata or {})
+        try:
+            with path.open("rb") as file:
+                return dict(pq.read_metadata(file).metadata or {})
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, pa.ArrowInvalid) or "thrift" in str(error):
+                raise DamagedShardError(f"'{path}' is damaged: {error}") from error
+            raise
 
     metadata = attempt(path.parent, read)
     check_version(metadata, path)
     if _LEDGER not in metadata or VERSION_FIELD not in metadata:
         return None
     recipe, encoding = (metadata.get(name, b"").decode() for name in (_RECIPE, _ENCODING))
-    return Footer(unpack_ledger(metadata[_LEDGER]), recipe, encoding)
+    try:
+        return Footer(unpack_ledger(metadata[_LEDGER]), recipe, encoding)
+    except ValueError as error:
+        raise DamagedShardError(f"'{path}' is damaged: {error}") from error
 
 
 def column_ledger(path: Place, keys: dict[str, str]) -> pa.Table:

@@ -14,6 +14,7 @@ from cico_platform.errors import InputError
 from cico_platform.schemas.features import FEATURES_SCHEMA as FEATURES_SCHEMA
 from cico_platform.schemas.features_info import INFO_FILE as INFO_FILE
 from cico_platform.schemas.features_info import FeaturesInfo
+from cico_platform.shard_output import attempt
 from cico_platform.storage import Place, matching, place, read_table
 
 Array = NDArray[np.float16]
@@ -115,7 +116,8 @@ def load_features(folder: str | Place, alpha: float | None = None) -> Features:
 
 def feature_shards(folder: str | Place) -> list[Place]:
     """The shards of a feature folder, in order."""
-    return matching(place(folder), "part-*.parquet")
+    home = place(folder)
+    return attempt(home, lambda: matching(home, "part-*.parquet"))
 
 
 def read_mix(folder: str | Place, alpha: float | None = None) -> Mix:

@@ -4,12 +4,14 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import torch
 
 from cico_platform.errors import InputError
-from cico_platform.storage import Place, fresh, matching, whole_file, write_whole
+from cico_platform.shard_output import attempt, is_there
+from cico_platform.storage import Place, fresh, is_remote, matching, whole_file, write_whole
 
 State = dict[str, Any]
 DIGITS = 10
@@ -67,7 +69,16 @@ class CheckpointStore:
         ------
         OSError
             If the storage is full or can't be written; the earlier checkpoints stay.
+        OutputError
+            If a store refuses, again and again.
         """
+        for action in (partial(self._write, step, state), self._prune):
+            if is_remote(self.folder):
+                attempt(self.folder, action)
+            else:
+                action()
+
+    def _write(self, step: int, state: State) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self._weights(step)) as file:
             hashing = _HashingFile(file)
@@ -79,13 +90,15 @@ class CheckpointStore:
                 raise hashing.failure from error
         about = {"format": FORMAT, "key": self.key, "step": step, "sha256": hashing.digest.hexdigest()}
         write_whole(self._note(step), json.dumps(about).encode())
+
+    def _prune(self) -> None:
         for old in self.steps()[: -self.keep]:
             self._note(old).unlink(missing_ok=True)
             self._weights(old).unlink(missing_ok=True)
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, in order."""
-        notes = matching(fresh(self.folder), "step-*.json")
+        notes = attempt(self.folder, lambda: matching(fresh(self.folder), "step-*.json"))
         return sorted(int(path.stem.partition("-")[2]) for path in notes)
 
     def load(self, step: int, device: torch.device | None = None) -> State:
@@ -97,10 +110,12 @@ class CheckpointStore:
             If the file is missing, cut or changed.
         InputError
             If it is another training's, or of another version.
+        OutputError
+            If a store refuses, again and again.
         """
         try:
-            about = json.loads(self._note(step).read_text())
-            content = self._weights(step).read_bytes()
+            about = json.loads(self._read(self._note(step)))
+            content = self._read(self._weights(step))
             whole = about["sha256"] == hashlib.sha256(content).hexdigest()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedCheckpointError(f"'{self._note(step)}': {error}") from error
@@ -127,6 +142,12 @@ class CheckpointStore:
             except DamagedCheckpointError as error:
                 complaints.append(str(error))
         return 0, None, complaints
+
+    def _read(self, path: Place) -> bytes:
+        """A file's content; a store that refuses is asked again, and is no damage."""
+        if not attempt(self.folder, partial(is_there, path)):
+            raise FileNotFoundError(path.name)
+        return attempt(self.folder, path.read_bytes)
 
     def _weights(self, step: int) -> Place:
         return self.folder / f"step-{step:0{DIGITS}d}.pt"

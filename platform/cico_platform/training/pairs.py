@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cico_model.model import RetrievalModel
 from cico_model.text_cleaning import clean_text
-from cico_platform.corpus.manifest import Corpus
+from cico_platform.corpus.manifest import Corpus, check_unique
 from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import Features
 from cico_platform.storage import Place
@@ -118,10 +118,11 @@ def load_pairs(
     Raises
     ------
     InputError
-        If none is left, or a clip's text is empty.
+        If none is left, a clip's text is empty, or two clips have the same name.
     """
     found = _as_open(features, alpha)
     clips = Corpus(corpus).sentences(split, ("video_id", "text_id", "text"))
+    check_unique(clips["video_id"], corpus)
     rows = pc.index_in(_large(clips["video_id"]), value_set=found.video_ids)
     clips, kept = clips.filter(rows.is_valid()), rows.drop_null()
     if not len(kept):

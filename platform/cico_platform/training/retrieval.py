@@ -17,6 +17,7 @@ from cico_model.text import ClipTokenizer, CorpusTokenizer, TextTokenizer
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
+from cico_platform.pipelines.changed_clips import check_unchanged
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
@@ -68,11 +69,13 @@ def train_retrieval(
     Raises
     ------
     InputError
-        If there is nothing to train on, or the features' width is not that of `init`.
+        If there is nothing to train on, clips have changed since their features were computed, or the
+        features' width is not that of `init`.
     """
     settings = settings or RetrievalSettings()
     check_workers(settings.run.workers, settings.batch_size)
     info, source = read_info(features), Corpus(corpus)
+    check_unchanged(corpus, features, "cico features")
     start = None if init is None else _load(init)
     if start is not None and start.config.feature_dim != info.dim:
         wanted = start.config.feature_dim

@@ -11,8 +11,9 @@ from cico_model.sign_encoder import SignEncoder
 from cico_platform.cluster import connect
 from cico_platform.corpus.manifest import MANIFEST_FILE, Corpus
 from cico_platform.errors import InputError
+from cico_platform.pipelines.changed_clips import check_unchanged
 from cico_platform.pipelines.encoders import EncodingSettings, resources
-from cico_platform.pipelines.mine import read_segments
+from cico_platform.pipelines.mine import PARTS_FOLDER, read_segments
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, fingerprint, run_step, write_json
 from cico_platform.storage import Place, absolute, on_this_machine, place, remove, working_copy
@@ -102,6 +103,7 @@ def _cuts(
         if not cuts["train"]:
             raise InputError(f"'{corpus.path}' has no labelled training clips; give --segments")
         return cuts["train"], cuts["validation"]
+    check_unchanged(corpus.path, place(segments) / PARTS_FOLDER, "cico mine")
     mined = [
         Cut(segment.video_id, segment.label, segment.start, segment.end)
         for segment in read_segments(segments, settings.min_confidence, settings.min_support)
@@ -152,6 +154,7 @@ def _train(
         same_signs=start is not None and labels == start[1],
         samples=absolute(where / TRAIN),
         held_out=absolute(where / HELD_OUT),
+        keys=(stores[0].key, stores[1].key),
     )
     state = run_training(train_loop, run, folder, key, settings.run, on_progress, on_row)
     encoder = SignEncoder(len(labels), config)

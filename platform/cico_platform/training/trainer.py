@@ -96,6 +96,10 @@ class Trainer(Generic[Inputs]):
         torch.manual_seed(self.task.seed(epoch))
         if self.step_of_epoch:
             self.session.resume_random()
+        if self.step_of_epoch >= steps:
+            # It goes on with fewer steps an epoch: more workers leave a small rest out, or samples are gone.
+            self._count_step(epoch, {"lr": self._learning_rate()}, ended=True)
+            return
         samples, seconds, began = 0, 0.0, time.perf_counter()
         for batch in self.task.batches(epoch, self.step_of_epoch):
             lr = self._learning_rate()
@@ -103,16 +107,19 @@ class Trainer(Generic[Inputs]):
             samples, seconds = samples + batch.size, seconds + time.perf_counter() - began
             figures = {"lr": lr, "samples_per_second": round(samples / seconds, 2)}
             self.step_of_epoch += 1
-            ended = self.step_of_epoch == steps
-            if ended:
-                figures |= self._end_epoch(lr)
-            self.session.after_step(
-                partial(self._row, epoch, figures),
-                self.state,
-                end_of_epoch=ended,
-                last=self.is_over,
-            )
+            self._count_step(epoch, figures, ended=self.step_of_epoch == steps)
             began = time.perf_counter()
+
+    def _count_step(self, epoch: int, figures: dict[str, Any], ended: bool) -> None:
+        """Close the epoch if it has ended, tell the step's figures, and write a checkpoint if it is time."""
+        if ended:
+            figures |= self._end_epoch(figures["lr"])
+        self.session.after_step(
+            partial(self._row, epoch, figures),
+            self.state,
+            end_of_epoch=ended,
+            last=self.is_over,
+        )
 
     def _take_step(self, batch: Batch[Inputs]) -> None:
         """Take one step of the optimiser."""

@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from cico_platform.corpus.clip_keys import clip_keys, file_facts, key_columns
-from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
+from cico_platform.corpus.manifest import MANIFEST_FILE, MANIFEST_SCHEMA, Clip, Corpus, write_manifest
 from cico_platform.corpus.manifest_rows import manifest_rows
 from cico_platform.errors import InputError
 from cico_platform.pipelines.clip_table import read_clips
 from cico_platform.pipelines.decode import WAITING_SCHEMA, decode_block
+from cico_platform.pipelines.stored_features import Features
+from cico_platform.training.data.cuts import Cut, FrameSettings, plan_store
+from cico_platform.training.pairs import load_pairs
 
 HERE = 100
 
@@ -84,6 +87,36 @@ def test_rows_are_read_across_row_groups_in_any_order(tmp_path: Path) -> None:
     assert rows["file_size"].to_pylist() == [None] * 4
     with pytest.raises(InputError, match="changed while it was read"):
         manifest_rows(tmp_path, np.array([6]), ("video_id",))
+
+
+@pytest.mark.parametrize("column", ["path", "video_id", "text_id", "split"])
+def test_a_manifest_whose_clips_lack_a_value_is_refused(column: str, tmp_path: Path) -> None:
+    written(tmp_path, known=False)
+    rows = pq.read_table(tmp_path / MANIFEST_FILE).to_pylist()
+    rows[-1][column] = None
+    table = pa.Table.from_pylist(rows, schema=pa.schema([(f.name, f.type) for f in MANIFEST_SCHEMA]))
+    for stored in (table, table.drop_columns([column])):
+        pq.write_table(stored, tmp_path / MANIFEST_FILE)
+        with pytest.raises(InputError, match="make the corpus again"):
+            manifest_rows(tmp_path, np.arange(len(rows)), MANIFEST_SCHEMA.names)
+        if column != "text_id":  # which no key needs
+            with pytest.raises(InputError, match="make the corpus again"):
+                read_clips(tmp_path, "train", HERE)
+
+
+def test_two_clips_of_one_name_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    written(tmp_path)
+    table = pq.read_table(tmp_path / MANIFEST_FILE)
+    pq.write_table(pa.concat_tables([table, table.slice(1, 1)]), tmp_path / MANIFEST_FILE)
+    values = [np.zeros((1, 2), np.float16)]
+    features = Features(["clip-1"], [np.zeros(1, np.int32)], values, 2, 1.0, [np.zeros((1, 2))])
+    for call in (
+        lambda: read_clips(tmp_path, here=HERE),
+        lambda: plan_store(Corpus(tmp_path), [Cut("clip-1", "red")], FrameSettings(size=8)),
+        lambda: load_pairs(tmp_path, features, "train"),
+    ):
+        with pytest.raises(InputError, match="two clips are named 'clip-1'; a manifest needs unique names"):
+            call()
 
 
 def test_a_manifest_that_changes_during_a_run_is_noticed(tmp_path: Path) -> None:

@@ -15,13 +15,16 @@ import torch
 from feature_shards import assert_same, videos_of
 from tiny_corpus import MICRO, film, write_encoder, write_video
 
-from cico_model.checkpoint import load_sign_encoder
+from cico_model.checkpoint import load_sign_encoder, save_sign_encoder
 from cico_model.clips import select_windows, window_starts, windows
+from cico_model.sign_encoder import SignOutput
 from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.corpus.video import decode_clip
 from cico_platform.encoding.video_tokens import pad_rows
-from cico_platform.errors import InputError
+from cico_platform.errors import CicoError, InputError
+from cico_platform.pipelines.encoders import _fault
 from cico_platform.pipelines.features import FeatureSettings, extract_features
+from cico_platform.pipelines.mine import MineSettings, mine
 from cico_platform.pipelines.stored_features import load_features
 from cico_platform.steps import Summary
 
@@ -239,6 +242,29 @@ def test_what_cannot_be_encoded_is_refused_with_a_reason(
         extract_features(tiny_corpus, [tmp_path], None, tmp_path / "c")
     with pytest.raises(InputError, match="holds no features"):
         load_features(tmp_path)
+
+
+def test_clips_whose_features_are_no_numbers_go_into_quarantine_and_say_so(
+    tiny_corpus: Path, encoders: list[Path], tmp_path: Path
+) -> None:
+    """As of an encoder whose training has diverged, or whose file was damaged."""
+    encoder, labels = load_sign_encoder(encoders[1])
+    with torch.no_grad():
+        for part in encoder.modules():
+            if isinstance(part, torch.nn.BatchNorm3d):
+                part.bias.fill_(1e6)
+    save_sign_encoder(tmp_path / "broken", encoder, labels, {})
+    for call in (
+        lambda: extract_features(
+            tiny_corpus, [encoders[0], tmp_path / "broken"], None, tmp_path / "a", EXACT
+        ),
+        lambda: mine(tiny_corpus, tmp_path / "broken", tmp_path / "b", MineSettings(precision="float32")),
+    ):
+        with pytest.raises(CicoError, match=r"none of .* clips could be used; .*features are not finite"):
+            call()
+    held = torch.zeros(3, 2)
+    good, bad = SignOutput(held, torch.ones(3, 4)), SignOutput(held, torch.full((3, 4), 1e6))
+    assert [not _fault(outputs) for outputs in ([good, good], [good, bad], [])] == [True, False, True]
 
 
 def test_padding_is_marked_invalid() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from drawn_shards import KIND, clips_named, rows_counted, rows_stored, write_batch
@@ -14,9 +15,11 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError, InputError
 from cico_platform.pipelines import compaction
 from cico_platform.pipelines.clip_table import ClipTable
+from cico_platform.pipelines.ledgers import read_ledgers
 from cico_platform.pipelines.output import Output
 from cico_platform.pipelines.shards import ShardKind, read_footer, write_shard
 from cico_platform.schemas.ledger import LEDGER_SCHEMA
+from cico_platform.shard_output import OutputError
 
 N = 12
 CLIPS = clips_named(N)
@@ -74,6 +77,45 @@ def test_a_batch_that_is_written_already_is_not_computed_again(tmp_path: Path) -
     assert shard.stat().st_mtime_ns == before
     assert again.to_pylist() == first.to_pylist()
     assert [row["done"] for row in again.to_pylist()] == [True, False, True]
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999], ids=["empty", "half", "end lost"])
+@pytest.mark.parametrize("place", ["own", "earlier"])
+def test_clips_of_a_damaged_file_are_computed_again(place: str, kept: float, tmp_path: Path) -> None:
+    """As a node leaves files behind that loses its power before the disk has all of them."""
+    folder, earlier = tmp_path / "out", tmp_path / "earlier"
+    fill(folder if place == "own" else earlier)
+    damaged = sorted((folder if place == "own" else earlier).glob("shard-*"))[1]
+    lost = pq.read_table(damaged)["video_id"].unique().to_pylist()
+    damaged.write_bytes(damaged.read_bytes()[: int(kept * damaged.stat().st_size)])
+    output = Output(folder, KIND, CLIPS, here=True)
+    if place == "earlier":
+        output.take_over(earlier)
+    waiting = [f"clip-{p:03d}" for p in output.waiting().tolist()]
+    assert set(lost) <= set(waiting) <= {*lost, "clip-007"}
+    groups = [list(range(first, first + 4)) for first in range(0, N, 4)]
+    again = [group for group in groups if set(group) & set(output.waiting().tolist())]
+    output.collect(write_batch(folder, CLIPS, group, (7,)) for group in again)
+    assert output.close("features").quarantined == 1
+    assert rows_stored(folder) == wanted()
+    assert not list(folder.glob("shard-*"))
+
+
+def test_a_file_with_damaged_rows_is_named_and_its_clips_are_computed_again(tmp_path: Path) -> None:
+    fill(tmp_path)
+    damaged = sorted(tmp_path.glob("shard-*"))[1]
+    content = bytearray(damaged.read_bytes())
+    content[8:300] = bytes(292)
+    damaged.write_bytes(bytes(content))
+    with pytest.raises(OutputError, match=rf"'{damaged}' cannot be read .*remove it: its clips are computed"):
+        Output(tmp_path, KIND, CLIPS, here=True).close("features")
+    damaged.unlink()
+    output = Output(tmp_path, KIND, CLIPS, here=True)
+    assert len(output.waiting()) == 4
+    first = int(output.waiting()[0])
+    output.collect([write_batch(tmp_path, CLIPS, list(range(first, first + 4)), (7,))])
+    output.close("features")
+    assert rows_stored(tmp_path) == wanted()
 
 
 def test_a_clip_in_two_shards_counts_once_and_a_done_one_before_one_in_quarantine(tmp_path: Path) -> None:
@@ -176,6 +218,22 @@ def test_only_clips_that_have_not_changed_are_taken_over_and_quarantine_is_tried
     other = Output(tmp_path / "third", ShardKind(KIND.schema, "another recipe"), CLIPS, here=True)
     other.take_over(tmp_path / "first")
     assert len(other.waiting()) == N
+
+
+@pytest.mark.parametrize("gone", [2, 7], ids=["done", "in quarantine"])
+def test_of_a_clip_that_has_left_the_corpus_nothing_is_taken_over(gone: int, tmp_path: Path) -> None:
+    fill(tmp_path / "earlier")
+    Output(tmp_path / "earlier", KIND, CLIPS, here=True).close("features")
+    clips = CLIPS.select(np.array([number for number in range(N) if number != gone]))
+    output = Output(tmp_path / "out", KIND, clips, here=True)
+    output.take_over(tmp_path / "earlier")
+    left = [clips.video_ids[p].as_py() for p in output.waiting().tolist()]
+    assert left == ([] if gone == 7 else ["clip-007"])
+    output.collect(write_batch(tmp_path / "out", clips, [p]) for p in output.waiting().tolist())
+    output.close("features")
+    assert {name for name, _, _ in rows_stored(tmp_path / "out")} == set(clips.video_ids.to_pylist())
+    for ledger in (read_ledgers(tmp_path / "out").rows, pq.read_table(tmp_path / "out" / "clips.parquet")):
+        assert sorted(ledger["video_id"].to_pylist()) == clips.video_ids.to_pylist()
 
 
 def test_what_was_in_quarantine_in_an_earlier_output_may_be_done_now(tmp_path: Path) -> None:

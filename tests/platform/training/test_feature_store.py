@@ -100,6 +100,17 @@ def test_a_store_is_made_once_and_again_when_the_features_change(features: Path)
     assert torch.equal(held.read(5), before), "a process that maps a store which is removed keeps it"
 
 
+def test_a_folder_that_was_made_again_with_other_clips_gets_another_store(tmp_path: Path) -> None:
+    """A step's name says nothing of which clips went into quarantine."""
+    rows, late = drawn_rows(), [row("late", encoder, np.ones((2, DIM))) for encoder in ENCODERS]
+    for held in (rows, [*rows, *late], rows):
+        folder = write_shards(tmp_path / "features", held)
+        write_json(folder / "step.json", {"name": "features", "key": "same", "summary": {}})
+        assert ("late" in open_features(folder).video_ids.to_pylist()) == (len(held) > len(rows))
+        shutil.rmtree(folder)
+    assert len(list(tmp_path.glob(".features.store-*"))) == 1
+
+
 def test_a_store_may_lie_in_a_folder_of_the_node_s_own(features: Path, tmp_path: Path) -> None:
     folder = open_store(features, str(tmp_path / "fast disk")).folder
     assert folder.parent == tmp_path / "fast disk"

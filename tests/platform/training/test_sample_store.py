@@ -9,16 +9,17 @@ import numpy as np
 import psutil
 import pytest
 from sample_stores import build_here
-from tiny_corpus import LABELS, SIGN_FRAMES
+from tiny_corpus import LABELS, SIGN_FRAMES, film, write_video
 
 from cico_model.augmentation import backdrop_of
 from cico_platform.benchmarks.material import drawn_video
 from cico_platform.benchmarks.scale.stored_segments import write_segments
-from cico_platform.corpus.manifest import Corpus
+from cico_platform.corpus.clip_keys import facts_of, key_columns
+from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
 from cico_platform.errors import CicoError
 from cico_platform.pipelines.decode import decode_row, source_rows
 from cico_platform.storage import Place, files_under, fresh, place, remove
-from cico_platform.training.data.cuts import Cut, FrameSettings, plan_store
+from cico_platform.training.data.cuts import LEAST_CUTS_PER_SHARD, Cut, FrameSettings, plan_store
 from cico_platform.training.data.frame_codec import decode_frame, encode_frame
 from cico_platform.training.data.sample_builder import UNKNOWN_CLIP, build_sample_store, finish_store
 from cico_platform.training.data.sample_store import SampleStore
@@ -127,6 +128,38 @@ def test_shards_are_named_by_their_segments_and_settings(tiny_corpus: Path) -> N
     changed = [Cut(c.video_id, c.label, c.start, 10) if c == last else c for c in cuts]
     assert names(changed)[:-1] == usual[:-1]
     assert names(changed)[-1] != usual[-1]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["keys in the manifest", "no keys"])
+def test_a_file_that_was_replaced_makes_its_shard_another_one(known: bool, tmp_path: Path) -> None:
+    names = [f"clip-{number:02d}" for number in range(2 * LEAST_CUTS_PER_SHARD)]
+    files = {name: tmp_path / f"{name}.mp4" for name in names}
+    for number, file in enumerate(files.values()):
+        write_video(file, film(["red"], number))
+    clips = [Clip(name, name, "train", f"{name}.mp4", "", "", label="red", frames=18) for name in names]
+    facts = facts_of(tmp_path, dict.fromkeys(clip.path for clip in clips))
+    keys = key_columns(clips, [facts[clip.path] for clip in clips])
+    write_manifest(tmp_path, clips, keys if known else None)
+    folder, cuts = tmp_path / "samples", [Cut(name, "red") for name in names]
+
+    def planned() -> list[str]:
+        return [shard.name for shard in plan_store(Corpus(tmp_path), cuts, SETTINGS).shards]
+
+    first, last = planned()
+    key = build_here(tmp_path, cuts, folder, SETTINGS).key
+    before = SampleStore(str(folder), key=key).read(0)
+    write_video(files[names[0]], film(["blue"], 0))
+    other, same = planned()
+    assert (other != first, same) == (True, last)
+    summary = build_here(tmp_path, cuts, folder, SETTINGS)
+    assert np.abs(SampleStore(str(folder)).read(0).astype(int) - before).mean() > MEAN_ERROR
+    files[names[0]].rename(tmp_path / "away")
+    assert planned()[0] not in (first, other)
+    (tmp_path / "away").rename(files[names[0]])
+    assert planned() == [other, last]
+    assert summary.key != key
+    with pytest.raises(CicoError, match="holds the samples of another training by now"):
+        SampleStore(str(folder), key=key)
 
 
 def test_a_cut_build_goes_on_and_gives_the_same_store(

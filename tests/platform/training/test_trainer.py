@@ -138,6 +138,36 @@ def test_patience_goes_on_where_it_was(tmp_path: Path) -> None:
     assert best_weight(trainer) == -3.0
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("epochs", [2, 4])
+def test_a_run_that_goes_on_with_fewer_steps_an_epoch_ends(steps: int, epochs: int, tmp_path: Path) -> None:
+    """As with more workers, which leave a rest of an epoch out that is too small for all of them."""
+    store = CheckpointStore(tmp_path, "key")
+    first = Notes(store)
+    cut = Trainer(Toy(epochs=epochs, losses=[0.5] * 5 + [float("nan")] * 9), first)
+    with pytest.raises(FloatingPointError):
+        cut.run()  # in the last step of the second epoch
+    assert (cut.epoch, cut.step_of_epoch) == (1, 2)
+
+    class Shorter(Toy):
+        def steps(self, epoch: int) -> int:
+            return steps
+
+        def batches(self, epoch: int, first: int) -> Iterator[Batch[float]]:
+            return (Batch(4, 0.5) for _ in range(first, steps))
+
+    resumed = Notes(store)
+    resumed.begin()
+    trainer = Trainer(Shorter(epochs=epochs), resumed)
+    trainer.run()
+    assert trainer.epoch == epochs
+    assert [row["epoch"] for row in trainer.history] == list(range(1, epochs + 1))
+    assert trainer.task.model.weight.item() == -(STEPS + 2 + steps * (epochs - 2))
+    _, state, _ = store.last()
+    assert state is not None
+    assert state["done"]
+
+
 def test_a_diverged_loss_ends_the_training_at_its_step_and_before_a_checkpoint(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path, "key")
     session = Notes(store)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from cico_platform.errors import InputError
 from cico_platform.pipelines.stored_features import INFO_FILE, feature_shards, read_info, read_mix
 from cico_platform.steps import content_key, fingerprint
-from cico_platform.storage import Place, absolute, cache_folder, is_remote, place
+from cico_platform.storage import Place, absolute, cache_folder, file_sizes, is_remote, place
 from cico_platform.training.data.feature_rows import FeatureRows
 from cico_platform.training.data.feature_store import FeatureStore, StoredRows
 from cico_platform.training.data.feature_store_files import VERSION, DamagedStoreError, LeftOut
@@ -184,11 +184,18 @@ def store_folder(features: str | Place, key: str, root: str = "") -> Path:
 
 
 def _store_key(features: str | Place) -> str:
-    """Name of what a store is made from."""
+    """Name of what a store is made from.
+
+    The step's name leaves out which clips went into quarantine: a folder that was removed and made again may
+    hold others.
+    """
     info = read_info(features)
+    names = {shard.name for shard in feature_shards(features)}
+    sizes = file_sizes(place(features))
     return content_key(
         version=VERSION,
         features=fingerprint(features),
+        shards={name: size for name, size in sizes.items() if name in names},
         encoders=[encoder.id for encoder in info.encoders],
         dim=info.dim,
     )[:KEY_DIGITS]

@@ -254,7 +254,9 @@ def _rows(shard: Place) -> Iterator[tuple[str, str, NDArray[np.int32], Array]]:
                 yield from zip(names, encoders, starts, values, strict=True)
     except (pa.ArrowException, ValueError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"'{shard}' holds no features: {line}; run 'cico features' again") from error
+        raise InputError(
+            f"'{shard}' holds no features: {line}; remove '{shard.parent}' and run 'cico features' again"
+        ) from error
 
 
 def _check_columns(schema: pa.Schema) -> None:

@@ -7,6 +7,7 @@ import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import ray.data
 from ray.data import TaskPoolStrategy
@@ -15,6 +16,7 @@ from cico_platform.corpus.manifest import Corpus
 from cico_platform.errors import CicoError
 from cico_platform.pipelines.decode import DECODER_CPUS
 from cico_platform.settings import OnProgress
+from cico_platform.shard_output import attempt
 from cico_platform.storage import Place, absolute, file_sizes, place
 from cico_platform.training.data.cuts import Cut, FrameSettings, ShardPlan, StorePlan, plan_store
 from cico_platform.training.data.sample_index import INDEX_FILE, write_index
@@ -40,6 +42,8 @@ class StoreSummary:
 
     Attributes
     ----------
+    key
+        Names the samples (`StorePlan.key`).
     samples, built
         Segments that can be trained on; shards that this call wrote.
     quarantine
@@ -49,6 +53,7 @@ class StoreSummary:
         Clips that gave no sample.
     """
 
+    key: str
     samples: int
     built: int
     quarantine: list[Row]
@@ -85,7 +90,7 @@ def build_sample_store(
     ledgers = read_ledgers(folder, [shard.name for shard in plan.shards])
     pending = [shard for shard in plan.shards if shard.name not in ledgers]
     if pending:
-        (folder / INDEX_FILE).unlink(missing_ok=True)
+        attempt(folder, partial((folder / INDEX_FILE).unlink, missing_ok=True))
         _write_shards(pending, folder, settings, decoders, _Progress(on_progress, len(cuts), ledgers))
     return finish_store(plan, folder, settings, len(pending))
 
@@ -104,7 +109,7 @@ def finish_store(plan: StorePlan, folder: Place, settings: FrameSettings, built:
     if missing:
         raise CicoError(f"'{folder}': shard '{missing[0]}' was written but is not whole; run the same again")
     ordered = [ledgers[name] for name in names]
-    write_index(folder, plan.key, ordered, settings)
+    attempt(folder, partial(write_index, folder, plan.key, ordered, settings))
     _remove_others(folder, set(names))
     return _summary(ordered, plan, built)
 
@@ -155,11 +160,12 @@ def _summary(ledgers: Sequence[Ledger], plan: StorePlan, built: int) -> StoreSum
     names = sorted({cut.video_id for cut in plan.unknown})
     rows += [{"video_id": name, "path": "", "reason": UNKNOWN_CLIP} for name in names]
     samples = sum(ledger.rows["outcome"].to_pylist().count("done") for ledger in ledgers)
-    return StoreSummary(samples, built, sorted(rows, key=lambda row: str(row["video_id"])), lost + len(names))
+    rows.sort(key=lambda row: str(row["video_id"]))
+    return StoreSummary(plan.key, samples, built, rows, lost + len(names))
 
 
 def _remove_others(folder: Place, names: set[str]) -> None:
     """Remove shards of another plan, and what killed tasks left."""
-    for name in file_sizes(folder):
+    for name in attempt(folder, partial(file_sizes, folder)):
         if _OWN_FILE.fullmatch(name) and (name.startswith(".") or name.partition(".")[0] not in names):
-            (folder / name).unlink(missing_ok=True)
+            attempt(folder, partial((folder / name).unlink, missing_ok=True))

@@ -1,14 +1,17 @@
 """Ledgers of a sample store: what became of each segment of a shard, and where its frames lie."""
 
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cico_platform.schemas.ledger import QUARANTINED
-from cico_platform.storage import Place, file_sizes, read_table
+from cico_platform.shard_output import attempt
+from cico_platform.storage import Place, file_sizes
 
 Row = dict[str, Any]
 FRAMES_SUFFIX, LEDGER_SUFFIX = ".frames", ".parquet"
@@ -41,7 +44,7 @@ class Ledger:
 
 def read_ledgers(folder: Place, names: Sequence[str]) -> dict[str, Ledger]:
     """Read the ledgers of the shards that are whole: the file of frames is there and not cut."""
-    sizes = file_sizes(folder)
+    sizes = attempt(folder, lambda: file_sizes(folder))
     there = [name for name in names if f"{name}{LEDGER_SUFFIX}" in sizes]
     with ThreadPoolExecutor(READERS) as pool:
         ledgers = pool.map(lambda name: read_ledger(folder, name), there)
@@ -54,8 +57,9 @@ def read_ledgers(folder: Place, names: Sequence[str]) -> dict[str, Ledger]:
 
 def read_ledger(folder: Place, name: str) -> Ledger | None:
     """Read one ledger; None if it is damaged."""
+    content = attempt(folder, (folder / f"{name}{LEDGER_SUFFIX}").read_bytes)
     try:
-        rows = read_table(folder / f"{name}{LEDGER_SUFFIX}")
+        rows = pq.read_table(io.BytesIO(content))
         return Ledger(name, rows.cast(LEDGER_SCHEMA), int(rows.schema.metadata[BYTES_OF_FRAMES]))
     except (pa.ArrowException, KeyError, TypeError, ValueError):
         return None

@@ -23,16 +23,23 @@ class SampleStore:
         Folder or URL. Shards behind a URL are copied to this machine when they are first needed.
     cache_bytes
         Most bytes of such copies; None: 80% of the free disk.
+    key
+        Of the samples that it must hold (`StoreSummary.key`); "" takes any.
 
     Raises
     ------
     CicoError
-        If it is no whole store.
+        If it is no whole store, or holds other samples.
     """
 
-    def __init__(self, folder: str, cache_bytes: int | None = None) -> None:
+    def __init__(self, folder: str, cache_bytes: int | None = None, key: str = "") -> None:
         path, self.shards = open_shards(place(folder), cache_bytes)
         self.index = SampleIndex(path)
+        if key and self.index.key != key:
+            raise CicoError(
+                f"'{folder}' holds the samples of another training by now; give the same command again, "
+                "with a folder of its own (--samples)"
+            )
         self.size = self.index.settings.size
 
     def __len__(self) -> int:

@@ -4,12 +4,15 @@ import fcntl
 import hashlib
 import os
 import shutil
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from upath import UPath
 
 from cico_platform.errors import CicoError
+from cico_platform.shard_output import OutputError, attempt
 from cico_platform.storage import Place, cache_folder, is_remote, remove
 from cico_platform.training.data.sample_index import INDEX_FILE, Shard
 from cico_platform.training.data.sample_ledger import FRAMES_SUFFIX
@@ -81,11 +84,13 @@ class CachedShards:
     def read(self, shard: Shard, offset: int, length: int) -> bytes:
         """See `ShardFiles`."""
         try:
-            if self._copy(shard):
-                return self.local.read(shard, offset, length)
+            if attempt(self.folder, partial(self._copy, shard)):
+                with suppress(CicoError):  # a training that has ended removed the copies that it shared
+                    return self.local.read(shard, offset, length)
             path = self._remote(shard)
-            data: bytes = self.folder.fs.cat_file(path, start=offset, end=offset + length)
-        except OSError as error:
+            read = partial(self.folder.fs.cat_file, path, start=offset, end=offset + length)
+            data: bytes = attempt(self.folder, read)
+        except OutputError as error:
             raise CicoError(f"training samples cannot be read from '{self.folder}': {error}") from error
         if len(data) != length:
             raise CicoError(f"'{path}' is damaged: it ends before byte {offset + length}; {ADVICE}")
@@ -140,8 +145,8 @@ def open_shards(folder: Place, most_bytes: int | None = None) -> tuple[Path, Sha
             if not index.is_file():
                 raise FileNotFoundError(f"'{index}' is missing")
             return Path(str(index)), LocalShards(Path(str(folder)))
-        content = index.read_bytes()
-    except OSError as error:
+        content = attempt(folder, index.read_bytes)
+    except (OSError, OutputError) as error:
         raise CicoError(f"'{folder}' is no whole sample store: {error}") from error
     version = hashlib.sha256(str(folder).encode() + b"\0" + content).hexdigest()[:16]
     cache = cache_folder() / f"samples-{version}"

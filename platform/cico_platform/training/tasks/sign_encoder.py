@@ -53,6 +53,8 @@ class SignEncoderRun:
         Whether `weights` classify the same signs.
     samples, held_out
         Sample stores.
+    keys
+        Of what both hold (`StoreSummary.key`); "" where that is not known.
     """
 
     settings: SignEncoderSettings
@@ -62,6 +64,7 @@ class SignEncoderRun:
     same_signs: bool
     samples: str
     held_out: str
+    keys: tuple[str, str] = ("", "")
 
 
 def train_loop(run: SignEncoderRun, session: Session) -> None:
@@ -74,7 +77,8 @@ class SignEncoderTask(Task[Clips]):
 
     def __init__(self, run: SignEncoderRun, session: Session) -> None:
         self.settings, self.config, self.worker = run.settings, run.config, session.worker
-        self.samples, self.held_out = SampleStore(run.samples), SampleStore(run.held_out)
+        folders = zip((run.samples, run.held_out), run.keys, strict=True)
+        self.samples, self.held_out = (SampleStore(folder, key=key) for folder, key in folders)
         self.train_windows, self.held_out_windows = (
             WindowLoader(store, run.config, self.worker.device, torch.get_num_threads())
             for store in (self.samples, self.held_out)

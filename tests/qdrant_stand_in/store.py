@@ -25,7 +25,7 @@ class Collection:
         fields = folder / FIELDS
         self.fields: dict[str, int] = json.loads(fields.read_text()) if fields.is_file() else {}
         # What was read from disk after a restart is as it was: the engine may still have to build its graph.
-        self.dirty, self._optimizing = True, threading.Lock()
+        self.dirty, self._asked, self._optimizing = True, False, threading.Lock()
         self.updating = threading.Lock()
 
     @property
@@ -40,7 +40,7 @@ class Collection:
                 self.shard.update(operation)
         except Exception as error:  # the engine raises nothing else
             raise bad_input(str(error)) from error
-        self.dirty = True
+        self.dirty, self._asked = True, False
 
     def create_field_index(self, name: str, kind: int) -> None:
         """Index a field of the payload."""
@@ -52,11 +52,18 @@ class Collection:
         (self.folder / FIELDS).write_text(json.dumps(self.fields))
 
     def status(self) -> int:
-        """Green once the engine has built what it searches by; asking for it makes the engine begin."""
+        """Green once the engine has built what it searches by.
+
+        The engine begins when it is asked twice without a change in between: unlike the server, it takes no
+        requests while it builds, and whoever writes would have to wait.
+        """
         if self._optimizing.locked():
             return int(messages.Yellow)
         if not self.dirty:
             return int(messages.Green)
+        if not self._asked:
+            self._asked = True
+            return int(messages.Yellow)
         self.dirty = False
         threading.Thread(target=self._optimize, daemon=True).start()
         return int(messages.Yellow)

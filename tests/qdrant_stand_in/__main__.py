@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -21,8 +23,11 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true", help="collections are made in strict mode")
     parser.add_argument("--max-request", type=int, default=MAX_REQUEST, help="bytes of a request")
     parser.add_argument("--faults", type=json.loads, default={}, help="JSON; see failures.Faults")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
     given = parser.parse_args()
     stop = threading.Event()
+    if given.until_eof:
+        threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     running = StandIn(

@@ -36,7 +36,9 @@ class StandInProcess:
         command = [sys.executable, "-m", "qdrant_stand_in", "--data", str(self.data)]
         path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
-            [*command, "--port", str(self.port), *self.options],
+            # Its standard input ends with this process, however that ends.
+            [*command, "--port", str(self.port), "--until-eof", *self.options],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": path},
@@ -51,8 +53,7 @@ class StandInProcess:
         """End it at once (SIGKILL)."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
+            self._process.communicate()
             self._process = None
 
     def wait(self) -> int:

@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, previous_of
 from cico_platform.index.clips import Filters, Hit, IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.serving_info import (
-    SERVING_COLLECTION,
     ServingInfo,
     known_collections,
     remove_collection,
@@ -24,7 +21,7 @@ from cico_platform.index.serving_info import (
 from cico_platform.index.traces import Traces, find_traces, traces_of
 from cico_platform.steps import write_json
 
-FORGOTTEN_FILE, FORGOTTEN_POINT = "forgotten.json", "forgotten"
+FORGOTTEN_FILE, FORGOTTEN = "forgotten.json", "forgotten"
 BATCH = 64
 
 
@@ -141,12 +138,11 @@ def remember(index: VectorIndex, signer: str | None, video_ids: Iterable[str]) -
     names = [("video", name) for name in video_ids] + ([("signer", signer)] if signer else [])
     hashes = sorted({*record["hashes"], *(_hash(salt, kind, name) for kind, name in names)})
     new = {"salt": salt.hex(), "hashes": hashes}
-    if isinstance(index, EmbeddedIndex):
-        write_json(index.path / FORGOTTEN_FILE, new)
+    if index.records is not None:
+        index.records.write(FORGOTTEN, {FORGOTTEN: new})
         return
-    index.create(SERVING_COLLECTION, 1)
-    point = IndexedClip(FORGOTTEN_POINT, np.ones((1, 1), np.float32), {"forgotten": new})
-    index.upsert(SERVING_COLLECTION, [point])
+    assert isinstance(index, EmbeddedIndex)
+    write_json(index.path / FORGOTTEN_FILE, new)
 
 
 def _hash(salt: bytes, kind: str, name: str) -> str:
@@ -154,16 +150,13 @@ def _hash(salt: bytes, kind: str, name: str) -> str:
 
 
 def _record(index: VectorIndex) -> dict[str, Any]:
-    found: dict[str, Any] | None = None
-    if isinstance(index, EmbeddedIndex):
+    found: dict[str, Any] | None
+    if index.records is not None:
+        found = index.records.read().get(FORGOTTEN, {}).get(FORGOTTEN)
+    else:
+        assert isinstance(index, EmbeddedIndex)
         file = index.path / FORGOTTEN_FILE
         found = json.loads(file.read_text()) if file.is_file() else None
-    else:
-        try:
-            points = list(index.fetch(SERVING_COLLECTION, [FORGOTTEN_POINT]))
-        except InputError:  # nothing was indexed yet
-            points = []
-        found = points[0].payload["forgotten"] if points else None
     return found or {"salt": secrets.token_hex(32), "hashes": []}
 
 
@@ -208,7 +201,7 @@ def _rewrite(index: VectorIndex, info: ServingInfo, gone: set[str], traces: Trac
             waiting = []
     if waiting:
         index.upsert(new, waiting)
-    wanted = index.count(info.collection) - len(list(index.fetch(info.collection, sorted(gone))))
+    wanted = index.count(info.collection) - len(list(index.fetch(info.collection, sorted(gone), fields=())))
     if index.count(new) != wanted:
         raise CicoError(f"'{new}' holds {index.count(new)} clips, not {wanted}; run the same command again")
     return traces, new

@@ -43,13 +43,9 @@ class IndexWriter:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from cico_platform.index.server import ServerIndex
-    >>> index = ServerIndex(":memory:")
-    >>> with IndexWriter(index, ServingInfo("clips-1", 4, "model", ("encoder",), 1.0, "demo")) as writer:
-    ...     writer.add([IndexedClip("a", np.eye(4, dtype="float32"), {"text": "hello", "path": "/a.mp4"})])
-    >>> index.alias("clips"), writer.written.clips
-    ('clips-1', 1)
+    >>> info = ServingInfo("clips-1", 4, "model", ("encoder",), 1.0, "demo")
+    >>> with open_index("demo/index") as index, IndexWriter(index, info) as writer:  # doctest: +SKIP
+    ...     writer.add([IndexedClip("a", tokens, {"text": "hello", "path": "/a.mp4"})])
     """
 
     def __init__(self, index: VectorIndex, info: ServingInfo, alias: str = DEFAULT_ALIAS) -> None:
@@ -63,7 +59,7 @@ class IndexWriter:
 
     def present(self) -> dict[str, str]:
         """The clips that the collection holds already, each with the `clip_key` of its payload, or ""."""
-        held = self.index.fetch(self.info.collection)
+        held = self.index.fetch(self.info.collection, fields=("clip_key",))
         return {hit.video_id: str(hit.payload.get("clip_key", "")) for hit in held}
 
     def keep(self, video_ids: Sequence[str]) -> None:

@@ -42,9 +42,15 @@ class Prefetcher:
     """
 
     def __init__(self, array: NDArray[Any]) -> None:
-        self._address, self._madvise = int(array.__array_interface__["data"][0]), _madvise()
+        self._address, self._bytes = int(array.__array_interface__["data"][0]), array.nbytes
+        self._madvise = _madvise()
         if array.nbytes and hasattr(mmap, "MADV_RANDOM"):
             self._advise(0, array.nbytes, mmap.MADV_RANDOM)
+
+    def expect_sequential_reads(self) -> None:
+        """Tell the system to read ahead: all of it will be read from start to end."""
+        if self._bytes and hasattr(mmap, "MADV_SEQUENTIAL"):
+            self._advise(0, self._bytes, mmap.MADV_SEQUENTIAL)
 
     def prefetch(self, begin: int, end: int) -> None:
         """Ask the system to read these bytes; returns at once."""

@@ -52,6 +52,10 @@ class OpenSegment:
         """Return how many tokens each row has, int64 [n]; 0 for an erased one."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
+    def expect_all_to_be_read(self) -> None:
+        """Tell the system that all tokens will be read in their order."""
+        self._prefetcher.expect_sequential_reads()
+
     def copy(self, rows: NDArray[np.int64], out: Encoded, positions: NDArray[np.int64]) -> None:
         """Copy the tokens of rows [n] into `out` [N, row_bytes], those of each from its position [n] on."""
         begins, ends = self.offsets[rows].tolist(), self.offsets[rows + 1].tolist()

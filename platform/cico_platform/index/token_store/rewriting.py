@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ from cico_platform.index.token_store.snapshots import Snapshot
 from cico_platform.storage import Place
 
 # Tokens that are copied at once.
-BLOCK = 1 << 16
+BLOCK = 1 << 15
 Mask = NDArray[np.bool_]
 
 
@@ -82,22 +81,23 @@ def _living_ids(table: pa.Table, living: Mask, held: Mask, base: int) -> pa.Tabl
 
 
 def _copy(tokens: OpenSegment, living: Mask, held: Mask, output: SegmentOutput) -> None:
+    """Append the held rows, those that are dead without tokens, some rows at a time."""
+    tokens.expect_all_to_be_read()
     lengths = np.diff(tokens.offsets)
-    for begin, end in _runs(tokens.offsets, living, held):
-        if living[begin]:
-            encoded = tokens.encoded[tokens.offsets[begin] : tokens.offsets[end]]
-            output.add(lengths[begin:end], encoded)
-        else:
-            output.add(np.zeros(end - begin, np.int64), tokens.encoded[:0])
+    kept = np.where(living, lengths, 0)
+    for begin, end in _windows(tokens.offsets):
+        rows = slice(begin, end)
+        encoded = tokens.encoded[tokens.offsets[begin] : tokens.offsets[end]]
+        if not living[rows].all():
+            encoded = encoded[np.repeat(living[rows], lengths[rows])]
+        output.add(kept[rows][held[rows]], encoded)
 
 
-def _runs(offsets: NDArray[np.int64], living: Mask, held: Mask) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of runs of held rows that all live or are all dead, each of few tokens."""
-    states = np.where(held, 1 + living, 0)
-    borders = [0, *(np.flatnonzero(np.diff(states)) + 1).tolist(), len(states)]
-    for begin, end in pairwise(borders):
-        while begin < end and states[begin]:
-            last = int(np.searchsorted(offsets, offsets[begin] + BLOCK, "right")) - 1
-            stop = min(end, max(begin + 1, last))
-            yield begin, stop
-            begin = stop
+def _windows(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of rows that follow each other and have `BLOCK` tokens at most, or are one row."""
+    begin, rows = 0, len(offsets) - 1
+    while begin < rows:
+        last = int(np.searchsorted(offsets, offsets[begin] + BLOCK, "right")) - 1
+        end = max(begin + 1, last)
+        yield begin, end
+        begin = end

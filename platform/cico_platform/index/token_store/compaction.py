@@ -98,6 +98,7 @@ def compact(
     finally:
         opened.close()
     files.keep_only(set(read_manifest(there).names()))
+    files.close()
     before = [segments[index] for group in groups for index in group]
     erased = sum(each.clips for each in before) - sum(each.clips for each in written)
     return Compacted(len(before), len(written), erased, *np.sum(removed, axis=0).tolist())

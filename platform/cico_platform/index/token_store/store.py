@@ -167,8 +167,9 @@ class TokenStore:
         return self._newer_than(self._snapshot)
 
     def close(self) -> None:
-        """Close all segments."""
+        """Close all segments; what is read afterwards opens them again."""
         self._open.close()
+        self._files.close()
 
     def _newer_than(self, snapshot: Snapshot) -> bool:
         with self._refreshing:

@@ -32,6 +32,9 @@ class StoreFiles(Protocol):
     def keep_only(self, names: Collection[str]) -> list[str]:
         """Remove copies of other files; returns the names of those that are in use."""
 
+    def close(self) -> None:
+        """End all uses, where no one else uses the same cache object."""
+
 
 class LocalFiles:
     """A folder of this machine, or of a disk that it shares."""
@@ -52,12 +55,21 @@ class LocalFiles:
         """See `StoreFiles`."""
         return []
 
+    def close(self) -> None:
+        """See `StoreFiles`."""
+
 
 class CachedFiles:
-    """A store behind a URL, read through a cache."""
+    """A store behind a URL, read through a cache.
 
-    def __init__(self, place: UPath, cache: SegmentCache) -> None:
-        self.place, self.cache = place, cache
+    Parameters
+    ----------
+    own
+        Whether the cache object was made for this store alone.
+    """
+
+    def __init__(self, place: UPath, cache: SegmentCache, own: bool = False) -> None:
+        self.place, self.cache, self.own = place, cache, own
         self.key = hashlib.sha256(absolute(place).encode()).hexdigest()[:16]
 
     def acquire(self, file: StoredFile, folder: str = SEGMENTS) -> Path:
@@ -72,11 +84,18 @@ class CachedFiles:
         """See `StoreFiles`."""
         return self.cache.keep_only(self.key, names)
 
+    def close(self) -> None:
+        """See `StoreFiles`."""
+        if self.own:
+            self.cache.close()
+
 
 def files_of(place: Place, cache: SegmentCache | str | Path | None = None) -> StoreFiles:
     """Return the files of a store; only a remote one uses a cache."""
     if not isinstance(place, UPath) or not is_remote(place):
         return LocalFiles(Path(str(place)))
-    if not isinstance(cache, SegmentCache):
-        cache = SegmentCache(cache_folder() / DEFAULT_CACHE if cache is None else cache)
-    return CachedFiles(place, cache)
+    if isinstance(cache, SegmentCache):
+        return CachedFiles(place, cache)
+    return CachedFiles(
+        place, SegmentCache(cache_folder() / DEFAULT_CACHE if cache is None else cache), own=True
+    )

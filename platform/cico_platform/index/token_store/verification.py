@@ -89,6 +89,7 @@ def verify(folder: str | Place, cache: SegmentCache | str | Path | None = None) 
         problems += [] if problems else _twice(snapshot, opened)
     finally:
         opened.close()
+        files.close()
     if problems and read_manifest(there).commit != manifest.commit:
         raise ConflictError(f"the token store '{there}' was changed while it was verified; verify it again")
     unused = [f"{below}/{name}".lstrip("/") for below, names in unused_files(there).items() for name in names]

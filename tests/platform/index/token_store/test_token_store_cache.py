@@ -324,6 +324,17 @@ def test_readers_of_a_remote_store_follow_a_compaction(url: UPath, tmp_path: Pat
     assert not store.lives(first[:1])[0]
 
 
+def test_a_closed_reader_leaves_no_list_and_reads_on(url: UPath, tmp_path: Path) -> None:
+    (rows,) = store_of(url, A)
+    store = TokenStore.open(url, tmp_path)
+    store.tokens(rows)
+    assert len(list((tmp_path / LEASES).iterdir())) == 1
+    store.close()
+    assert list((tmp_path / LEASES).iterdir()) == []
+    assert_holds(store, A)
+    store.close()
+
+
 def test_stores_share_a_cache_without_touching_each_other(url: UPath, tmp_path: Path) -> None:
     other = UPath(f"{url}-other")
     store_of(url, A)

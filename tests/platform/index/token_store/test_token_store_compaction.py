@@ -1,5 +1,6 @@
 """Compaction erases what is dead, moves nothing that lives, and disturbs no reader."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from token_stores import DIM, assert_holds, contents, drawn, store_of, write
 from upath import UPath
 
-from cico_platform.index.token_store import compaction
+from cico_platform.index.token_store import compaction, rewriting, writer
 from cico_platform.index.token_store.changes import add_segments, create_store, mark_dead
 from cico_platform.index.token_store.compaction import compact, sweep
 from cico_platform.index.token_store.errors import ConflictError, DeadRowsError
@@ -274,13 +281,13 @@ class Store(RuleBasedStateMachine):
         verify(self.folder).check()
 
 
-@pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
-def test_any_history_keeps_rows_and_tokens(tmp_path: Path) -> None:
-    from itertools import count
-
-    from hypothesis.stateful import run_state_machine_as_test
-
+@pytest.mark.parametrize("block", [1, 7, 4096])
+def test_any_history_keeps_rows_and_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(rewriting, "BLOCK", block)
+    monkeypatch.setattr(writer, "BLOCK", block)
     Store.root, Store.numbers = tmp_path, count()  # type: ignore[attr-defined]
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Store, settings=settings(max_examples=12, stateful_step_count=12, deadline=None)
+        Store, settings=settings(max_examples=8, stateful_step_count=12, deadline=None)
     )

@@ -11,7 +11,7 @@ from token_stores import DIM, assert_holds, drawn, store_of, write
 
 from cico_model.ragged import ragged_scores
 from cico_platform.errors import InputError
-from cico_platform.index.token_store import id_table
+from cico_platform.index.token_store import id_table, mapping
 from cico_platform.index.token_store.changes import add_segments, create_store, mark_dead
 from cico_platform.index.token_store.errors import DamagedFileError, DeadRowsError
 from cico_platform.index.token_store.row_numbers import NO_ROW, as_rows, row_numbers, segment_number, split
@@ -79,6 +79,17 @@ def test_open_segments_hold_no_descriptors(tmp_path: Path) -> None:
         store.tokens(np.concatenate(rows))
         store.find(["1", "19"])
         assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_system_takes_the_advice_on_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses addresses that are no page's, without a word."""
+    madvise, answers = mapping._madvise(), []
+    monkeypatch.setattr(mapping, "_madvise", lambda: lambda *told: answers.append(madvise(*told)))
+    rows = np.concatenate(store_of(tmp_path, drawn([f"{number}" for number in range(300)])))
+    with TokenStore.open(tmp_path) as store:
+        store.tokens(rows[::7])
+    assert len(answers) == 1 + len(rows[::7])
+    assert set(answers) == {0}
 
 
 def test_clips_are_found_by_their_ids(tmp_path: Path) -> None:

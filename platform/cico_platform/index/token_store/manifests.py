@@ -76,7 +76,8 @@ def commit(place: Place, change: Callable[[Manifest], Manifest]) -> Manifest:
 
     Where another process was faster, the change is applied anew to what that one has written. The file of a
     generation is created by one process only. Whoever created it looks whether the newest manifest descends
-    from it: a slow process may have created a generation that others have long since passed and removed.
+    from it: a slow process may have created a generation that others have long since passed and removed. What
+    it created then is of no effect, and the next commit removes it.
 
     Raises
     ------
@@ -105,7 +106,6 @@ def commit(place: Place, change: Callable[[Manifest], Manifest]) -> Manifest:
             if after.commit in (newest.commit, *newest.history):
                 _remove_older(place, after)
                 return after
-            _forget(place, path, after)
         _wait(attempt)
     raise ConflictError(f"others change the token store '{place}' all the time; try again")
 
@@ -119,15 +119,6 @@ def _remove_older(place: Place, after: Manifest) -> None:
     for generation in _generations(place):
         if generation < after.generation:
             remove_file(manifest_path(place, generation))
-
-
-def _forget(place: Place, path: Place, after: Manifest) -> None:
-    """Remove a manifest of this process that does not count, if it was created at all."""
-    try:
-        if from_bytes(read_bytes(path), str(path)).commit == after.commit:
-            remove_file(path)
-    except FileNotFoundError:
-        return
 
 
 def _wait(attempt: int) -> None:

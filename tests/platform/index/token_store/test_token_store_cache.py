@@ -102,6 +102,19 @@ def test_a_cache_keeps_within_its_bytes_and_drops_the_least_recently_used(url: U
         assert cache.bytes <= 2 * size
 
 
+def test_of_copies_that_nobody_uses_the_least_recently_used_goes(url: UPath, tmp_path: Path) -> None:
+    one = np.ones((50, DIM), np.float16)
+    rows = np.concatenate(store_of(url, {"a": one}, {"b": 2 * one}, {"c": 3 * one}))
+    cache = SegmentCache(tmp_path, 2 * (one.nbytes + 16))
+    for picked in (1, 0, 1):
+        with TokenStore.open(url, cache) as store:  # each one is closed before the next one is opened
+            store.tokens(rows[[picked]])
+    with TokenStore.open(url, cache) as store:
+        store.tokens(rows[[2]])
+    held = [path.read_bytes()[:2] for path in copies(tmp_path, ".tokens")]
+    assert sorted(held) == sorted(np.float16(value).tobytes() for value in (2, 3))
+
+
 def test_copies_in_use_by_another_process_are_not_removed(url: UPath, tmp_path: Path) -> None:
     one = np.ones((50, DIM), np.float16)
     rows = np.concatenate(store_of(url, {"a": one}, {"b": 2 * one}))
@@ -312,6 +325,20 @@ def test_erased_clips_leave_the_cache_as_soon_as_nobody_uses_them(url: UPath, tm
     assert A["a"].tobytes() not in contents(tmp_path / "another")
     for store in (one, other):
         assert_holds(store, {"b": A["b"], "c": A["c"], **B})
+
+
+def test_erased_copies_go_when_their_last_user_has_ended(url: UPath, tmp_path: Path) -> None:
+    (rows,) = store_of(url, A)
+    cache = tmp_path / "cache"
+    one, other = (TokenStore.open(url, SegmentCache(cache)) for _ in range(2))
+    other.tokens(rows)
+    mark_dead(url, rows[:1])
+    compact(url, cache=tmp_path / "another")
+    assert one.refresh()
+    assert A["a"].tobytes() in contents(cache)
+    other.close()
+    assert not one.refresh()
+    assert A["a"].tobytes() not in contents(cache)
 
 
 def test_readers_of_a_remote_store_follow_a_compaction(url: UPath, tmp_path: Path) -> None:

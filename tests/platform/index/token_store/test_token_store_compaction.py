@@ -1,20 +1,14 @@
 """Compaction erases what is dead, moves nothing that lives, and disturbs no reader."""
 
+import os
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
 from token_stores import DIM, assert_holds, contents, drawn, store_of, write
 from upath import UPath
 
@@ -217,33 +211,33 @@ def test_sweeping_removes_what_was_cut_and_nothing_else(tmp_path: Path) -> None:
         assert len(store) == 6
 
 
-class Store(RuleBasedStateMachine):
-    """A store and a dictionary of what it should hold, changed in the same ways."""
+NAMES = st.sets(st.sampled_from("abcdefghij"), min_size=1, max_size=6)
+ADD, FORGET = st.tuples(st.just("add_or_replace"), NAMES), st.tuples(st.just("forget"), NAMES)
+COMPACT = st.tuples(st.just("compact"), st.sampled_from([0.0, 0.3]), st.sampled_from([0, 1500, 1 << 20]))
+CHANGES = st.lists(st.one_of(ADD, ADD, FORGET, COMPACT, st.just(("refresh",))), min_size=8, max_size=12)
 
-    folder: Path
 
-    @initialize()
-    def make(self) -> None:
-        self.folder = Store.root / f"store-{next(Store.numbers)}"
-        self.layout = create_store(self.folder, DIM)
-        self.reader = TokenStore.open(self.folder)
+class History:
+    """A store and a dictionary of what it should hold, changed in the same ways; a reader that is behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.layout = folder, create_store(folder, DIM)
+        self.reader = TokenStore.open(folder)
         self.clips: dict[str, Any] = {}
         self.rows: dict[str, int] = {}
         self.dead: set[int] = set()
-        self.seed = 0
+        self.changes = 0
 
-    @rule(names=st.sets(st.sampled_from("abcdefghij"), min_size=1, max_size=6))
     def add_or_replace(self, names: set[str]) -> None:
-        self.seed += 1
-        clips = drawn(sorted(names), seed=self.seed)
-        info = write(self.folder, self.layout, clips, recipe=f"change {self.seed}")
+        self.changes += 1
+        clips = drawn(sorted(names), seed=self.changes)
+        info = write(self.folder, self.layout, clips, recipe=f"change {self.changes}")
         replaced = [self.rows[name] for name in clips if name in self.rows]
         add_segments(self.folder, [info], dead=np.array(replaced, np.uint64))
         self.dead.update(replaced)
         self.clips.update(clips)
         self.rows.update(zip(clips, info.row_numbers().tolist(), strict=True))
 
-    @rule(names=st.sets(st.sampled_from("abcdefghij")))
     def forget(self, names: set[str]) -> None:
         gone = [name for name in sorted(names) if name in self.rows]
         mark_dead(self.folder, np.array([self.rows[name] for name in gone], np.uint64))
@@ -251,33 +245,27 @@ class Store(RuleBasedStateMachine):
             self.dead.add(self.rows.pop(name))
             del self.clips[name]
 
-    @rule(share=st.sampled_from([0.0, 0.3]), small=st.sampled_from([0, 1500, 1 << 20]))
-    def tidy(self, share: float, small: int) -> None:
+    def compact(self, share: float, small: int) -> None:
         compact(self.folder, dead_share=share, small_bytes=small, target_bytes=3000)
         if share == 0:
             held = sum(segment.clips for segment in TokenStore.open(self.folder).segments)
             assert held == len(self.clips)
 
-    @rule()
     def refresh(self) -> None:
         self.reader.refresh()
 
-    @invariant()
-    def holds_what_it_should(self) -> None:
+    def check(self) -> None:
         with TokenStore.open(self.folder) as store:
             assert_holds(store, self.clips)
             assert store.find(list(self.rows)).tolist() == list(self.rows.values())
             assert not store.lives(np.array(sorted(self.dead), np.uint64)).any()
-        # A reader that is behind reads rows that lived then and live now, and nothing else of them.
+        # The reader reads rows that lived then and live now, and nothing else of them.
         common = [row for row in self.rows.values() if self.reader.lives(np.array([row], np.uint64))[0]]
         by_row = {row: self.clips[name] for name, row in self.rows.items()}
         found = self.reader.tokens(np.array(common, np.uint64), dead="drop")
-        expected = [by_row[row] for row in found.rows.tolist()]
         assert found.rows.tolist() == common
+        expected = [by_row[row] for row in common]
         np.testing.assert_array_equal(found.tokens, np.concatenate([found.tokens[:0], *expected]))
-
-    @invariant()
-    def is_whole(self) -> None:
         verify(self.folder).check()
 
 
@@ -287,7 +275,15 @@ def test_any_history_keeps_rows_and_tokens(
 ) -> None:
     monkeypatch.setattr(rewriting, "BLOCK", block)
     monkeypatch.setattr(writer, "BLOCK", block)
-    Store.root, Store.numbers = tmp_path, count()  # type: ignore[attr-defined]
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Store, settings=settings(max_examples=8, stateful_step_count=12, deadline=None)
-    )
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    numbers = count()
+
+    @settings(max_examples=10, deadline=None)
+    @given(changes=CHANGES)
+    def run(changes: list[tuple[Any, ...]]) -> None:
+        history = History(tmp_path / f"store-{next(numbers)}")
+        for name, *values in changes:
+            getattr(history, name)(*values)
+            history.check()
+
+    run()

@@ -4,6 +4,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -39,6 +40,8 @@ class VectorIndex(ABC):
     # How many clips leave the first two stages of a search (`ranking.Stages`), unless it is told otherwise.
     candidates: int = 1500
     rerank: int = 700
+    # So many bytes of tokens should be written at once, where more is better; 0: as they come.
+    write_bytes: int = 0
     # Where it keeps what is known of its collections; None: in files of its folder.
     records: Records | None = None
 
@@ -119,6 +122,17 @@ class VectorIndex(ABC):
         Clips that are deleted are never found again, but an engine may keep their bytes until it tidies up; a
         whole collection's files are gone.
         """
+
+    @abstractmethod
+    def erase_deleted(self, collection: str) -> None:
+        """Erase deleted and replaced clips' tokens from files beside the engine, where an index has them.
+
+        An embedded collection keeps them until it is written anew, as `forget` does. No other process may write to the collection meanwhile.
+        """
+
+    @abstractmethod
+    def folders(self, collections: Sequence[str]) -> list[Path]:
+        """The folders of this machine that hold what these collections hold."""
 
     @abstractmethod
     def close(self) -> None:

@@ -188,6 +188,12 @@ class EmbeddedIndex(VectorIndex):
         shard.update(qdrant.UpdateOperation.delete_points([point_id(video_id) for video_id in ids]))
         shard.flush()
 
+    def erase_deleted(self, collection: str) -> None:
+        return
+
+    def folders(self, collections: Sequence[str]) -> list[Path]:
+        return [self.path]
+
     def close(self) -> None:
         while self._open:
             self._let_go(next(iter(self._open)))

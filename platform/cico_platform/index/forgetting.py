@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from cico_platform.index.serving_info import (
     write_serving,
 )
 from cico_platform.index.traces import Traces, find_traces, traces_of
+from cico_platform.index.writer import enough
 from cico_platform.steps import write_json
 
 FORGOTTEN_FILE, FORGOTTEN = "forgotten.json", "forgotten"
@@ -38,8 +40,9 @@ class Proof:
     removed
         Collections that nothing named and that held some of them: removed whole.
     files, bytes
-        How many files of the index were searched afterwards, all but the copies of models; None for a server,
-        whose files can't be seen from here (it has removed the old collections).
+        How many files were searched afterwards: of an embedded index all but the copies of models; of
+        one on a server the clips' tokens, for the server's own files can't be seen from here (it has removed
+        the old collections).
     searched_for
         How many byte strings were looked for: names, ids, vectors.
     found_before, found_after
@@ -49,11 +52,11 @@ class Proof:
     clips: int
     rewritten: dict[str, str]
     removed: list[str]
-    files: int | None
-    bytes: int | None
+    files: int
+    bytes: int
     searched_for: int
-    found_before: int | None
-    found_after: int | None
+    found_before: int
+    found_after: int
 
 
 def forget(
@@ -85,6 +88,9 @@ def forget(
     held = {name: _matching(index, name, None, ids) for name in known} if ids else {}
     held = {name: hits for name, hits in held.items() if hits}
     remember(index, signer, ids)
+    for name in known:  # also what was deleted from one earlier
+        with suppress(InputError):
+            index.erase_deleted(name)
     traces = traces_of([hit for hits in held.values() for hit in hits], signer)
     named = _names(index, known.values())
     rest = [name for name in held if name not in named]
@@ -94,7 +100,8 @@ def forget(
     for name in held:
         if name in named:
             traces, rewritten[name] = _rewrite(index, known[name], set(ids), traces)
-    before = find_traces(index.path, traces) if isinstance(index, EmbeddedIndex) else None
+    folders = index.folders([*known, *rewritten.values()])
+    before = find_traces(folders, traces)
     for name, new in rewritten.items():
         for alias in named[name]:
             index.alias(alias, new, keep=False)
@@ -102,18 +109,18 @@ def forget(
         time.sleep(grace)
     for name in rewritten:
         remove_collection(index, name)
-    after = find_traces(index.path, traces) if isinstance(index, EmbeddedIndex) else None
-    if after is not None and after.found:
+    after = find_traces(folders, traces)
+    if after.found:
         raise CicoError(f"traces are left in {', '.join(after.where)}; run the same command again")
     return Proof(
         len({hit.video_id for hits in held.values() for hit in hits}),
         rewritten,
         rest,
-        after.files if after else None,
-        after.bytes if after else None,
+        after.files,
+        after.bytes,
         len(traces.strings),
-        before.found if before else None,
-        after.found if after else None,
+        before.found,
+        after.found,
     )
 
 
@@ -196,7 +203,7 @@ def _rewrite(index: VectorIndex, info: ServingInfo, gone: set[str], traces: Trac
         payload = {name: value for name, value in hit.payload.items() if name != "video_id"}
         waiting.append(IndexedClip(hit.video_id, hit.tokens, payload))
         traces = traces.without(hit)
-        if len(waiting) == BATCH:
+        if len(waiting) >= BATCH and enough(index, waiting):
             index.upsert(new, waiting)
             waiting = []
     if waiting:

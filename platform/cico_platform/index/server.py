@@ -1,8 +1,9 @@
-"""The index on a Qdrant server, over gRPC: encodings, payloads and filters there, tokens in a folder."""
+"""The index on a Qdrant server, over gRPC: encodings, payloads and filters there, tokens in a token store."""
 
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from qdrant_client import grpc as messages
@@ -10,17 +11,15 @@ from qdrant_client import grpc as messages
 from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.deadlines import remaining
 from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
-from cico_platform.index.server_collections import OpenTokens, ServerCollection, ServerCollections
+from cico_platform.index.server_collections import ServerCollection, ServerCollections
 from cico_platform.index.server_hits import as_found, likeliest
 from cico_platform.index.server_messages import (
     INDEXED,
     NAMES_ONLY,
-    NO_PAYLOAD,
     VIDEO_ID,
-    batches,
-    clip_point,
     filter_of,
     nearest,
     nearest_of,
@@ -31,8 +30,14 @@ from cico_platform.index.server_messages import (
 from cico_platform.index.server_points import PAGE, ServerPoints, no_collection
 from cico_platform.index.server_records import ServerRecords
 from cico_platform.index.server_settings import ServerSettings, server_settings
+from cico_platform.index.server_updates import (
+    delete_filtered,
+    delete_named,
+    erase_deleted,
+    settle,
+    write_clips,
+)
 from cico_platform.index.token_storage import Quantization
-from cico_platform.index.token_table import FolderTokens
 
 GREEN_SECONDS, FIRST_STEP, LONGEST_STEP = 600.0, 0.02, 1.0
 
@@ -49,8 +54,6 @@ class ServerIndex(VectorIndex):
         As `server_settings.server_address` takes it.
     settings
         Those of the environment by default.
-    open_tokens
-        Opens the tokens of a collection.
 
     Raises
     ------
@@ -62,14 +65,14 @@ class ServerIndex(VectorIndex):
 
     # Tokens are at hand: to rank a candidate exactly costs little more than its MaxSim.
     candidates, rerank = 1100, 1100
+    # A write makes a segment of the token store: small ones are many files.
+    write_bytes = 8 << 20
 
-    def __init__(
-        self, url: str, settings: ServerSettings | None = None, open_tokens: OpenTokens = FolderTokens
-    ) -> None:
+    def __init__(self, url: str, settings: ServerSettings | None = None) -> None:
         self.location = url
         self.settings = settings or server_settings()
         self._client = ServerClient(url, self.settings)
-        self._collections = ServerCollections(self._client, open_tokens)
+        self._collections = ServerCollections(self._client)
         records = ServerRecords(self._client)
         self.records = records
         try:
@@ -86,6 +89,10 @@ class ServerIndex(VectorIndex):
             found = self._create(new_collection(collection, dim, quantization, self.settings, about))
         if found.dim != dim:
             raise CicoError(f"collection '{collection}' holds tokens of width {found.dim}, not {dim}")
+        if self._points(collection).count(None):
+            settle(self._points(collection))
+        else:
+            found.table.create()
         for field in sorted(INDEXED.keys() - found.indexed):  # also of one whose making was cut
             request = messages.CreateFieldIndexCollection(
                 collection_name=collection, field_name=field, field_type=INDEXED[field], wait=True
@@ -94,25 +101,10 @@ class ServerIndex(VectorIndex):
 
     @patient_reads()
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
-        points = self._points(collection)
-        known, wanted = points.collection, {clip.video_id: clip for clip in clips}
-        # Without their rows first: what can't be sent is refused before anything is written.
-        made = [clip_point(0, clip, known.quantised) for clip in wanted.values()]
-        sent = list(batches(made, self.settings.batch_bytes, known.limits.upserts))
-        before = points.rows_of(list(wanted))
-        rows = known.table.append(list(wanted.values()))
-        for point, row in zip(made, rows, strict=True):
-            point.id.num = row
-        for batch in sent:
-            names = [point.payload[VIDEO_ID].string_value for point in batch]
-            points.replace([row for name in names for row in before.get(name, ())], batch)
+        write_clips(self._points(collection), clips, self.settings.batch_bytes)
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
-        points, only = self._points(collection), filter_of(filters)
-        if not points.collection.limits.exact:  # strict mode: then they are listed
-            return sum(1 for _ in points.scroll(only, NO_PAYLOAD))
-        request = messages.CountPoints(collection_name=collection, filter=only, exact=True)
-        return int(points.read(self._client.points.Count, request).result.count)
+        return self._points(collection).count(filter_of(filters))
 
     def query(
         self,
@@ -149,12 +141,12 @@ class ServerIndex(VectorIndex):
     ) -> Iterator[Hit]:
         points, payload = self._points(collection), payload_with(fields)
         if video_ids is None:
-            for point in points.scroll(filter_of(filters), payload):
+            for point in points.scroll(filter_of(filters), payload, living=True):
                 yield _fetched(points.collection, point, tokens)
             return
         for first in range(0, len(video_ids), PAGE):
             asked = list(video_ids[first : first + PAGE])
-            listed = points.of_clips(asked, payload)
+            listed = points.of_clips(asked, payload, living=True)
             found = {point.payload[VIDEO_ID].string_value: point for point in listed}
             for name in asked:
                 if name in found:
@@ -167,6 +159,7 @@ class ServerIndex(VectorIndex):
             return known.get(name)
         with patient_reads():
             self._await_graph(collection)
+            self._points(collection).collection.tokens().join()
         before = known.get(check_name(name))
         wanted = {name: collection}
         if keep and before not in (None, collection):
@@ -187,9 +180,18 @@ class ServerIndex(VectorIndex):
         if video_ids is None and filters is None:
             self._delete_collection(check_name(collection))
         elif video_ids is not None:
-            self._points(collection).delete_clips(list(video_ids))
+            delete_named(self._points(collection), list(video_ids))
         else:
-            self._points(collection).delete(filter_of(filters) or messages.Filter())
+            delete_filtered(self._points(collection), filter_of(filters) or messages.Filter())
+
+    @patient_reads()
+    def erase_deleted(self, collection: str) -> None:
+        erase_deleted(self._points(collection))
+        self._collections.remove_left_over()
+
+    def folders(self, collections: Sequence[str]) -> list[Path]:
+        found = [self._find(name) for name in collections]
+        return [known.table.folder for known in found if known is not None]
 
     def close(self) -> None:
         self._client.close()
@@ -241,18 +243,25 @@ class ServerIndex(VectorIndex):
 
     def _delete_collection(self, name: str) -> None:
         """Remove a collection of whichever version, and its tokens."""
-        table: Any = None
+        table: CollectionTokens | None = None
         try:
             table = self._collections.read(name).table
+            table.announce_removal(name)
+            self._delete_at_server(name)
         except MissingError:
-            return
-        except CicoError:  # of another version: it has none here
             pass
-        request = messages.DeleteCollection(collection_name=name)
-        self._client.write(self._client.collections.Delete, request)
+        except CicoError:
+            if table is not None:
+                raise
+            self._delete_at_server(name)  # of another version: it has none here
         self._collections.drop(name)
         if table is not None:
             table.remove()
+        self._collections.remove_left_over()
+
+    def _delete_at_server(self, name: str) -> None:
+        request = messages.DeleteCollection(collection_name=name)
+        self._client.write(self._client.collections.Delete, request)
 
     def _await_graph(self, collection: str) -> None:
         """Wait until the server has built what it searches by, for ten minutes at most."""

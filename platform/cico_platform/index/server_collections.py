@@ -4,7 +4,6 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,15 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import value_to_json
 
 from cico_platform.errors import CicoError
-from cico_platform.index.server_client import ServerClient
+from cico_platform.index.collection_tokens import CollectionTokens
+from cico_platform.index.server_client import ServerClient, UnreachableError
 from cico_platform.index.server_settings import PREFIX
 from cico_platform.index.token_storage import Quantization
-from cico_platform.index.token_table import FolderTokens, TokenTable
 
 # In a collection's metadata: how it is laid out, and where its tokens are.
 ABOUT, SERVER_LAYOUT = "cico", 1
-# A collection that is made again under its name has another folder of tokens.
 KNOWN_SECONDS = 5.0
 UNBOUNDED = 1 << 31
-OpenTokens = Callable[[Path, int], TokenTable]
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,8 @@ class ServerCollection:
     ----------
     quantised
         Whether the server has tokens too, and compares them.
-    folder, table
-        Where the tokens are, and what reads and writes them there.
+    table
+        What reads and writes the tokens in their folder.
     indexed
         Fields of the payload that have an index.
     green
@@ -86,8 +83,7 @@ class ServerCollection:
     name: str
     dim: int
     quantised: bool
-    folder: Path
-    table: TokenTable
+    table: CollectionTokens
     limits: Limits
     indexed: frozenset[str]
     green: bool
@@ -104,33 +100,28 @@ class ServerCollection:
             )
         return min(limit, self.limits.points)
 
-    def tokens(self) -> TokenTable:
-        """Its tokens, to be read.
+    def tokens(self) -> CollectionTokens:
+        """Its tokens, once they are known to be here.
 
         Raises
         ------
         CicoError
             If they are not on this machine.
         """
-        if not self.folder.is_dir():
+        if not self.table.folder.is_dir():
             raise CicoError(
-                f"the tokens of collection '{self.name}' are not at '{self.folder}' on this machine; mount "
-                f"the folder that they were written to, and give the one that it is in as {PREFIX}TOKENS"
+                f"the tokens of collection '{self.name}' are not at '{self.table.folder}' on this machine; "
+                "mount the folder that they were written to, and give the one that it is in as "
+                f"{PREFIX}TOKENS"
             )
         return self.table
 
 
 class ServerCollections:
-    """Reads and remembers what collections of a server are.
+    """Reads and remembers what collections of a server are."""
 
-    Parameters
-    ----------
-    open_tokens
-        Opens the tokens of a folder, for tokens of a width.
-    """
-
-    def __init__(self, client: ServerClient, open_tokens: OpenTokens = FolderTokens) -> None:
-        self._client, self._open_tokens = client, open_tokens
+    def __init__(self, client: ServerClient) -> None:
+        self._client = client
         self._known: dict[str, ServerCollection] = {}
 
     def read(self, name: str) -> ServerCollection:
@@ -152,14 +143,12 @@ class ServerCollections:
                 f"collection '{name}' at {self._client.url} was built by an earlier version, or not by cico; "
                 "run 'cico index' again"
             )
-        folder = self._folder(about)
         dim = int(about["dim"])
         found = ServerCollection(
             name,
             dim,
             about["quantization"] != "none",
-            folder,
-            self._open_tokens(folder, dim),
+            CollectionTokens(self._folder(about), dim),
             Limits.of(info.config.strict_mode_config),
             frozenset(info.payload_schema),
             info.status == messages.CollectionStatus.Green,
@@ -174,7 +163,7 @@ class ServerCollections:
         if known is not None and time.monotonic() - known.read_at < KNOWN_SECONDS:
             return known
         new = self.read(name)
-        if known is not None and known.folder == new.folder:  # its tokens are mapped already
+        if known is not None and known.table.folder == new.table.folder:  # its tokens are mapped already
             new = ServerCollection(**{**vars(new), "table": known.table})
             self._known[name] = new
         return new
@@ -182,6 +171,23 @@ class ServerCollections:
     def drop(self, name: str) -> None:
         """Know nothing of a collection any more."""
         self._known.pop(name, None)
+
+    def remove_left_over(self) -> None:
+        """Remove the tokens of collections that are gone, also of those whose removal was cut."""
+        home = self._home()
+        for folder in sorted(home.iterdir()) if home.is_dir() else ():
+            table = CollectionTokens(folder, 0)
+            name = table.announced()
+            if name is not None and not self._has(name, folder):
+                table.remove()
+
+    def _has(self, name: str, folder: Path) -> bool:
+        try:
+            return self.read(name).table.folder == folder
+        except UnreachableError:
+            raise
+        except CicoError:  # there is none, or one of another version
+            return False
 
     def described(self, name: str, dim: int, quantization: Quantization) -> dict[str, Any]:
         """What the metadata of a new collection says."""

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from cico_platform.errors import CicoError
 from cico_platform.index.clips import Hit, Hits, Payload, Tokens
-from cico_platform.index.mapped_tokens import Compared, second_scores
+from cico_platform.index.mapped_tokens import Compared, compare, second_scores
 from cico_platform.index.server_messages import VIDEO_ID
 from cico_platform.index.server_points import ServerPoints
+from cico_platform.index.token_store.row_numbers import as_rows
+
+NO_HITS = Hits(0, lambda i: Hit(0.0, {}))
 
 
 class ServerHits:
@@ -69,7 +72,8 @@ class ServerHits:
 
 
 def as_found(points: ServerPoints, found: Any, with_tokens: bool) -> Hits:
-    """The server's answer in its order."""
+    """The server's answer in its order, without clips that do not live any more."""
+    found = points.only_living(found)
     rows, scores = [point.id.num for point in found], [point.score for point in found]
     named = [point.payload[VIDEO_ID].string_value for point in found if VIDEO_ID in point.payload]
     return ServerHits(points, rows, scores, with_tokens, named if len(named) == len(rows) else None).hits()
@@ -78,10 +82,19 @@ def as_found(points: ServerPoints, found: Any, with_tokens: bool) -> Hits:
 def likeliest(points: ServerPoints, found: Any, tokens: Tokens, limit: int, with_tokens: bool) -> Hits:
     """Of candidates whose encoding is near to the tokens' [Q, D], the best by MaxSim and encoding."""
     if not found:
-        return Hits(0, lambda i: Hit(0.0, {}))
-    rows = [point.id.num for point in found]
-    compared = points.collection.tokens().compare(rows, tokens)
-    scores = second_scores(compared, tokens, np.array([point.score for point in found], np.float32))
+        return NO_HITS
+    asked = as_rows([point.id.num for point in found])
+    encoding = np.array([point.score for point in found], np.float32)
+    read = points.collection.tokens().gather(asked)
+    lives = np.isin(asked, read.rows)
+    points.expect_dead(asked[~lives])
+    if not len(read.rows):
+        return NO_HITS
+    ends = np.cumsum(read.lengths)
+    places = list(zip((ends - read.lengths).tolist(), read.lengths.tolist(), strict=True))
+    compared = compare(read.tokens, places, tokens)
+    scores = second_scores(compared, tokens, encoding[lives])
+    rows = read.rows.tolist()
     order = np.argsort(-scores, kind="stable")[:limit]
     best = [rows[i] for i in order]
     return ServerHits(points, best, scores[order], with_tokens, compared=compared.ordered(order)).hits()

@@ -19,7 +19,7 @@ from cico_platform.index.server import ServerIndex
 from cico_platform.index.server_client import UnreachableError
 from cico_platform.index.server_settings import ServerSettings
 
-WRITES = ["Points/UpdateBatch", "Points/Upsert", "Points/Delete", "Points/CreateFieldIndex"]
+WRITES = ["Points/Upsert", "Points/Delete", "Points/CreateFieldIndex"]
 CHANGES = ["Collections/Create", "Collections/UpdateAliases", "Collections/Delete", *WRITES]
 
 
@@ -105,9 +105,9 @@ def test_what_fails_for_a_passing_reason_is_done_in_the_end(
 def test_what_does_not_pass_is_not_tried_again(server: StandInProcess, index: VectorIndex, code: str) -> None:
     index.create("a", DIM)
     server.control(faults={"every": 1, "code": code, "methods": WRITES}, reset=True)
-    with pytest.raises(CicoError, match="refuses UpdateBatchPoints: a fault was asked for"):
+    with pytest.raises(CicoError, match="refuses UpsertPoints: a fault was asked for"):
         index.upsert("a", drawn_clips(2))
-    assert server.control()["calls"]["Points/UpdateBatch"] == 1
+    assert server.control()["calls"]["Points/Upsert"] == 1
 
 
 def test_patience_ends(server: StandInProcess, index: VectorIndex, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_patience_ends(server: StandInProcess, index: VectorIndex, tmp_path: Pat
         pytest.raises(UnreachableError, match=says),
     ):
         hasty.upsert("a", drawn_clips(2))
-    assert 2 <= server.control()["calls"]["Points/UpdateBatch"] < 20
+    assert 2 <= server.control()["calls"]["Points/Upsert"] < 20
 
 
 def test_a_write_that_hangs_is_sent_again(server: StandInProcess, index: VectorIndex, tmp_path: Path) -> None:

@@ -96,15 +96,16 @@ def test_points_are_numbers_and_a_clip_that_comes_again_has_one_point(qdrant_url
         index.create(name, DIM)
         index.upsert(name, made)
         before = ids_of(qdrant_url, name)
-        assert sorted(before) == list(range(10))
+        assert len(set(before)) == 10
         changed = IndexedClip(made[3].video_id, -made[3].tokens, {"text": "new"})
         index.upsert(name, [changed, made[4], changed])
         assert index.count(name) == 10
+        after = ids_of(qdrant_url, name)
         (hit,) = index.fetch(name, [made[3].video_id], tokens=True)
         assert hit.payload["text"] == "new"
         np.testing.assert_allclose(hit.tokens, changed.tokens, atol=1e-2)
     # What has ever been a clip's row is never another's.
-    assert sorted(ids_of(qdrant_url, name)) == [0, 1, 2, 5, 6, 7, 8, 9, 10, 11]
+    assert (len(after), len(set(after) & set(before))) == (10, 8)
 
 
 def test_a_clip_deleted_after_it_was_found_is_not_shown(qdrant_url: str, name: str) -> None:
@@ -131,8 +132,8 @@ def test_writes_go_in_batches_of_bytes(qdrant_url: str, counted: StandInProcess,
         index.upsert(name, made)
         assert index.count(name) == 60
     traffic = counted.control()
-    assert (1 << 19) < traffic["largest"]["Points/UpdateBatch"] <= (1 << 20) + 200
-    assert traffic["calls"]["Points/UpdateBatch"] >= 6
+    assert (1 << 19) < traffic["largest"]["Points/Upsert"] <= (1 << 20) + 200
+    assert traffic["calls"]["Points/Upsert"] >= 6
     assert sum(traffic["received"].values()) < 7_000_000
 
 
@@ -153,7 +154,7 @@ def test_a_clip_larger_than_a_batch_is_refused_before_anything_is_written(qdrant
             index.upsert(name, made)
         assert index.count(name) == 0
         index.upsert(name, made[:3])
-        assert sorted(ids_of(qdrant_url, name)) == [0, 1, 2]
+        assert len(ids_of(qdrant_url, name)) == 3
 
 
 def test_a_request_above_the_servers_limit_says_which_setting(

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 FIRST_LAYER, WINDOW_POSITIONS = "visual.conv1.weight", "visual.positional_embedding"
 # Of an image's patches, not of a video's windows: these start fresh.
 FRESH = (FIRST_LAYER, WINDOW_POSITIONS)
+FRESH_SEED = 0
 # transformers' names of what is outside of the blocks, and OpenAI's.
 OUTSIDE = {
     "vision_model.embeddings.class_embedding": "visual.class_embedding",
@@ -64,7 +65,7 @@ def import_clip(
 
     The blocks, layer norms, projections, the class embedding, the text embedding and the scale are CLIP's.
     The first layer and the positions of the video tower start fresh, because theirs are made for an image's
-    patches; of the text tower's positions the first 32 are taken (method 5).
+    patches, and are the same in each import; of the text tower's positions the first 32 are taken (method 5).
 
     Parameters
     ----------
@@ -87,10 +88,14 @@ def import_clip(
             raise ValueError(f"these are no weights of CLIP with a vision transformer: '{key}' is missing")
     width = weights["visual.class_embedding"].shape[-1]
     context = TOWERS["paper"].context_length
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(FRESH_SEED)
+        first_layer = nn.Linear(feature_dim, width, bias=False).weight.detach()
+        window_positions = torch.randn(max_windows + 1, width) * width**-0.5
     complete = {
         **weights,
-        FIRST_LAYER: nn.Linear(feature_dim, width, bias=False).weight.detach(),
-        WINDOW_POSITIONS: torch.randn(max_windows + 1, width) * width**-0.5,
+        FIRST_LAYER: first_layer,
+        WINDOW_POSITIONS: window_positions,
         "positional_embedding": weights["positional_embedding"][:context],
     }
     towers = build_towers(complete)

@@ -66,7 +66,7 @@ def test_both_namings_give_the_same_towers(clip: CLIPModel, dtype: torch.dtype) 
     settings = {"input_resolution": torch.tensor(64), "context_length": torch.tensor(77)}
     models = []
     for weights in (theirs, {**openai, **settings, "vocab_size": torch.tensor(49408)}):
-        torch.manual_seed(3)
+        torch.manual_seed(len(models))  # what starts fresh is the same in each import
         models.append(import_clip(weights, feature_dim=20, max_windows=9).state_dict())
     assert models[0].keys() == models[1].keys()
     assert all(value.dtype == torch.float32 for value in models[0].values())

@@ -17,6 +17,7 @@ from miniatures import Sizes, csl_daily, how2sign, phoenix2014t, published_clip,
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.pipelines.mine import read_segments
 from cico_platform.reproduce.run import MARKDOWN_FILE, TABLE_FILE
+from cico_platform.steps import STEP_FILE
 
 # Runs the command again and again in processes that share the imports. Each but the last dies when the step
 # whose folder is named has done its work and is about to be finished. Prints how each ended, and when.
@@ -83,9 +84,10 @@ def light_weights(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @dataclass
-class Phoenix:
-    """A miniature of PHOENIX-2014T, and the command that reproduces it in processes of its own."""
+class Miniature:
+    """A miniature of a corpus, and the command that reproduces it in processes of its own."""
 
+    name: str
     root: Path
     weights: Path
     address: str
@@ -93,8 +95,8 @@ class Phoenix:
     def run(self, storage: Path, killed_at: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Run the command once for each step, killed there, and to its end: a line each, then the result."""
         given = ["--root", self.root, "--weights", self.weights, "--address", self.address]
-        command = ["reproduce", "phoenix2014t", *map(str, given), "--storage", str(storage)]
-        home = str(storage / "phoenix2014t")
+        command = ["reproduce", self.name, *map(str, given), "--storage", str(storage)]
+        home = str(storage / self.name)
         driver = [sys.executable, "-c", DRIVER, json.dumps(list(killed_at)), home]
         options = [*SHORT, "--seeds", "2", "--json"]
         ran = subprocess.run([*driver, *command, *options], capture_output=True, text=True, timeout=900)
@@ -105,14 +107,16 @@ class Phoenix:
 
 
 @pytest.fixture(scope="module")
-def phoenix(light_weights: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Phoenix:
+def phoenix(light_weights: Path, tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Miniature:
     """Its runs join the tests' Ray cluster."""
     root = phoenix2014t(tmp_path_factory.mktemp("phoenix") / "root", SMALL)
-    return Phoenix(root, light_weights, ray.get_runtime_context().gcs_address)
+    return Miniature("phoenix2014t", root, light_weights, ray.get_runtime_context().gcs_address)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(phoenix: Phoenix, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def uninterrupted(
+    phoenix: Miniature, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
     """Result and folder of one run that nothing stops."""
     storage = tmp_path_factory.mktemp("uninterrupted")
     return phoenix.run(storage)[-1], storage / "phoenix2014t"
@@ -189,17 +193,41 @@ def test_phoenix_is_scored_on_the_sentences_of_its_official_test_split(
 @pytest.mark.chaos
 @pytest.mark.timeout(1200)
 def test_killed_at_each_step_and_resumed_the_table_is_the_same(
-    phoenix: Phoenix, uninterrupted: tuple[dict[str, Any], Path], tmp_path: Path
+    phoenix: Miniature, uninterrupted: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
-    *killed, _, result = phoenix.run(tmp_path, STEPS)
-    assert [run["code"] for run in killed] == [-signal.SIGKILL] * len(STEPS)
+    check_kills(phoenix, STEPS, uninterrupted, tmp_path)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", ["how2sign", "csl-daily"])
+@pytest.mark.usefixtures("ray_cluster")
+def test_killed_at_each_step_of_another_corpus_the_table_is_the_same(
+    name: str, light_weights: Path, tmp_path: Path
+) -> None:
+    root = {"how2sign": how2sign, "csl-daily": csl_daily}[name](tmp_path / "root", SMALL)
+    corpus = Miniature(name, root, light_weights, ray.get_runtime_context().gcs_address)
+    home = tmp_path / "whole" / name
+    result = corpus.run(tmp_path / "whole")[-1]
+    made = sorted(home.rglob(STEP_FILE), key=lambda file: file.stat().st_mtime_ns)
+    steps = [str(file.parent.relative_to(home)) for file in made]
+    assert {"corpus", "segments", "features", "models/seed-1", "report"} < set(steps)
+    check_kills(corpus, steps, (result, home), tmp_path / "killed")
+
+
+def check_kills(
+    corpus: Miniature, steps: Sequence[str], whole: tuple[dict[str, Any], Path], storage: Path
+) -> None:
+    """Killed as each step ends, no step is made twice, and the table is that of a run that nothing stops."""
+    *killed, _, result = corpus.run(storage, steps)
+    assert [run["code"] for run in killed] == [-signal.SIGKILL] * len(steps)
     finished: dict[str, float] = {}
     for number, run in enumerate(killed):
-        assert run["step"] == STEPS[number]
-        assert list(run["finished"]) == list(STEPS[:number])
+        assert run["step"] == steps[number]
+        assert list(run["finished"]) == list(steps[:number])
         assert finished.items() <= run["finished"].items(), "a step was made again"
         finished = run["finished"]
-    whole, other = uninterrupted
-    assert result["table"] == whole["table"]
-    markdown = [home / MARKDOWN_FILE for home in (tmp_path / "phoenix2014t", other)]
+    undisturbed, other = whole
+    assert result["table"] == undisturbed["table"]
+    markdown = [home / MARKDOWN_FILE for home in (storage / corpus.name, other)]
     assert markdown[0].read_text() == markdown[1].read_text()

@@ -127,7 +127,8 @@ class VectorIndex(ABC):
     def erase_deleted(self, collection: str) -> None:
         """Erase deleted and replaced clips' tokens from files beside the engine, where an index has them.
 
-        An embedded collection keeps them until it is written anew, as `forget` does. No other process may write to the collection meanwhile.
+        An embedded collection keeps them until it is written anew, as `forget` does. No other process may
+        write to the collection meanwhile.
         """
 
     @abstractmethod

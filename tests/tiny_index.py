@@ -23,7 +23,7 @@ from cico_platform.corpus.video import decode_clip
 from cico_platform.encoding.clip_encoder import VideoEncoding, load_clip_encoder
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import IndexedClip
-from cico_platform.index.serving_info import ServingInfo
+from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.index.writer import IndexWriter
 
 FPS, SIDE, SIGN_FRAMES = 25, 240, 18
@@ -142,18 +142,16 @@ def train(
     model.eval()
 
 
-def build_tiny_index(folder: Path, *extra: VectorIndex) -> str:
-    """Draw videos, train models, fill `folder/index` and any other index; returns the first's path."""
+def build_tiny_index(folder: Path) -> str:
+    """Draw videos, train models, fill `folder/index`; returns its path."""
     (folder / "videos").mkdir(parents=True)
     videos = [folder / "videos" / f"clip {number}.mp4" for number in range(len(SENTENCES))]
     for number, path in enumerate(videos):
         write_video(path, draw_signer(SENTENCES[number], number))
-    return index_videos(folder, videos, SENTENCES, *extra)
+    return index_videos(folder, videos, SENTENCES)
 
 
-def index_videos(
-    folder: Path, videos: list[Path], sentences: Sequence[str], *extra: VectorIndex, **about: Any
-) -> str:
+def index_videos(folder: Path, videos: list[Path], sentences: Sequence[str], **about: Any) -> str:
     """Train models that know these videos by heart, fill `folder/index`; `about` goes into every payload."""
     torch.set_num_threads(1)
     encoder_folder, model_folder = make_models(folder, videos, sentences)
@@ -188,10 +186,20 @@ def index_videos(
     train(model, features, sentences)
     save_retrieval_model(model_folder, model)
     where = str(folder / "index")
-    with open_index(where) as own:
-        for index in (own, *extra):
-            fill(index, info, model, features, payloads)
+    with open_index(where) as index:
+        fill(index, info, model, features, payloads)
     return where
+
+
+def copy_index(source: Path, target: VectorIndex) -> None:
+    """Make what is live in an embedded index live in another index."""
+    with open_index(str(source), must_exist=True) as index:
+        info = live_serving(index)
+        hits = list(index.fetch(info.collection, tokens=True))
+        with IndexWriter(target, info) as writer:
+            for hit in hits:
+                payload = {key: value for key, value in hit.payload.items() if key != "video_id"}
+                writer.add([IndexedClip(hit.video_id, np.array(hit.tokens), payload)])
 
 
 def fill(

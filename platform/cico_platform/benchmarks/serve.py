@@ -200,7 +200,7 @@ def _searches(index: Path, video_share: float) -> tuple[Searches, str]:
     texts: dict[str, None] = {}
     video: Path | None = None
     with Searcher.open(index) as searcher:
-        for hit in searcher.index.fetch(searcher.info.collection):
+        for hit in searcher.index.fetch(searcher.info.collection, fields=("text", "path")):
             texts.setdefault(str(hit.payload.get("text") or ""), None)
             path = Path(str(hit.payload.get("path") or ""))
             video = video or (path if path.is_file() else None)

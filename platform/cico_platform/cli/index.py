@@ -5,6 +5,8 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from cico_platform.cli.qdrant_options import Qdrant
+
 BUILD = "build"
 Index = Annotated[str, typer.Option("--index", help="Folder of an index, or URL of a Qdrant server.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -42,6 +44,7 @@ def build(
         bool, typer.Option("--even-forgotten", help="Take clips that were to be forgotten, too.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
+    qdrant: Qdrant = None,
     json: Json = False,
 ) -> None:
     """Embed the clips; with the live collection's models only what changed, else into a new one.
@@ -90,6 +93,7 @@ def forget(
         float,
         typer.Option(min=0, help="Seconds that services get to leave the old collections of a server."),
     ] = 10.0,
+    qdrant: Qdrant = None,
     json: Json = False,
 ) -> None:
     """Remove every trace of a signer or of clips from an index, on disk too, and show that they are gone."""

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cico_platform.cli.qdrant_options import Qdrant
+
 
 def reindex(
     corpus: Annotated[str, typer.Argument(help="A corpus folder; not with --rollback.")] = "",
@@ -33,6 +35,7 @@ def reindex(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Make the one before live again; once more: forward again.")
     ] = False,
+    qdrant: Qdrant = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Build a new collection beside the live one, compare them, and move to it at once."""

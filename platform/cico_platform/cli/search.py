@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cico_platform.cli.qdrant_options import Qdrant
+
 if TYPE_CHECKING:
     from cico_platform.index.clips import Filters
 
@@ -32,6 +34,7 @@ def search(
     split: Annotated[Many, typer.Option(help="Only this split.")] = None,
     min_duration: Annotated[float | None, typer.Option(min=0, help="Seconds a clip lasts at least.")] = None,
     max_duration: Annotated[float | None, typer.Option(min=0, help="Seconds a clip lasts at most.")] = None,
+    qdrant: Qdrant = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Find the sign videos that say a sentence; with --video, the sentences that a video may sign."""

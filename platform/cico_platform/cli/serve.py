@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cico_platform.cli.configurable import Config, Set
+from cico_platform.cli.qdrant_options import Qdrant
 
 Many = list[str] | None
 
@@ -34,6 +35,7 @@ def serve(
     media_root: Annotated[
         Many, typer.Option("--media-root", help="Give out files below it only; may be given again.")
     ] = None,
+    qdrant: Qdrant = None,
     config: Config = None,
     set_: Set = None,
     print_config: Annotated[

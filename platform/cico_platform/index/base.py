@@ -1,17 +1,33 @@
 """The one interface of every index: embedded in this process, or a server."""
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from cico_platform.errors import InputError
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.server_settings import SCHEMES
 from cico_platform.index.token_storage import Quantization
 
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
 PREVIOUS = ".previous"
+
+
+class Records(Protocol):
+    """JSON objects by name, kept with an index."""
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """All of them."""
+
+    def write(self, name: str, record: dict[str, Any]) -> None:
+        """Put one in the place of the one of this name."""
+
+    def delete(self, name: str) -> None:
+        """Remove one; one that is not there is no error."""
 
 
 class VectorIndex(ABC):
@@ -24,6 +40,10 @@ class VectorIndex(ABC):
     # How many clips leave the first two stages of a search (`ranking.Stages`), unless it is told otherwise.
     candidates: int = 1500
     rerank: int = 700
+    # So many bytes of tokens should be written at once, where more is better; 0: as they come.
+    write_bytes: int = 0
+    # Where it keeps what is known of its collections; None: in files of its folder.
+    records: Records | None = None
 
     @abstractmethod
     def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
@@ -78,8 +98,12 @@ class VectorIndex(ABC):
         *,
         filters: Filters | None = None,
         tokens: bool = False,
+        fields: Sequence[str] | None = None,
     ) -> Iterator[Hit]:
-        """The clips with these ids (unknown ones are left out), or all that pass the filters."""
+        """The clips with these ids (unknown ones are left out), or all that pass the filters.
+
+        Of their payloads only these fields are read, if some are named, and always the `video_id`.
+        """
 
     @abstractmethod
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
@@ -100,6 +124,18 @@ class VectorIndex(ABC):
         """
 
     @abstractmethod
+    def erase_deleted(self, collection: str) -> None:
+        """Erase deleted and replaced clips' tokens from files beside the engine, where an index has them.
+
+        An embedded collection keeps them until it is written anew, as `forget` does. No other process may
+        write to the collection meanwhile.
+        """
+
+    @abstractmethod
+    def folders(self, collections: Sequence[str]) -> list[Path]:
+        """The folders of this machine that hold what these collections hold."""
+
+    @abstractmethod
     def close(self) -> None:
         """Write everything down and let go."""
 
@@ -113,19 +149,27 @@ class VectorIndex(ABC):
 
 
 def is_url(location: str) -> bool:
-    """Whether an index is a server's: a URL, or the client's own `:memory:`."""
-    return location == ":memory:" or location.startswith(("http://", "https://"))
+    """Whether an index is a server's.
+
+    >>> is_url("grpc://qdrant:6334"), is_url("demo/index")
+    (True, False)
+    """
+    return location.startswith(SCHEMES)
 
 
 def open_index(location: str, *, must_exist: bool = False) -> VectorIndex:
-    """Open the index at a path (embedded) or URL (a Qdrant server).
+    """Open the index at a path (embedded) or URL (a Qdrant server, with the settings of the environment).
 
     Raises
     ------
     InputError
         If `must_exist` and there is no index in the folder, or another process owns it.
+    CicoError
+        If the server doesn't answer, or refuses the key.
     """
     if is_url(location):
+        # Read when gRPC is imported: what its core logs of a failure, our errors say in a sentence.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from cico_platform.index.server import ServerIndex
 
         return ServerIndex(location)

@@ -59,6 +59,8 @@ class Hit:
     products
         float32 [Q, T]: the dot products of the query's tokens with the clip's, all of length 1, where the
         index has computed them.
+    video_id
+        The clip, where it is known before the payload.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Hit:
         payload: Payload | Callable[[], Payload],
         tokens: Tokens | Callable[[], Tokens] | None = None,
         products: NDArray[np.float32] | None = None,
+        video_id: str | None = None,
     ) -> None:
         self.score, self.products = score, products
-        self._payload, self._tokens = payload, tokens
+        self._payload, self._tokens, self._video_id = payload, tokens, video_id
 
     @property
     def payload(self) -> Payload:
@@ -88,7 +91,7 @@ class Hit:
     @property
     def video_id(self) -> str:
         """The clip."""
-        return str(self.payload["video_id"])
+        return str(self.payload["video_id"]) if self._video_id is None else self._video_id
 
 
 class Hits(Sequence[Hit]):
@@ -108,6 +111,8 @@ class Hits(Sequence[Hit]):
         all of length 1, where the index has computed them.
     lengths
         Integers [count]: how many tokens each hit has; with `products`.
+    take
+        Gives several with their payloads, where one call for all costs less than one for each.
     """
 
     def __init__(
@@ -116,9 +121,14 @@ class Hits(Sequence[Hit]):
         make: Callable[[int], Hit],
         products: NDArray[np.float32] | None = None,
         lengths: NDArray[np.int64] | None = None,
+        take: Callable[[Sequence[int]], list[Hit | None]] | None = None,
     ) -> None:
-        self._count, self._make = count, make
+        self._count, self._make, self._take = count, make, take
         self.products, self.lengths = products, lengths
+
+    def take(self, chosen: Sequence[int]) -> list[Hit | None]:
+        """These hits, to be shown; None for a clip that was deleted after it was found."""
+        return [self._make(i) for i in chosen] if self._take is None else self._take(chosen)
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...

@@ -124,15 +124,23 @@ class EmbeddedIndex(VectorIndex):
         *,
         filters: Filters | None = None,
         tokens: bool = False,
+        fields: Sequence[str] | None = None,
     ) -> Iterator[Hit]:
         opened = self._collection(collection)
-        for record in self._records(opened.shard, video_ids, filters):
+        for record in self._records(opened.shard, video_ids, filters, fields):
             yield Hit(0.0, record.payload, opened.read(record.id) if tokens else None)
 
-    def _records(self, shard: Any, video_ids: Sequence[str] | None, filters: Filters | None) -> Iterator[Any]:
+    def _records(
+        self,
+        shard: Any,
+        video_ids: Sequence[str] | None,
+        filters: Filters | None,
+        fields: Sequence[str] | None = None,
+    ) -> Iterator[Any]:
+        payload = True if fields is None else sorted({"video_id", *fields})
         if video_ids is not None:
             found = shard.retrieve(
-                [point_id(video_id) for video_id in video_ids], with_payload=True, with_vector=False
+                [point_id(video_id) for video_id in video_ids], with_payload=payload, with_vector=False
             )
             by_id = {record.payload["video_id"]: record for record in found}
             yield from (by_id[video_id] for video_id in video_ids if video_id in by_id)
@@ -140,7 +148,11 @@ class EmbeddedIndex(VectorIndex):
         offset = None
         while True:
             request = qdrant.ScrollRequest(
-                offset=offset, limit=PAGE, filter=engine_filter(filters), with_payload=True, with_vector=False
+                offset=offset,
+                limit=PAGE,
+                filter=engine_filter(filters),
+                with_payload=payload,
+                with_vector=False,
             )
             records, offset = shard.scroll(request)
             yield from records
@@ -172,9 +184,15 @@ class EmbeddedIndex(VectorIndex):
         shard = self._collection(collection).shard
         ids = video_ids
         if ids is None:
-            ids = [record.payload["video_id"] for record in self._records(shard, None, filters)]
+            ids = [record.payload["video_id"] for record in self._records(shard, None, filters, ())]
         shard.update(qdrant.UpdateOperation.delete_points([point_id(video_id) for video_id in ids]))
         shard.flush()
+
+    def erase_deleted(self, collection: str) -> None:
+        return
+
+    def folders(self, collections: Sequence[str]) -> list[Path]:
+        return [self.path]
 
     def close(self) -> None:
         while self._open:

@@ -5,26 +5,25 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, previous_of
 from cico_platform.index.clips import Filters, Hit, IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.serving_info import (
-    SERVING_COLLECTION,
     ServingInfo,
     known_collections,
     remove_collection,
     write_serving,
 )
 from cico_platform.index.traces import Traces, find_traces, traces_of
+from cico_platform.index.writer import enough
 from cico_platform.steps import write_json
 
-FORGOTTEN_FILE, FORGOTTEN_POINT = "forgotten.json", "forgotten"
+FORGOTTEN_FILE, FORGOTTEN = "forgotten.json", "forgotten"
 BATCH = 64
 
 
@@ -41,8 +40,9 @@ class Proof:
     removed
         Collections that nothing named and that held some of them: removed whole.
     files, bytes
-        How many files of the index were searched afterwards, all but the copies of models; None for a server,
-        whose files can't be seen from here (it has removed the old collections).
+        How many files were searched afterwards: of an embedded index all but the copies of models; of
+        one on a server the clips' tokens, for the server's own files can't be seen from here (it has removed
+        the old collections).
     searched_for
         How many byte strings were looked for: names, ids, vectors.
     found_before, found_after
@@ -52,11 +52,11 @@ class Proof:
     clips: int
     rewritten: dict[str, str]
     removed: list[str]
-    files: int | None
-    bytes: int | None
+    files: int
+    bytes: int
     searched_for: int
-    found_before: int | None
-    found_after: int | None
+    found_before: int
+    found_after: int
 
 
 def forget(
@@ -88,6 +88,9 @@ def forget(
     held = {name: _matching(index, name, None, ids) for name in known} if ids else {}
     held = {name: hits for name, hits in held.items() if hits}
     remember(index, signer, ids)
+    for name in known:  # also what was deleted from one earlier
+        with suppress(InputError):
+            index.erase_deleted(name)
     traces = traces_of([hit for hits in held.values() for hit in hits], signer)
     named = _names(index, known.values())
     rest = [name for name in held if name not in named]
@@ -97,7 +100,8 @@ def forget(
     for name in held:
         if name in named:
             traces, rewritten[name] = _rewrite(index, known[name], set(ids), traces)
-    before = find_traces(index.path, traces) if isinstance(index, EmbeddedIndex) else None
+    folders = index.folders([*known, *rewritten.values()])
+    before = find_traces(folders, traces)
     for name, new in rewritten.items():
         for alias in named[name]:
             index.alias(alias, new, keep=False)
@@ -105,18 +109,18 @@ def forget(
         time.sleep(grace)
     for name in rewritten:
         remove_collection(index, name)
-    after = find_traces(index.path, traces) if isinstance(index, EmbeddedIndex) else None
-    if after is not None and after.found:
+    after = find_traces(folders, traces)
+    if after.found:
         raise CicoError(f"traces are left in {', '.join(after.where)}; run the same command again")
     return Proof(
         len({hit.video_id for hits in held.values() for hit in hits}),
         rewritten,
         rest,
-        after.files if after else None,
-        after.bytes if after else None,
+        after.files,
+        after.bytes,
         len(traces.strings),
-        before.found if before else None,
-        after.found if after else None,
+        before.found,
+        after.found,
     )
 
 
@@ -141,12 +145,11 @@ def remember(index: VectorIndex, signer: str | None, video_ids: Iterable[str]) -
     names = [("video", name) for name in video_ids] + ([("signer", signer)] if signer else [])
     hashes = sorted({*record["hashes"], *(_hash(salt, kind, name) for kind, name in names)})
     new = {"salt": salt.hex(), "hashes": hashes}
-    if isinstance(index, EmbeddedIndex):
-        write_json(index.path / FORGOTTEN_FILE, new)
+    if index.records is not None:
+        index.records.write(FORGOTTEN, {FORGOTTEN: new})
         return
-    index.create(SERVING_COLLECTION, 1)
-    point = IndexedClip(FORGOTTEN_POINT, np.ones((1, 1), np.float32), {"forgotten": new})
-    index.upsert(SERVING_COLLECTION, [point])
+    assert isinstance(index, EmbeddedIndex)
+    write_json(index.path / FORGOTTEN_FILE, new)
 
 
 def _hash(salt: bytes, kind: str, name: str) -> str:
@@ -154,16 +157,13 @@ def _hash(salt: bytes, kind: str, name: str) -> str:
 
 
 def _record(index: VectorIndex) -> dict[str, Any]:
-    found: dict[str, Any] | None = None
-    if isinstance(index, EmbeddedIndex):
+    found: dict[str, Any] | None
+    if index.records is not None:
+        found = index.records.read().get(FORGOTTEN, {}).get(FORGOTTEN)
+    else:
+        assert isinstance(index, EmbeddedIndex)
         file = index.path / FORGOTTEN_FILE
         found = json.loads(file.read_text()) if file.is_file() else None
-    else:
-        try:
-            points = list(index.fetch(SERVING_COLLECTION, [FORGOTTEN_POINT]))
-        except InputError:  # nothing was indexed yet
-            points = []
-        found = points[0].payload["forgotten"] if points else None
     return found or {"salt": secrets.token_hex(32), "hashes": []}
 
 
@@ -203,12 +203,12 @@ def _rewrite(index: VectorIndex, info: ServingInfo, gone: set[str], traces: Trac
         payload = {name: value for name, value in hit.payload.items() if name != "video_id"}
         waiting.append(IndexedClip(hit.video_id, hit.tokens, payload))
         traces = traces.without(hit)
-        if len(waiting) == BATCH:
+        if len(waiting) >= BATCH and enough(index, waiting):
             index.upsert(new, waiting)
             waiting = []
     if waiting:
         index.upsert(new, waiting)
-    wanted = index.count(info.collection) - len(list(index.fetch(info.collection, sorted(gone))))
+    wanted = index.count(info.collection) - len(list(index.fetch(info.collection, sorted(gone), fields=())))
     if index.count(new) != wanted:
         raise CicoError(f"'{new}' holds {index.count(new)} clips, not {wanted}; run the same command again")
     return traces, new

@@ -81,9 +81,10 @@ class Ranking:
             return []
         scores = _exact(hits, query.tokens, self.config)
         order = np.lexsort((-scores, np.arange(len(hits)) // block))[offset : offset + limit]
-        best = [hits[i] for i in order]
-        words = spans(best, query)
-        return [Ranked(*found) for found in zip(best, scores[order].tolist(), words, strict=True)]
+        taken = zip(hits.take(order.tolist()), scores[order].tolist(), strict=True)
+        best = [(hit, score) for hit, score in taken if hit is not None]
+        words = spans([hit for hit, _ in best], query)
+        return [Ranked(hit, score, said) for (hit, score), said in zip(best, words, strict=True)]
 
     def by_video(
         self, query: VideoQuery, bank: TextBank, limit: int, filters: Filters | None = None, offset: int = 0
@@ -94,7 +95,8 @@ class Ranking:
         """
         allowed = None
         if filters is not None and not filters.is_empty():
-            allowed = {hit.video_id for hit in self.index.fetch(self.collection, filters=filters)}
+            passing = self.index.fetch(self.collection, filters=filters, fields=())
+            allowed = {hit.video_id for hit in passing}
         candidates = self._candidate_texts(query, bank, allowed, filters)
         if not candidates:
             return []

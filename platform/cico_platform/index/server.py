@@ -1,83 +1,110 @@
-"""The index on a Qdrant server, through its client; `:memory:` is the client's own small engine."""
+"""The index on a Qdrant server, over gRPC: encodings, payloads and filters there, tokens in a token store."""
 
-import contextlib
-import warnings
+import math
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import ApiException
+from qdrant_client import grpc as messages
 
-from cico_platform.errors import CicoError, InputError
+from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, Hits, IndexedClip, Tokens, point_id
-from cico_platform.index.set_encoding import encoding_weight, point_vector, query_vector, set_encoder
+from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.collection_tokens import CollectionTokens
+from cico_platform.index.deadlines import remaining
+from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
+from cico_platform.index.server_collections import ServerCollection, ServerCollections
+from cico_platform.index.server_hits import as_found, likeliest
+from cico_platform.index.server_messages import (
+    INDEXED,
+    NAMES_ONLY,
+    VIDEO_ID,
+    filter_of,
+    nearest,
+    nearest_of,
+    new_collection,
+    payload_of,
+    payload_with,
+)
+from cico_platform.index.server_points import PAGE, ServerPoints, no_collection
+from cico_platform.index.server_records import ServerRecords
+from cico_platform.index.server_settings import ServerSettings, server_settings
+from cico_platform.index.server_updates import (
+    delete_filtered,
+    delete_named,
+    erase_deleted,
+    settle,
+    write_clips,
+)
 from cico_platform.index.token_storage import Quantization
 
-PAGE = 256
-TIMEOUT_SECONDS = 30
-# The client's own engine, which quantises nothing.
-MEMORY = ":memory:"
-# What is quantised is compared as it is: the last stage has the tokens as they were.
-QUANTIZED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
+GREEN_SECONDS, FIRST_STEP, LONGEST_STEP = 600.0, 0.02, 1.0
 
 
 class ServerIndex(VectorIndex):
     """Collections and aliases of a Qdrant server.
 
+    The server has no tokens, unless they are quantised. It gives out the ids of points, which are rows of the
+    tokens beside it, and the payloads of what is shown.
+
     Parameters
     ----------
     url
-        `http://…`, or `:memory:`.
+        As `server_settings.server_address` takes it.
+    settings
+        Those of the environment by default.
 
     Raises
     ------
+    InputError
+        If it is no such URL.
     CicoError
-        If the server doesn't answer.
+        If the server doesn't answer, or refuses the key.
     """
 
-    def __init__(self, url: str) -> None:
+    # Tokens are at hand: to rank a candidate exactly costs little more than its MaxSim.
+    candidates, rerank = 1100, 1100
+    # A write makes a segment of the token store: small ones are many files.
+    write_bytes = 8 << 20
+
+    def __init__(self, url: str, settings: ServerSettings | None = None) -> None:
         self.location = url
-        self._client = (
-            QdrantClient(MEMORY) if url == MEMORY else QdrantClient(url=url, timeout=TIMEOUT_SECONDS)
-        )
+        self.settings = settings or server_settings()
+        self._client = ServerClient(url, self.settings)
+        self._collections = ServerCollections(self._client)
+        records = ServerRecords(self._client)
+        self.records = records
         try:
-            self._client.get_collections()
-        except (ApiException, OSError) as error:
-            raise CicoError(f"no Qdrant server answers at {url}: {_first_line(error)}") from error
+            records.exist()
+        except BaseException:
+            self._client.close()
+            raise
 
+    @patient_reads()
     def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
-        if self._client.collection_exists(check_name(collection)):
-            known = self._client.get_collection(collection).config.params.vectors
-            width = known["tokens"].size if isinstance(known, dict) else 0
-            if width != dim:
-                raise CicoError(f"collection '{collection}' holds tokens of width {width}, not {dim}")
-            return
-        self._client.create_collection(collection, vectors_config=_vectors(dim, quantization))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the in-memory engine says that it needs no payload index
-            for field in (*FILTER_FIELDS, "text_id", "video_id"):
-                self._client.create_payload_index(collection, field, models.PayloadSchemaType.KEYWORD)
-            self._client.create_payload_index(collection, "duration", models.PayloadSchemaType.FLOAT)
-
-    def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
-        points = [
-            models.PointStruct(
-                id=point_id(clip.video_id),
-                vector={
-                    "pooled": point_vector(clip.tokens).tolist(),
-                    "tokens": clip.tokens.astype("float32").tolist(),
-                },
-                payload={**clip.payload, "video_id": clip.video_id},
+        found = self._find(check_name(collection))
+        if found is None:
+            about = self._collections.described(collection, dim, quantization)
+            found = self._create(new_collection(collection, dim, quantization, self.settings, about))
+        if found.dim != dim:
+            raise CicoError(f"collection '{collection}' holds tokens of width {found.dim}, not {dim}")
+        if self._points(collection).count(None):
+            settle(self._points(collection))
+        else:
+            found.table.create()
+        for field in sorted(INDEXED.keys() - found.indexed):  # also of one whose making was cut
+            request = messages.CreateFieldIndexCollection(
+                collection_name=collection, field_name=field, field_type=INDEXED[field], wait=True
             )
-            for clip in clips
-        ]
-        self._client.upsert(collection, points, wait=True)
+            self._client.write(self._client.points.CreateFieldIndex, request)
+
+    @patient_reads()
+    def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
+        write_clips(self._points(collection), clips, self.settings.batch_bytes)
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
-        self._check(collection)
-        return self._client.count(collection, count_filter=_filter(filters), exact=True).count
+        return self._points(collection).count(filter_of(filters))
 
     def query(
         self,
@@ -89,37 +116,19 @@ class ServerIndex(VectorIndex):
         filters: Filters | None = None,
         with_tokens: bool = False,
     ) -> Hits:
-        self._check(collection)
-        encoding, only = query_vector(tokens).tolist(), _filter(filters)
-        vectors: bool | list[str] = ["tokens"] if with_tokens else False
+        points, only = self._points(collection), filter_of(filters)
+        known = points.collection
+        params = self._search_params(known)
         if candidates is None:
-            found = self._client.query_points(
-                collection,
-                query=encoding,
-                using="pooled",
-                limit=limit,
-                query_filter=only,
-                with_vectors=vectors,
-            )
-        else:
-            first = models.Prefetch(query=encoding, using="pooled", limit=max(candidates, limit), filter=only)
-            second = models.Prefetch(
-                query=np.asarray(tokens, np.float32).tolist(),
-                using="tokens",
-                prefetch=first,
-                limit=first.limit,
-                params=None if self.location == MEMORY else QUANTIZED,
-            )
-            weighted = models.MultExpression(mult=[encoding_weight(tokens), "$score[0]"])
-            found = self._client.query_points(
-                collection,
-                prefetch=[first, second],
-                query=models.FormulaQuery(formula=models.SumExpression(sum=[weighted, "$score[1]"])),
-                limit=limit,
-                with_vectors=vectors,
-            )
-        points = found.points
-        return Hits(len(points), lambda i: _hit(points[i], points[i].score))
+            request = nearest(collection, tokens, known.bounded(limit), only, params)
+            request.with_payload.CopyFrom(NAMES_ONLY)
+            return as_found(points, self._found(points, request), with_tokens)
+        wanted = known.bounded(max(candidates, limit))
+        if known.quantised:
+            request = nearest_of(collection, tokens, min(limit, wanted), wanted, only, params)
+            return as_found(points, self._found(points, request), with_tokens)
+        request = nearest(collection, tokens, wanted, only, params)
+        return likeliest(points, self._found(points, request), tokens, limit, with_tokens)
 
     def fetch(
         self,
@@ -128,137 +137,144 @@ class ServerIndex(VectorIndex):
         *,
         filters: Filters | None = None,
         tokens: bool = False,
+        fields: Sequence[str] | None = None,
     ) -> Iterator[Hit]:
-        self._check(collection)
-        vectors = ["tokens"] if tokens else False
-        for record in self._records(collection, video_ids, filters, vectors):
-            yield _hit(record, 0.0)
-
-    def _records(
-        self,
-        collection: str,
-        video_ids: Sequence[str] | None,
-        filters: Filters | None,
-        vectors: bool | list[str],
-    ) -> Iterator[Any]:
-        if video_ids is not None:
-            ids = [point_id(video_id) for video_id in video_ids]
-            found = self._client.retrieve(collection, ids, with_payload=True, with_vectors=vectors)
-            by_id = {str(record.id): record for record in found}
-            yield from (by_id[i] for i in ids if i in by_id)
+        points, payload = self._points(collection), payload_with(fields)
+        if video_ids is None:
+            for point in points.scroll(filter_of(filters), payload, living=True):
+                yield _fetched(points.collection, point, tokens)
             return
-        offset: Any = None
-        while True:
-            records, offset = self._client.scroll(
-                collection,
-                _filter(filters),
-                limit=PAGE,
-                offset=offset,
-                with_payload=True,
-                with_vectors=vectors,
-            )
-            yield from records
-            if offset is None:
-                return
+        for first in range(0, len(video_ids), PAGE):
+            asked = list(video_ids[first : first + PAGE])
+            listed = points.of_clips(asked, payload, living=True)
+            found = {point.payload[VIDEO_ID].string_value: point for point in listed}
+            for name in asked:
+                if name in found:
+                    yield _fetched(points.collection, found[name], tokens)
 
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
-        known = {a.alias_name: a.collection_name for a in self._client.get_aliases().aliases}
+        listed = self._client.read(self._client.collections.ListAliases, messages.ListAliasesRequest())
+        known = {one.alias_name: one.collection_name for one in listed.aliases}
         if collection is None:
             return known.get(name)
-        self._check(collection)
+        with patient_reads():
+            self._await_graph(collection)
+            self._points(collection).collection.tokens().join()
         before = known.get(check_name(name))
         wanted = {name: collection}
         if keep and before not in (None, collection):
-            wanted[previous_of(name)] = before
-        moves: list[Any] = []
+            wanted[previous_of(name)] = str(before)
+        moves: list[messages.AliasOperations] = []
         for alias, target in wanted.items():
-            if alias in known:
-                drop = models.DeleteAlias(alias_name=alias)
-                moves.append(models.DeleteAliasOperation(delete_alias=drop))
-            create = models.CreateAlias(collection_name=target, alias_name=alias)
-            moves.append(models.CreateAliasOperation(create_alias=create))
-        self._client.update_collection_aliases(moves)
+            drop = messages.DeleteAlias(alias_name=alias)
+            create = messages.CreateAlias(alias_name=alias, collection_name=target)
+            moves.append(messages.AliasOperations(delete_alias=drop))
+            moves.append(messages.AliasOperations(create_alias=create))
+        self._client.write(self._client.collections.UpdateAliases, messages.ChangeAliases(actions=moves))
         return collection
 
+    @patient_reads()
     def delete(
         self, collection: str, video_ids: Sequence[str] | None = None, *, filters: Filters | None = None
     ) -> None:
         if video_ids is None and filters is None:
-            if self._client.collection_exists(check_name(collection)):
-                self._client.delete_collection(collection)
-            return
-        self._check(collection)
-        ids = video_ids
-        if ids is None:
-            ids = [hit.video_id for hit in self.fetch(collection, filters=filters)]
-        selected = models.PointIdsList(points=[point_id(video_id) for video_id in ids])
-        self._client.delete(collection, selected, wait=True)
+            self._delete_collection(check_name(collection))
+        elif video_ids is not None:
+            delete_named(self._points(collection), list(video_ids))
+        else:
+            delete_filtered(self._points(collection), filter_of(filters) or messages.Filter())
+
+    @patient_reads()
+    def erase_deleted(self, collection: str) -> None:
+        erase_deleted(self._points(collection))
+        self._collections.remove_left_over()
+
+    def folders(self, collections: Sequence[str]) -> list[Path]:
+        found = [self._find(name) for name in collections]
+        return [known.table.folder for known in found if known is not None]
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._client.close()
+        self._client.close()
 
-    def _check(self, collection: str) -> None:
+    def _points(self, name: str) -> ServerPoints:
         try:
-            known = self._client.collection_exists(check_name(collection))
-        except (ApiException, OSError) as error:
-            raise CicoError(f"the Qdrant server at {self.location} fails: {_first_line(error)}") from error
-        if not known:
-            raise InputError(f"the index '{self.location}' has no collection '{collection}'")
+            return ServerPoints(self._client, self._collections.get(check_name(name)))
+        except MissingError:
+            raise no_collection(self.location, name) from None
+
+    def _find(self, collection: str) -> ServerCollection | None:
+        try:
+            return self._collections.read(collection)
+        except MissingError:
+            return None
+
+    def _create(self, request: messages.CreateCollection) -> ServerCollection:
+        name = request.collection_name
+        try:
+            self._client.write(self._client.collections.Create, request)
+        except CicoError:
+            # The answer to an earlier try may have been lost, or another process was faster.
+            found = self._find(name)
+            if found is None:
+                raise
+            return found
+        try:
+            return self._collections.read(name)
+        except MissingError:
+            raise no_collection(self.location, name) from None
+        except CicoError as error:
+            version = self._client.version()
+            needed = f"the Qdrant server at {self.location} is of version {version}, which keeps no metadata"
+            raise CicoError(f"{needed}: 1.16 or later is needed") from error
+
+    def _search_params(self, known: ServerCollection) -> messages.SearchParams:
+        if self.settings.vector_quantization == "none":
+            return messages.SearchParams()
+        oversampling = min(self.settings.oversampling, known.limits.oversampling)
+        how = messages.QuantizationSearchParams(rescore=self.settings.rescore, oversampling=oversampling)
+        return messages.SearchParams(quantization=how)
+
+    def _found(self, points: ServerPoints, request: messages.QueryPoints) -> Any:
+        """The points of a query; the server gives it up when the caller does."""
+        left = remaining()
+        seconds = self.settings.timeout_s if left is None else min(left, self.settings.timeout_s)
+        request.timeout = max(1, min(math.ceil(seconds), points.collection.limits.seconds))
+        return points.read(self._client.points.Query, request).result
+
+    def _delete_collection(self, name: str) -> None:
+        """Remove a collection of whichever version, and its tokens."""
+        table: CollectionTokens | None = None
+        try:
+            table = self._collections.read(name).table
+            table.announce_removal(name)
+            self._delete_at_server(name)
+        except MissingError:
+            pass
+        except CicoError:
+            if table is not None:
+                raise
+            self._delete_at_server(name)  # of another version: it has none here
+        self._collections.drop(name)
+        if table is not None:
+            table.remove()
+        self._collections.remove_left_over()
+
+    def _delete_at_server(self, name: str) -> None:
+        request = messages.DeleteCollection(collection_name=name)
+        self._client.write(self._client.collections.Delete, request)
+
+    def _await_graph(self, collection: str) -> None:
+        """Wait until the server has built what it searches by, for ten minutes at most."""
+        give_up, step = time.monotonic() + GREEN_SECONDS, FIRST_STEP
+        while True:
+            found = self._find(collection)
+            if found is None:
+                raise no_collection(self.location, collection)
+            if found.green or time.monotonic() > give_up:
+                return
+            time.sleep(step)
+            step = min(LONGEST_STEP, 1.5 * step)
 
 
-def _quantization(name: Quantization) -> models.QuantizationConfig | None:
-    if name == "scalar":
-        return models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
-    if name == "product":
-        product = models.ProductQuantizationConfig(compression=models.CompressionRatio.X16)
-        return models.ProductQuantization(product=product)
-    if name == "binary":
-        return models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
-    return None
-
-
-def _vectors(dim: int, quantization: Quantization) -> dict[str, models.VectorParams]:
-    """`pooled` under HNSW; `tokens` on disk, compared by MaxSim, without a graph; both in half precision."""
-    return {
-        "pooled": models.VectorParams(
-            size=set_encoder(dim).size,
-            distance=models.Distance.COSINE,
-            datatype=models.Datatype.FLOAT16,
-            hnsw_config=models.HnswConfigDiff(ef_construct=200),
-        ),
-        "tokens": models.VectorParams(
-            size=dim,
-            distance=models.Distance.COSINE,
-            multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
-            datatype=models.Datatype.FLOAT16,
-            on_disk=True,
-            hnsw_config=models.HnswConfigDiff(m=0),
-            quantization_config=_quantization(quantization),
-        ),
-    }
-
-
-def _filter(filters: Filters | None) -> models.Filter | None:
-    if filters is None or filters.is_empty():
-        return None
-    must: list[Any] = [
-        models.FieldCondition(key=name, match=models.MatchAny(any=values))
-        for name, values in filters.values().items()
-    ]
-    if filters.min_duration is not None or filters.max_duration is not None:
-        lasting = models.Range(gte=filters.min_duration, lte=filters.max_duration)
-        must.append(models.FieldCondition(key="duration", range=lasting))
-    return models.Filter(must=must)
-
-
-def _hit(point: models.ScoredPoint | models.Record, score: float) -> Hit:
-    """A point with its tokens, if it has brought them."""
-    payload = dict(point.payload or {})
-    held = point.vector.get("tokens") if isinstance(point.vector, dict) else None
-    tokens = None if held is None else np.asarray(held, dtype=np.float32)
-    return Hit(float(score), payload, tokens)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _fetched(known: ServerCollection, point: Any, tokens: bool) -> Hit:
+    return Hit(0.0, payload_of(point), known.tokens().read(point.id.num) if tokens else None)

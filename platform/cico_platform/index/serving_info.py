@@ -2,20 +2,16 @@
 
 import json
 import shutil
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from cico_model.calibration import Calibration
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.framing import FramingSettings
 from cico_platform.encoding.clip_encoder import ClipEncoder, VideoEncoding, load_clip_encoder
-from cico_platform.errors import CicoError, InputError
+from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex
-from cico_platform.index.clips import IndexedClip
 from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.set_encoding import LAYOUT
 from cico_platform.index.token_storage import Quantization
@@ -23,8 +19,8 @@ from cico_platform.steps import write_json
 from cico_platform.storage import absolute, on_this_machine
 
 SERVING_FILE, MODELS = "serving.json", "models"
-# On a server, one point a collection carries it; its vector means nothing.
-SERVING_COLLECTION = "cico-serving"
+# What it is in the record of a collection.
+SERVING = "serving"
 DEFAULT_ALIAS = "clips"
 
 
@@ -89,16 +85,15 @@ class ServingInfo:
 def write_serving(index: VectorIndex, info: ServingInfo) -> None:
     """Record a collection's models; the embedded index gets its own copy of them."""
     info = replace(info, model_name=info.model_name or Path(info.model).name)
-    if not isinstance(index, EmbeddedIndex):
+    if index.records is not None:
         paths = replace(
             info,
             model=absolute(info.model),
             encoders=tuple(absolute(encoder) for encoder in info.encoders),
         )
-        index.create(SERVING_COLLECTION, 1)
-        point = IndexedClip(info.collection, np.ones((1, 1), np.float32), {"serving": asdict(paths)})
-        index.upsert(SERVING_COLLECTION, [point])
+        index.records.write(info.collection, {SERVING: asdict(paths)})
         return
+    assert isinstance(index, EmbeddedIndex)
     home = Path(MODELS) / info.collection
     encoders = [str(home / f"encoder-{number}") for number in range(len(info.encoders))]
     sources = [info.model, *info.encoders]
@@ -171,24 +166,21 @@ def remove_collection(index: VectorIndex, collection: str) -> None:
         If another process has it open.
     """
     index.delete(collection)
-    if not isinstance(index, EmbeddedIndex):
-        with suppress(InputError):
-            index.delete(SERVING_COLLECTION, [collection])
+    if index.records is not None:
+        index.records.delete(collection)
         return
+    assert isinstance(index, EmbeddedIndex)
     shutil.rmtree(index.path / MODELS / collection, ignore_errors=True)
     _write_records(index, {name: value for name, value in _records(index).items() if name != collection})
 
 
 def _records(index: VectorIndex) -> dict[str, dict[str, Any]]:
-    if isinstance(index, EmbeddedIndex):
-        file = index.path / SERVING_FILE
-        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"collections": {}}
-        return dict(known["collections"])
-    try:
-        points = list(index.fetch(SERVING_COLLECTION))
-    except InputError:  # nothing was indexed yet
-        return {}
-    return {p.video_id: p.payload["serving"] for p in points if "serving" in p.payload}
+    if index.records is not None:
+        return {name: record[SERVING] for name, record in index.records.read().items() if SERVING in record}
+    assert isinstance(index, EmbeddedIndex)
+    file = index.path / SERVING_FILE
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"collections": {}}
+    return dict(known["collections"])
 
 
 def _write_records(index: EmbeddedIndex, records: dict[str, dict[str, Any]]) -> None:

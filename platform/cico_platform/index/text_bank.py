@@ -109,7 +109,7 @@ def open_text_bank(
 
 def _clips_by_text(index: VectorIndex, collection: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for hit in index.fetch(collection):
+    for hit in index.fetch(collection, fields=("text",)):
         text = clean_text(str(hit.payload.get("text") or ""))
         if has_word(text):
             found.setdefault(text, []).append(hit.video_id)

@@ -62,23 +62,26 @@ def traces_of(hits: Sequence[Hit], signer: str | None) -> Traces:
     return Traces(frozenset(string for string in strings if len(string) >= SHORTEST))
 
 
-def find_traces(folder: Path, traces: Traces) -> Found:
-    """Search every file of an index but the copies of models: indexing does not change these.
+def find_traces(folders: Sequence[Path], traces: Traces) -> Found:
+    """Search every file in folders of an index but the copies of models: indexing does not change these.
+
+    A folder that is gone holds nothing.
 
     What a model has learned from a clip stays in its weights until it is trained without and indexed anew.
     """
     files = [
-        path
+        (folder, path)
+        for folder in folders
         for path in sorted(folder.rglob("*"))
         if path.is_file() and MODELS not in path.relative_to(folder).parts
     ]
     search, found, where, size = Search(traces.strings), set[bytes](), [], 0
-    for path in files:
+    for folder, path in files:
         size += path.stat().st_size
         here = search.file(path)
         if here:
             found |= here
-            where.append(str(path.relative_to(folder)))
+            where.append(str(path.relative_to(folder.parent)))
     return Found(len(files), size, len(found), where)
 
 

@@ -19,6 +19,8 @@ from cico_platform.index.serving_info import (
 from cico_platform.index.set_encoding import point_vector, query_vector
 
 BATCH = 128
+# That are written at once where an index likes to write much.
+MOST_CLIPS = 1024
 
 
 class Written(NamedTuple):
@@ -43,13 +45,9 @@ class IndexWriter:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from cico_platform.index.server import ServerIndex
-    >>> index = ServerIndex(":memory:")
-    >>> with IndexWriter(index, ServingInfo("clips-1", 4, "model", ("encoder",), 1.0, "demo")) as writer:
-    ...     writer.add([IndexedClip("a", np.eye(4, dtype="float32"), {"text": "hello", "path": "/a.mp4"})])
-    >>> index.alias("clips"), writer.written.clips
-    ('clips-1', 1)
+    >>> info = ServingInfo("clips-1", 4, "model", ("encoder",), 1.0, "demo")
+    >>> with open_index("demo/index") as index, IndexWriter(index, info) as writer:  # doctest: +SKIP
+    ...     writer.add([IndexedClip("a", tokens, {"text": "hello", "path": "/a.mp4"})])
     """
 
     def __init__(self, index: VectorIndex, info: ServingInfo, alias: str = DEFAULT_ALIAS) -> None:
@@ -57,13 +55,15 @@ class IndexWriter:
         self.written = Written(info.collection, 0)
         self._ids: set[str] = set()
         self._example: IndexedClip | None = None
+        self._waiting: list[IndexedClip] = []
         # First of all, so that what a cut build leaves behind is known.
         write_serving(index, replace(info, alias=alias, content="", probes=()))
         index.create(info.collection, info.dim, info.quantization)
 
     def present(self) -> dict[str, str]:
         """The clips that the collection holds already, each with the `clip_key` of its payload, or ""."""
-        held = self.index.fetch(self.info.collection)
+        self.flush()
+        held = self.index.fetch(self.info.collection, fields=("clip_key",))
         return {hit.video_id: str(hit.payload.get("clip_key", "")) for hit in held}
 
     def keep(self, video_ids: Sequence[str]) -> None:
@@ -72,6 +72,8 @@ class IndexWriter:
 
     def add(self, clips: Sequence[IndexedClip]) -> None:
         """Write clips; each needs `text` and an absolute `path` in its payload.
+
+        An index that likes to write much at once gets them when enough are waiting (`flush`).
 
         Raises
         ------
@@ -83,11 +85,18 @@ class IndexWriter:
                 raise CicoError(
                     f"clip '{clip.video_id}': tokens {clip.tokens.shape}, not [1 or more, {self.info.dim}]"
                 )
-        named = [replace(clip, payload={"corpus": self.info.corpus, **clip.payload}) for clip in clips]
-        for first in range(0, len(named), BATCH):
-            self.index.upsert(self.info.collection, named[first : first + BATCH])
+        self._waiting += [replace(c, payload={"corpus": self.info.corpus, **c.payload}) for c in clips]
         self._ids.update(clip.video_id for clip in clips)
         self._example = clips[0] if clips else self._example
+        if enough(self.index, self._waiting):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the clips that wait."""
+        step = BATCH if self.index.write_bytes == 0 else MOST_CLIPS
+        while self._waiting:
+            self.index.upsert(self.info.collection, self._waiting[:step])
+            del self._waiting[:step]
 
     def verify(self) -> int:
         """Drop what was neither kept nor added; returns how many clips the collection holds.
@@ -98,6 +107,7 @@ class IndexWriter:
             If the collection doesn't hold exactly the clips that were added, or doesn't find one of them.
         """
         collection = self.info.collection
+        self.flush()
         stale = set(self.present()) - self._ids
         if stale:
             self.index.delete(collection, sorted(stale))
@@ -142,6 +152,12 @@ class IndexWriter:
     ) -> None:
         if error is None:
             self.finish()
+
+
+def enough(index: VectorIndex, clips: Sequence[IndexedClip]) -> bool:
+    """Whether so many clips should be written at once."""
+    size = sum(2 * clip.tokens.size for clip in clips)
+    return len(clips) >= MOST_CLIPS or size >= index.write_bytes
 
 
 def tidy(index: VectorIndex, alias: str) -> list[str]:

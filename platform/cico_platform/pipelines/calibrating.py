@@ -44,7 +44,8 @@ def calibrate_collection(
 
 def _validation_clips(index: VectorIndex, collection: str) -> list[Hit]:
     wanted = Filters(split=[SPLIT])
-    names = sorted(hit.video_id for hit in index.fetch(collection, filters=wanted) if _text(hit))
+    held = index.fetch(collection, filters=wanted, fields=("text",))
+    names = sorted(hit.video_id for hit in held if _text(hit))
     if len(names) > MAX_CLIPS:
         places = np.linspace(0, len(names) - 1, MAX_CLIPS).astype(int)
         names = [names[place] for place in places]

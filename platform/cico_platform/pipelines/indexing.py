@@ -276,7 +276,7 @@ def _calibrations(index: VectorIndex, collection: str) -> dict[str, dict[str, ob
 
 
 def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[str]]:
-    held = index.fetch(collection)
+    held = index.fetch(collection, fields=("text",))
     return choose_texts(((hit.video_id, str(hit.payload.get("text") or "")) for hit in held), count)
 
 

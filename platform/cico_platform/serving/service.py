@@ -15,6 +15,7 @@ from cico_platform.encoding.video_queries import VideoQuery
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit
+from cico_platform.index.deadlines import limited
 from cico_platform.index.inside import Inside
 from cico_platform.index.ranking import Ranked, Ranking
 from cico_platform.index.text_bank import BATCH, TextBank, TextBankBuilder
@@ -228,7 +229,8 @@ class SearchService:
         seconds, began = self.settings.rank_seconds, time.monotonic()
         await self._within(self._rankings.acquire(), seconds)
         with self._timed(kind, "rank"):
-            running = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+            left = began + seconds - time.monotonic()
+            running = asyncio.get_running_loop().run_in_executor(None, limited(left, work), *arguments)
             running.add_done_callback(lambda _: self._rankings.release())
             return await self._within(asyncio.shield(running), began + seconds - time.monotonic())
 

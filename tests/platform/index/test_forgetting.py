@@ -23,7 +23,10 @@ SIGNER = "Jana Withdrawn-Consent"
 
 @pytest.fixture(params=["embedded", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path):
-    with open_index({"embedded": str(tmp_path / "index"), "server": ":memory:"}[request.param]) as opened:
+    location = str(tmp_path / "index")
+    if request.param == "server":
+        location = request.getfixturevalue("server_url")
+    with open_index(location) as opened:
         fill(opened, tmp_path)
         yield opened
 
@@ -41,6 +44,7 @@ def fill(index: VectorIndex, folder: Path) -> None:
     cut = IndexWriter(index, ServingInfo("clips-cut", 16, str(folder / "model"), (), 1.0, "small"))
     tokens = np.random.default_rng(9).normal(size=(2, 16)).astype(np.float32)
     cut.add([IndexedClip("cut", tokens, {"signer": SIGNER, "text": "cut short"})])
+    cut.flush()
 
 
 def test_a_signer_is_in_no_collection_any_more(index: VectorIndex, tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_clips_that_show_a_person_beside_their_signer_are_removed(index: VectorI
     shown = {**payload, "signer": "B", "participants": ["B", "Second-In-The-Frame"]}
     index.upsert("clips-2", [IndexedClip("clip-5", hit.tokens, shown)])
     proof = forget(index, signer="Second-In-The-Frame")
-    assert (proof.clips, proof.found_after) in ((1, 0), (1, None))
+    assert (proof.clips, proof.found_after) == (1, 0)
     # The earlier collection does not know that this clip shows the person.
     assert set(proof.rewritten) == {"clips-1", "clips-2"}
     for new in proof.rewritten.values():
@@ -124,7 +128,7 @@ def test_no_file_holds_a_byte_of_the_forgotten(tmp_path: Path) -> None:
         assert str(hit.payload["path"]).encode() not in everything
     assert kept.tokens is not None
     assert np.asarray(kept.tokens[0], np.float16).tobytes() in everything
-    assert find_traces(location, traces_of([kept], None)).found > 3
+    assert find_traces([location], traces_of([kept], None)).found > 3
     with Searcher.open(location) as searcher:
         found = {v for entry in searcher.text_bank().entries for v in entry.video_ids}
         assert found.isdisjoint(hit.video_id for hit in gone)

@@ -13,7 +13,6 @@ from cico_platform.encoding.texts import encode_texts
 from cico_platform.errors import InputError
 from cico_platform.index.inside import find_inside
 from cico_platform.index.search import Searcher
-from cico_platform.index.server import ServerIndex
 from cico_platform.index.serving_info import clip_encoder_of
 
 
@@ -43,11 +42,11 @@ def test_of_spans_that_overlap_only_the_best_is_kept() -> None:
 
 @pytest.fixture(scope="module")
 def long(
-    tiny_index: tuple[Path, ServerIndex], tmp_path_factory: pytest.TempPathFactory
+    tiny_index: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[int, tuple[float, float]]]:
     """All sentences in one video beside the index, and when each is signed."""
     folder = tmp_path_factory.mktemp("inside")
-    (folder / "index").symlink_to(tiny_index[0] / "index")
+    (folder / "index").symlink_to(tiny_index / "index")
     return folder, write_long_video(folder / "long.mp4")
 
 

@@ -21,7 +21,10 @@ KILLS = 10
 
 @pytest.fixture(params=["embedded", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path):
-    with open_index({"embedded": str(tmp_path / "index"), "server": ":memory:"}[request.param]) as opened:
+    location = str(tmp_path / "index")
+    if request.param == "server":
+        location = request.getfixturevalue("server_url")
+    with open_index(location) as opened:
         yield opened
 
 

@@ -16,23 +16,22 @@ from cico_platform.index.base import open_index
 from cico_platform.index.clips import Filters, IndexedClip
 from cico_platform.index.ranking import Stages
 from cico_platform.index.search import Searcher
-from cico_platform.index.server import ServerIndex
 from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.index.writer import IndexWriter
 
 
 @pytest.fixture
-def built(tiny_index: tuple[Path, ServerIndex]) -> tuple[Path, ServerIndex]:
+def built(tiny_index: Path) -> Path:
     return tiny_index
 
 
 @pytest.fixture(params=["embedded", "server"])
-def searcher(request: pytest.FixtureRequest, built: tuple[Path, ServerIndex]):
-    folder, server = built
+def searcher(request: pytest.FixtureRequest, built: Path):
     if request.param == "server":
+        server = request.getfixturevalue("tiny_server")
         yield Searcher(server, live_serving(server))
         return
-    with Searcher.open(folder / "index") as opened:
+    with Searcher.open(built / "index") as opened:
         yield opened
 
 
@@ -43,11 +42,9 @@ def test_a_sentence_finds_the_clip_that_says_it(searcher: Searcher) -> None:
         assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
 
 
-def test_a_video_finds_the_sentence_that_it_signs(
-    searcher: Searcher, built: tuple[Path, ServerIndex]
-) -> None:
+def test_a_video_finds_the_sentence_that_it_signs(searcher: Searcher, built: Path) -> None:
     for number, sentence in enumerate(SENTENCES):
-        rows = searcher.by_video(built[0] / "videos" / f"clip {number}.mp4", limit=2)
+        rows = searcher.by_video(built / "videos" / f"clip {number}.mp4", limit=2)
         assert rows[0]["text"] == sentence.lower()
         assert rows[0]["video_id"] == f"clip-{number}"
 
@@ -72,10 +69,8 @@ def test_the_last_stage_is_the_exact_similarity_of_the_method(searcher: Searcher
         assert ranked.score == pytest.approx(float(searcher.model.scores(video, text, *masks)), abs=1e-5)
 
 
-def test_filters_and_limit_hold_in_both_directions(
-    searcher: Searcher, built: tuple[Path, ServerIndex]
-) -> None:
-    video = built[0] / "videos" / "clip 0.mp4"
+def test_filters_and_limit_hold_in_both_directions(searcher: Searcher, built: Path) -> None:
+    video = built / "videos" / "clip 0.mp4"
     for rows in (
         searcher.by_text(SENTENCES[0], 3, Filters(signer="B")),
         searcher.by_video(video, 3, Filters(signer="B")),
@@ -86,10 +81,10 @@ def test_filters_and_limit_hold_in_both_directions(
     assert searcher.by_video(video, 3, Filters(signer="nobody")) == []
 
 
-def test_few_likely_texts_are_enough_for_a_video(built: tuple[Path, ServerIndex]) -> None:
-    with Searcher.open(built[0] / "index", stages=Stages(candidates=2, texts=2)) as searcher:
+def test_few_likely_texts_are_enough_for_a_video(built: Path) -> None:
+    with Searcher.open(built / "index", stages=Stages(candidates=2, texts=2)) as searcher:
         for number in range(len(SENTENCES)):
-            rows = searcher.by_video(built[0] / "videos" / f"clip {number}.mp4", limit=1)
+            rows = searcher.by_video(built / "videos" / f"clip {number}.mp4", limit=1)
             assert rows[0]["video_id"] == f"clip-{number}"
 
 
@@ -101,8 +96,8 @@ def test_a_text_that_says_nothing_or_too_much_is_refused(searcher: Searcher, tex
         searcher.by_text(text)
 
 
-def test_the_command_refuses_a_text_that_nobody_sees(built: tuple[Path, ServerIndex], cico: Cico) -> None:
-    ended = cico("search", "&amp;nbsp;", "--index", built[0] / "index", "--json")
+def test_the_command_refuses_a_text_that_nobody_sees(built: Path, cico: Cico) -> None:
+    ended = cico("search", "&amp;nbsp;", "--index", built / "index", "--json")
     assert ended.returncode == 2
     assert "the text is empty" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -131,20 +126,18 @@ def test_what_is_no_video_is_refused_with_the_reason(searcher: Searcher, tmp_pat
             searcher.by_video(path)
 
 
-def test_an_index_folder_can_be_moved_and_needs_no_other_file(
-    built: tuple[Path, ServerIndex], tmp_path: Path
-) -> None:
-    shutil.copytree(built[0] / "index", tmp_path / "moved")
-    shutil.move(built[0] / "model", built[0] / "model-away")
-    shutil.move(built[0] / "encoder", built[0] / "encoder-away")
+def test_an_index_folder_can_be_moved_and_needs_no_other_file(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "index", tmp_path / "moved")
+    shutil.move(built / "model", built / "model-away")
+    shutil.move(built / "encoder", built / "encoder-away")
     try:
         with Searcher.open(tmp_path / "moved") as searcher:
             assert searcher.info.model.startswith(str(tmp_path / "moved"))
-            rows = searcher.by_video(built[0] / "videos" / "clip 4.mp4", limit=1)
+            rows = searcher.by_video(built / "videos" / "clip 4.mp4", limit=1)
             assert rows[0]["video_id"] == "clip-4"
     finally:
-        shutil.move(built[0] / "model-away", built[0] / "model")
-        shutil.move(built[0] / "encoder-away", built[0] / "encoder")
+        shutil.move(built / "model-away", built / "model")
+        shutil.move(built / "encoder-away", built / "encoder")
 
 
 def clip(name: str, seed: int) -> IndexedClip:
@@ -203,12 +196,12 @@ def test_writing_goes_on_after_a_kill_and_drops_what_is_no_longer_there(tmp_path
 
 
 def test_nothing_live_is_said_so(tmp_path: Path) -> None:
-    with ServerIndex(":memory:") as index, pytest.raises(CicoError, match="nothing is live"):
+    with open_index(str(tmp_path)) as index, pytest.raises(CicoError, match="nothing is live"):
         live_serving(index)
 
 
-def test_an_index_of_an_earlier_layout_is_not_searched(built: tuple[Path, list[str]], tmp_path: Path) -> None:
-    shutil.copytree(built[0] / "index", tmp_path / "index")
+def test_an_index_of_an_earlier_layout_is_not_searched(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "index", tmp_path / "index")
     records = tmp_path / "index" / "serving.json"
     known = json.loads(records.read_text())
     for record in known["collections"].values():

@@ -1,4 +1,4 @@
-"""Every index behaves alike: the embedded engine and the server's client."""
+"""Every index behaves alike: the embedded engine, and a server."""
 
 import json
 import os
@@ -16,20 +16,18 @@ from cico_platform.errors import CicoError, InputError
 from cico_platform.index import disk_space
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import Filters, IndexedClip
-from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.set_encoding import point_vector, query_vector
 from cico_platform.index.token_storage import Quantization, TokenStorage, merge_tokens
 
 DIM = 16
 
 
-LOCATIONS = ["embedded", "server", *(["live-server"] if os.environ.get("CICO_QDRANT_URL") else [])]
-
-
-@pytest.fixture(params=LOCATIONS)
+@pytest.fixture(params=["embedded", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
-    location = {"embedded": str(tmp_path / "index"), "server": ":memory:"}.get(request.param)
-    with open_index(location or os.environ["CICO_QDRANT_URL"]) as opened:
+    location = str(tmp_path / "index")
+    if request.param == "server":
+        location = request.getfixturevalue("qdrant_url")
+    with open_index(location) as opened:
         yield opened
 
 
@@ -95,7 +93,7 @@ def test_candidates_are_ranked_by_each_tokens_best_match_and_encoding(index: Vec
         assert hit.tokens.shape == tokens.shape
         if hit.products is not None:
             np.testing.assert_allclose(hit.products, unit(query) @ unit(tokens).T, atol=2e-3)
-    assert (hits[0].products is not None) == isinstance(index, EmbeddedIndex)
+    assert hits[0].products is not None
     index.delete(name)
 
 
@@ -141,6 +139,19 @@ def test_clips_are_fetched_in_the_order_asked_for_and_unknown_ones_left_out(
     assert [h.video_id for h in hits] == [wanted[0], wanted[2]]
     assert hits[0].tokens is not None
     assert hits[0].tokens.shape == made[9].tokens.shape
+    index.delete(name)
+
+
+def test_of_payloads_only_what_is_asked_for_is_read(index: VectorIndex, name: str) -> None:
+    made = clips()
+    index.create(name, DIM)
+    index.upsert(name, made)
+    for asked in (None, [made[3].video_id]):
+        hits = {hit.video_id: hit for hit in index.fetch(name, asked, fields=("text", "nothing"))}
+        assert len(hits) == (40 if asked is None else 1)
+        assert hits[made[3].video_id].payload == {"video_id": made[3].video_id, "text": "text 3"}
+    only = index.fetch(name, filters=Filters(signer="B"), fields=())
+    assert all(set(hit.payload) == {"video_id"} for hit in only)
     index.delete(name)
 
 

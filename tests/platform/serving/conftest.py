@@ -10,15 +10,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from cico_platform.index.search import Searcher
-from cico_platform.index.server import ServerIndex
 from cico_platform.serving.http import build_app
 from cico_platform.serving.service import SearchService
 
 
 @pytest.fixture(scope="package")
-def folder(tiny_index: tuple[Path, ServerIndex]) -> Path:
+def folder(tiny_index: Path) -> Path:
     """Holds `videos/` and `index/`."""
-    return tiny_index[0]
+    return tiny_index
 
 
 @pytest.fixture(scope="package")

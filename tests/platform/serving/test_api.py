@@ -17,9 +17,9 @@ from fastapi.testclient import TestClient
 from tiny_index import SENTENCES
 
 from cico_model.calibration import Calibration
+from cico_platform.index.base import open_index
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.search import Searcher
-from cico_platform.index.server import ServerIndex
 from cico_platform.index.serving_info import ServingInfo, live_serving, read_serving, write_serving
 from cico_platform.serving.collections import list_collections
 from cico_platform.serving.http import build_app
@@ -148,8 +148,8 @@ def test_the_live_collection_is_listed(client: TestClient) -> None:
     assert one["thresholds"] == {}
 
 
-def test_kept_collections_are_listed_with_their_thresholds_and_deleted_ones_are_not() -> None:
-    with ServerIndex(":memory:") as index:
+def test_kept_collections_are_listed_with_their_thresholds_and_deleted_ones_are_not(server_url: str) -> None:
+    with open_index(server_url) as index:
         for number in (1, 2, 3):
             name, known = f"clips-{number}", {"text": KNOWN} if number == 2 else {}
             index.create(name, 2)

@@ -1,6 +1,7 @@
 """Clips are given out from indexed roots only, in ranges, wherever they lie."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -10,8 +11,8 @@ from api_in_process import SETTINGS, Encoders, problem
 from fastapi.testclient import TestClient
 
 from cico_platform.index.clips import IndexedClip
+from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.search import Searcher
-from cico_platform.index.server import ServerIndex
 from cico_platform.serving.http import build_app
 from cico_platform.serving.media import byte_range, is_given_out
 from cico_platform.serving.service import SearchService
@@ -21,7 +22,8 @@ class Media:
     """An index of clips that lie in all kinds of places, in an app of its own."""
 
     def __init__(self, encoders: Encoders, searcher: Searcher, places: dict[str, str], **limits: Any) -> None:
-        self.index = ServerIndex(":memory:")
+        self.folder = TemporaryDirectory()
+        self.index = EmbeddedIndex(self.folder.name)
         self.index.create("c", 32)
         tokens = np.ones((1, 32), np.float32)
         self.index.upsert("c", [IndexedClip(name, tokens, {"path": path}) for name, path in places.items()])

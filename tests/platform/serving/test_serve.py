@@ -24,7 +24,6 @@ from tiny_index import SENTENCES
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import open_index
 from cico_platform.index.search import Searcher
-from cico_platform.index.server import ServerIndex
 from cico_platform.serving.app import check_port, failures, serve_index, stop_serving
 from cico_platform.serving.settings import ServiceSettings
 
@@ -56,10 +55,10 @@ async def flood(address: str, video: Path) -> list[httpx.Response]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_overload_is_refused_and_a_stopped_service_lets_go(
-    ray_cluster: None, tiny_index: tuple[Path, ServerIndex], tmp_path: Path
+    ray_cluster: None, tiny_index: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(tiny_index[0] / "index", tmp_path / "index")
-    video = tiny_index[0] / "videos" / "clip 1.mp4"
+    shutil.copytree(tiny_index / "index", tmp_path / "index")
+    video = tiny_index / "videos" / "clip 1.mp4"
     settings = ServiceSettings(encoder_queue=2, searches_per_client=FLOOD, max_replicas=1)
     address = serve_index(tmp_path / "index", port=free_port(), blocking=False, settings=settings)
     try:

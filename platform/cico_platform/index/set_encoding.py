@@ -16,7 +16,7 @@ from cico_model.ragged import unit_rows
 from cico_platform.index.clips import Tokens
 
 # Of points: another layout, or another drawing of planes, can't be searched with this one.
-LAYOUT = 4
+LAYOUT = 5
 SEED, REPETITIONS, PLANES, WIDTH = 0, 20, 3, 8
 # How much an encoding's cosine counts beside a token's best match in the second stage.
 ENCODING_SHARE = 2.0

@@ -107,6 +107,10 @@ class VectorIndex(ABC):
         """
 
     @abstractmethod
+    def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
+        """The clips of a collection that the version before wrote (layout 4), page by page."""
+
+    @abstractmethod
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         """The collection that an alias names, None if it names none; moves it, at once, if one is given.
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import qdrant_edge as qdrant
 
@@ -15,6 +15,7 @@ from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, Hits, IndexedClip, Tokens
 from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.disk_space import check_space
+from cico_platform.index.earlier_embedded import earlier_clips
 from cico_platform.index.embedded_points import EmbeddedPoints
 from cico_platform.index.engine import engine_config
 from cico_platform.index.locking import take_lock
@@ -26,7 +27,7 @@ from cico_platform.index.point_changes import (
     write_clips,
 )
 from cico_platform.index.point_hits import fetched, query_hits
-from cico_platform.index.set_encoding import LAYOUT
+from cico_platform.index.set_encoding import EARLIER, LAYOUT
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 
@@ -125,6 +126,15 @@ class EmbeddedIndex(VectorIndex):
     ) -> Iterator[Hit]:
         yield from fetched(self._points(collection), video_ids, filters, tokens, fields)
 
+    def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
+        folder = self._folder(collection)
+        with take_lock(folder, self._named(collection)):
+            shard = qdrant.EdgeShard.load(str(folder / ENGINE))
+            try:
+                yield from earlier_clips(folder, shard, _described(folder)["dim"])
+            finally:
+                shard.close()
+
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         if collection is not None:
             self._own()
@@ -204,23 +214,31 @@ class EmbeddedIndex(VectorIndex):
                 self._open[name] = self._load(name)
             return self._open[name].points
 
-    def _load(self, name: str) -> Opened:
+    def _folder(self, name: str) -> Path:
         folder = self.path / COLLECTIONS / check_name(name)
-        missing = InputError(f"the index '{self.path}' has no collection '{name}'")
         if not (folder / COLLECTION_FILE).is_file():
-            raise missing
+            raise self._missing(name)
+        return folder
+
+    def _missing(self, name: str) -> InputError:
+        return InputError(f"the index '{self.path}' has no collection '{name}'")
+
+    def _load(self, name: str) -> Opened:
+        folder = self._folder(name)
         lock = take_lock(folder, self._named(name))
         try:
-            about = json.loads((folder / COLLECTION_FILE).read_text())
+            about = _described(folder)
             if about.get("layout") != LAYOUT:
-                raise CicoError(
-                    f"{self._named(name)} was built by an earlier version; run 'cico index' again"
-                )
+                raise CicoError(f"{self._named(name)} was built by {EARLIER}")
             shard = qdrant.EdgeShard.load(str(folder / ENGINE))
         except BaseException as error:
             lock.close()
             if isinstance(error, FileNotFoundError):  # it was removed while we waited
-                raise missing from None
+                raise self._missing(name) from None
             raise
         table = CollectionTokens(folder / TOKENS, about["dim"])
         return Opened(EmbeddedPoints(name, shard, table, about["quantization"] != "none"), lock)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / COLLECTION_FILE).read_text()))

@@ -10,6 +10,7 @@ from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
 from cico_platform.index.collection_tokens import CollectionTokens
+from cico_platform.index.earlier_server import earlier_clips
 from cico_platform.index.point_changes import (
     delete_filtered,
     delete_named,
@@ -110,6 +111,9 @@ class ServerIndex(VectorIndex):
         fields: Sequence[str] | None = None,
     ) -> Iterator[Hit]:
         yield from fetched(self._points(collection), video_ids, filters, tokens, fields)
+
+    def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
+        return earlier_clips(self._client, check_name(collection))
 
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         listed = self._client.read(self._client.collections.ListAliases, messages.ListAliasesRequest())

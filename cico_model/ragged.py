@@ -62,17 +62,13 @@ def ragged_scores(
     return product_scores(products, lengths, weight=weight, temperature=temperature)
 
 
-def unit_products(
-    rows: NDArray[np.floating], text_tokens: NDArray[np.floating], picked: NDArray[np.integer] | None = None
-) -> Float:
-    """Dot products of a text's tokens [L, D] with rows [M, D], or with some of them, all of them of length 1.
+def unit_products(rows: NDArray[np.floating], text_tokens: NDArray[np.floating]) -> Float:
+    """Dot products of a text's tokens [L, D] with rows [N, D], all of them made of length 1.
 
     Parameters
     ----------
     rows
-        Of any length, in half precision or more; they may be mapped from a file.
-    picked
-        Integers [N]: which rows; all of them by default.
+        Of any length, in half precision or more.
 
     Returns
     -------
@@ -82,14 +78,12 @@ def unit_products(
     # By torch, all of it: NumPy's threads beside torch's would wait for each other's cores.
     text = torch.from_numpy(unit_rows(text_tokens))
     held = torch.from_numpy(np.require(rows, requirements=["C", "W"]))  # a copy of what can't be written to
-    chosen = None if picked is None else torch.from_numpy(picked)
-    count = len(held) if chosen is None else len(chosen)
     # Matrix multiplication wants columns by the eight.
     columns = functional.pad(text, (0, 0, 0, -len(text) % 8)).T.contiguous()
-    products = torch.empty(count, len(text))
-    for first in range(0, count, BLOCK):
+    products = torch.empty(len(held), len(text))
+    for first in range(0, len(held), BLOCK):
         part = slice(first, first + BLOCK)
-        block = (held[part] if chosen is None else held.index_select(0, chosen[part])).float()
+        block = held[part].float()
         lengths = torch.linalg.vector_norm(block, dim=1, keepdim=True).clamp_min_(1e-12)
         products[part] = (block @ columns)[:, : len(text)] / lengths
     whole: Float = products.T.contiguous().numpy()

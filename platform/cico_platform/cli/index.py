@@ -1,5 +1,6 @@
 """`cico index`: make a corpus searchable, and forget what must be forgotten."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, cast
 
 import typer
@@ -77,6 +78,25 @@ def build(
     if not known:
         say("  no probabilities: too few validation clips, or their scores tell right from wrong too badly")
     finish("index", summary, json, strict)
+
+
+@app.command("migrate")
+def migrate(index: Index, qdrant: Qdrant = None, json: Json = False) -> None:
+    """Copy the collections of an index that the version before made into today's layout.
+
+    Videos and models are not needed. Stop a service that answers from the index first.
+    """
+    from cico_platform.cli.output import emit, say
+    from cico_platform.index.base import open_index
+    from cico_platform.index.migration import migrate
+
+    with open_index(index, must_exist=True) as opened:
+        done = migrate(opened, lambda name, clips: say(f"  {name}: {clips} clips are copied"))
+    if done.collections:
+        say(f"copied: {done.clips} clips, into {', '.join(done.collections.values())}")
+    else:
+        say("nothing to copy: no alias names a collection of an earlier version")
+    emit(json, {"index": index, **asdict(done)})
 
 
 @app.command("forget")

@@ -38,10 +38,11 @@ class VectorIndex(ABC):
 
     location: str
     # How many clips leave the first two stages of a search (`ranking.Stages`), unless it is told otherwise.
-    candidates: int = 1500
-    rerank: int = 700
-    # So many bytes of tokens should be written at once, where more is better; 0: as they come.
-    write_bytes: int = 0
+    # Tokens are at hand: to rank a candidate exactly costs little more than its MaxSim.
+    candidates: int = 1100
+    rerank: int = 1100
+    # So many bytes of tokens should be written at once: small segments of a token store are many files.
+    write_bytes: int = 8 << 20
     # Where it keeps what is known of its collections; None: in files of its folder.
     records: Records | None = None
 
@@ -104,6 +105,10 @@ class VectorIndex(ABC):
 
         Of their payloads only these fields are read, if some are named, and always the `video_id`.
         """
+
+    @abstractmethod
+    def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
+        """The clips of a collection that the version before wrote (layout 4), page by page."""
 
     @abstractmethod
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:

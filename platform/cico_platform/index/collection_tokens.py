@@ -1,4 +1,4 @@
-"""Tokens of a server's collection in a token store: a clip's row number is the id of its point."""
+"""Tokens of a collection in a token store: a clip's row number is the id of its point."""
 
 import hashlib
 import shutil
@@ -122,6 +122,13 @@ class CollectionTokens:
         file = self.folder / REMOVED_FILE
         return file.read_text() if file.is_file() else None
 
+    def close(self) -> None:
+        """Close the files; what is read afterwards opens them again."""
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
     def remove(self) -> None:
         """Remove the folder; that there is none is no error.
 
@@ -130,9 +137,7 @@ class CollectionTokens:
         CicoError
             If a file is left.
         """
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.folder.exists():
             raise CicoError(f"'{self.folder}' cannot be removed: it holds tokens of a removed collection")

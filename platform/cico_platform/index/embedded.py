@@ -6,31 +6,40 @@ import threading
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
 import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import (
-    FILTER_FIELDS,
-    Filters,
-    Hit,
-    Hits,
-    IndexedClip,
-    Tokens,
-    point_id,
-)
+from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.disk_space import check_space
-from cico_platform.index.engine import engine_config, engine_filter
+from cico_platform.index.earlier_embedded import earlier_clips
+from cico_platform.index.embedded_points import EmbeddedPoints
+from cico_platform.index.engine import engine_config
 from cico_platform.index.locking import take_lock
-from cico_platform.index.open_collection import COLLECTION_FILE, OpenCollection, open_collection
+from cico_platform.index.point_changes import (
+    delete_filtered,
+    delete_named,
+    erase_deleted,
+    settle,
+    write_clips,
+)
+from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.set_encoding import EARLIER, LAYOUT
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 
-ALIASES_FILE, COLLECTIONS, ENGINE = "aliases.json", "collections", "engine"
-PAGE = 512
+ALIASES_FILE, COLLECTIONS = "aliases.json", "collections"
+COLLECTION_FILE, ENGINE, TOKENS = "collection.json", "engine", "tokens"
+
+
+class Opened(NamedTuple):
+    """A collection that this process owns: its points, and the lock that it holds."""
+
+    points: EmbeddedPoints
+    lock: TextIOWrapper
 
 
 class EmbeddedIndex(VectorIndex):
@@ -52,9 +61,6 @@ class EmbeddedIndex(VectorIndex):
         If `must_exist` and there is none.
     """
 
-    # Tokens are at hand: to rank a candidate exactly costs little more than its MaxSim.
-    candidates, rerank = 1100, 1100
-
     def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
         self.path = Path(path).absolute()
         self.location = str(self.path)
@@ -62,7 +68,7 @@ class EmbeddedIndex(VectorIndex):
             raise InputError(f"'{path}' holds no index; make one with 'cico index' or 'cico demo'")
         (self.path / COLLECTIONS).mkdir(parents=True, exist_ok=True)
         self._writing: TextIOWrapper | None = None
-        self._open: dict[str, OpenCollection] = {}
+        self._open: dict[str, Opened] = {}
         self._opening = threading.Lock()
 
     def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
@@ -73,6 +79,7 @@ class EmbeddedIndex(VectorIndex):
             known = json.loads(described.read_text())["dim"]
             if known != dim:
                 raise CicoError(f"collection '{collection}' holds tokens of width {known}, not {dim}")
+            settle(self._points(collection))
             return
         check_space(self.path)
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,24 +89,19 @@ class EmbeddedIndex(VectorIndex):
         for field in (*FILTER_FIELDS, "text_id", "video_id"):
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         shard.update(qdrant.UpdateOperation.create_field_index("duration", qdrant.PayloadSchemaType.Float))
-        write_json(described, {"dim": dim, "quantization": quantization})
-        self._open[collection] = open_collection(folder, shard, lock)
+        table = CollectionTokens(folder / TOKENS, dim)
+        table.create()
+        write_json(described, {"dim": dim, "quantization": quantization, "layout": LAYOUT})
+        points = EmbeddedPoints(collection, shard, table, quantization != "none")
+        self._open[collection] = Opened(points, lock)
 
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
         self._own()
         check_space(self.path)
-        opened = self._collection(collection)
-        ids = [UUID(point_id(clip.video_id)) for clip in clips]
-        opened.places.add(ids, opened.tokens.append([clip.tokens for clip in clips]))
-        points = [
-            qdrant.Point(point, opened.vectors(clip), {**clip.payload, "video_id": clip.video_id})
-            for point, clip in zip(ids, clips, strict=True)
-        ]
-        opened.shard.update(qdrant.UpdateOperation.upsert_points(points))
+        write_clips(self._points(collection), clips)
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
-        shard = self._collection(collection).shard
-        return int(shard.count(qdrant.CountRequest(exact=True, filter=engine_filter(filters))))
+        return self._points(collection).count(filters)
 
     def query(
         self,
@@ -111,11 +113,7 @@ class EmbeddedIndex(VectorIndex):
         filters: Filters | None = None,
         with_tokens: bool = False,
     ) -> Hits:
-        opened = self._collection(collection)
-        only = engine_filter(filters)
-        if candidates is None:
-            return opened.nearest(tokens, limit, only, with_tokens)
-        return opened.likeliest(tokens, limit, max(candidates, limit), only, with_tokens)
+        return query_hits(self._points(collection), tokens, limit, candidates, filters, with_tokens)
 
     def fetch(
         self,
@@ -126,46 +124,25 @@ class EmbeddedIndex(VectorIndex):
         tokens: bool = False,
         fields: Sequence[str] | None = None,
     ) -> Iterator[Hit]:
-        opened = self._collection(collection)
-        for record in self._records(opened.shard, video_ids, filters, fields):
-            yield Hit(0.0, record.payload, opened.read(record.id) if tokens else None)
+        yield from fetched(self._points(collection), video_ids, filters, tokens, fields)
 
-    def _records(
-        self,
-        shard: Any,
-        video_ids: Sequence[str] | None,
-        filters: Filters | None,
-        fields: Sequence[str] | None = None,
-    ) -> Iterator[Any]:
-        payload = True if fields is None else sorted({"video_id", *fields})
-        if video_ids is not None:
-            found = shard.retrieve(
-                [point_id(video_id) for video_id in video_ids], with_payload=payload, with_vector=False
-            )
-            by_id = {record.payload["video_id"]: record for record in found}
-            yield from (by_id[video_id] for video_id in video_ids if video_id in by_id)
-            return
-        offset = None
-        while True:
-            request = qdrant.ScrollRequest(
-                offset=offset,
-                limit=PAGE,
-                filter=engine_filter(filters),
-                with_payload=payload,
-                with_vector=False,
-            )
-            records, offset = shard.scroll(request)
-            yield from records
-            if offset is None:
-                return
+    def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
+        folder = self._folder(collection)
+        with take_lock(folder, self._named(collection)):
+            shard = qdrant.EdgeShard.load(str(folder / ENGINE))
+            try:
+                yield from earlier_clips(folder, shard, _described(folder)["dim"])
+            finally:
+                shard.close()
 
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         if collection is not None:
             self._own()
-            shard = self._collection(collection).shard
-            shard.flush()
-            shard.optimize()
-            shard.flush()
+            points = self._points(collection)
+            points.shard.flush()
+            points.shard.optimize()
+            points.shard.flush()
+            points.table.join()
             aliases = self._aliases()
             before = aliases.get(check_name(name))
             if keep and before not in (None, collection):
@@ -180,16 +157,14 @@ class EmbeddedIndex(VectorIndex):
         self._own()
         if video_ids is None and filters is None:
             self._delete_collection(check_name(collection))
-            return
-        shard = self._collection(collection).shard
-        ids = video_ids
-        if ids is None:
-            ids = [record.payload["video_id"] for record in self._records(shard, None, filters, ())]
-        shard.update(qdrant.UpdateOperation.delete_points([point_id(video_id) for video_id in ids]))
-        shard.flush()
+        elif video_ids is not None:
+            delete_named(self._points(collection), video_ids)
+        else:
+            delete_filtered(self._points(collection), filters or Filters())
 
     def erase_deleted(self, collection: str) -> None:
-        return
+        self._own()
+        erase_deleted(self._points(collection))
 
     def folders(self, collections: Sequence[str]) -> list[Path]:
         return [self.path]
@@ -215,8 +190,9 @@ class EmbeddedIndex(VectorIndex):
 
     def _let_go(self, collection: str) -> None:
         opened = self._open.pop(collection)
-        opened.shard.flush()
-        opened.shard.close()
+        opened.points.shard.flush()
+        opened.points.shard.close()
+        opened.points.table.close()
         opened.lock.close()
 
     def _delete_collection(self, collection: str) -> None:
@@ -232,20 +208,37 @@ class EmbeddedIndex(VectorIndex):
                 (folder / COLLECTION_FILE).unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _collection(self, name: str) -> OpenCollection:
+    def _points(self, name: str) -> EmbeddedPoints:
         with self._opening:
             if name not in self._open:
-                folder = self.path / COLLECTIONS / check_name(name)
-                described = folder / COLLECTION_FILE
-                if not described.is_file():
-                    raise InputError(f"the index '{self.path}' has no collection '{name}'")
-                lock = take_lock(folder, self._named(name))
-                try:
-                    shard = qdrant.EdgeShard.load(str(folder / ENGINE))
-                except BaseException as error:
-                    lock.close()
-                    if isinstance(error, FileNotFoundError):  # it was removed while we waited
-                        raise InputError(f"the index '{self.path}' has no collection '{name}'") from None
-                    raise
-                self._open[name] = open_collection(folder, shard, lock)
-            return self._open[name]
+                self._open[name] = self._load(name)
+            return self._open[name].points
+
+    def _folder(self, name: str) -> Path:
+        folder = self.path / COLLECTIONS / check_name(name)
+        if not (folder / COLLECTION_FILE).is_file():
+            raise self._missing(name)
+        return folder
+
+    def _missing(self, name: str) -> InputError:
+        return InputError(f"the index '{self.path}' has no collection '{name}'")
+
+    def _load(self, name: str) -> Opened:
+        folder = self._folder(name)
+        lock = take_lock(folder, self._named(name))
+        try:
+            about = _described(folder)
+            if about.get("layout") != LAYOUT:
+                raise CicoError(f"{self._named(name)} was built by {EARLIER}")
+            shard = qdrant.EdgeShard.load(str(folder / ENGINE))
+        except BaseException as error:
+            lock.close()
+            if isinstance(error, FileNotFoundError):  # it was removed while we waited
+                raise self._missing(name) from None
+            raise
+        table = CollectionTokens(folder / TOKENS, about["dim"])
+        return Opened(EmbeddedPoints(name, shard, table, about["quantization"] != "none"), lock)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / COLLECTION_FILE).read_text()))

@@ -51,7 +51,7 @@ def engine_filter(filters: Filters | None) -> Any:
     return qdrant.Filter(must=must)
 
 
-def nearest(tokens: Tokens, limit: int, only: Any, with_payload: bool) -> Any:
+def nearest(tokens: Tokens, limit: int, only: Any, with_payload: bool | list[str]) -> Any:
     """The first stage alone: a request for the clips whose encoding is nearest to the tokens' [Q, D]."""
     return qdrant.QueryRequest(
         limit=limit, query=_by_encoding(tokens), filter=only, with_payload=with_payload

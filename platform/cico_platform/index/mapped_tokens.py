@@ -1,6 +1,5 @@
 """The second stage on tokens that are mapped from disk: MaxSim, and the products that the third needs too."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 from cico_model.ragged import unit_products
 from cico_platform.index.clips import Tokens
 from cico_platform.index.set_encoding import encoding_weight
-from cico_platform.index.token_file import Place
 
 Float = NDArray[np.float32]
 
@@ -52,11 +50,10 @@ def rows_of(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.
     return rows
 
 
-def compare(rows: Tokens, places: Sequence[Place], tokens: Tokens) -> Compared:
-    """The products of a query's tokens [Q, D] with those of the clips at these places of the rows [M, D]."""
-    starts, counts = np.array(places, dtype=np.int64).T
-    products = unit_products(rows, tokens, rows_of(starts, counts))
-    return Compared(products, np.cumsum(counts) - counts, counts)
+def compare(rows: Tokens, lengths: NDArray[np.integer], tokens: Tokens) -> Compared:
+    """The products of a query's tokens [Q, D] with those of clips [N, D] that lie behind each other."""
+    counts = np.asarray(lengths, dtype=np.int64)
+    return Compared(unit_products(rows, tokens), np.cumsum(counts) - counts, counts)
 
 
 def second_scores(compared: Compared, tokens: Tokens, encoding: Float) -> Float:

@@ -1,10 +1,8 @@
 """The index on a Qdrant server, over gRPC: encodings, payloads and filters there, tokens in a token store."""
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from qdrant_client import grpc as messages
 
@@ -12,31 +10,21 @@ from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
 from cico_platform.index.collection_tokens import CollectionTokens
-from cico_platform.index.deadlines import remaining
-from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
-from cico_platform.index.server_collections import ServerCollection, ServerCollections
-from cico_platform.index.server_hits import as_found, likeliest
-from cico_platform.index.server_messages import (
-    INDEXED,
-    NAMES_ONLY,
-    VIDEO_ID,
-    filter_of,
-    nearest,
-    nearest_of,
-    new_collection,
-    payload_of,
-    payload_with,
-)
-from cico_platform.index.server_points import PAGE, ServerPoints, no_collection
-from cico_platform.index.server_records import ServerRecords
-from cico_platform.index.server_settings import ServerSettings, server_settings
-from cico_platform.index.server_updates import (
+from cico_platform.index.earlier_server import earlier_clips
+from cico_platform.index.point_changes import (
     delete_filtered,
     delete_named,
     erase_deleted,
     settle,
     write_clips,
 )
+from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
+from cico_platform.index.server_collections import ServerCollection, ServerCollections
+from cico_platform.index.server_messages import INDEXED, new_collection
+from cico_platform.index.server_points import ServerPoints, no_collection
+from cico_platform.index.server_records import ServerRecords
+from cico_platform.index.server_settings import ServerSettings, server_settings
 from cico_platform.index.token_storage import Quantization
 
 GREEN_SECONDS, FIRST_STEP, LONGEST_STEP = 600.0, 0.02, 1.0
@@ -62,11 +50,6 @@ class ServerIndex(VectorIndex):
     CicoError
         If the server doesn't answer, or refuses the key.
     """
-
-    # Tokens are at hand: to rank a candidate exactly costs little more than its MaxSim.
-    candidates, rerank = 1100, 1100
-    # A write makes a segment of the token store: small ones are many files.
-    write_bytes = 8 << 20
 
     def __init__(self, url: str, settings: ServerSettings | None = None) -> None:
         self.location = url
@@ -101,10 +84,10 @@ class ServerIndex(VectorIndex):
 
     @patient_reads()
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
-        write_clips(self._points(collection), clips, self.settings.batch_bytes)
+        write_clips(self._points(collection), clips)
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
-        return self._points(collection).count(filter_of(filters))
+        return self._points(collection).count(filters)
 
     def query(
         self,
@@ -116,19 +99,7 @@ class ServerIndex(VectorIndex):
         filters: Filters | None = None,
         with_tokens: bool = False,
     ) -> Hits:
-        points, only = self._points(collection), filter_of(filters)
-        known = points.collection
-        params = self._search_params(known)
-        if candidates is None:
-            request = nearest(collection, tokens, known.bounded(limit), only, params)
-            request.with_payload.CopyFrom(NAMES_ONLY)
-            return as_found(points, self._found(points, request), with_tokens)
-        wanted = known.bounded(max(candidates, limit))
-        if known.quantised:
-            request = nearest_of(collection, tokens, min(limit, wanted), wanted, only, params)
-            return as_found(points, self._found(points, request), with_tokens)
-        request = nearest(collection, tokens, wanted, only, params)
-        return likeliest(points, self._found(points, request), tokens, limit, with_tokens)
+        return query_hits(self._points(collection), tokens, limit, candidates, filters, with_tokens)
 
     def fetch(
         self,
@@ -139,18 +110,10 @@ class ServerIndex(VectorIndex):
         tokens: bool = False,
         fields: Sequence[str] | None = None,
     ) -> Iterator[Hit]:
-        points, payload = self._points(collection), payload_with(fields)
-        if video_ids is None:
-            for point in points.scroll(filter_of(filters), payload, living=True):
-                yield _fetched(points.collection, point, tokens)
-            return
-        for first in range(0, len(video_ids), PAGE):
-            asked = list(video_ids[first : first + PAGE])
-            listed = points.of_clips(asked, payload, living=True)
-            found = {point.payload[VIDEO_ID].string_value: point for point in listed}
-            for name in asked:
-                if name in found:
-                    yield _fetched(points.collection, found[name], tokens)
+        yield from fetched(self._points(collection), video_ids, filters, tokens, fields)
+
+    def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
+        return earlier_clips(self._client, check_name(collection))
 
     def alias(self, name: str, collection: str | None = None, *, keep: bool = True) -> str | None:
         listed = self._client.read(self._client.collections.ListAliases, messages.ListAliasesRequest())
@@ -182,7 +145,7 @@ class ServerIndex(VectorIndex):
         elif video_ids is not None:
             delete_named(self._points(collection), list(video_ids))
         else:
-            delete_filtered(self._points(collection), filter_of(filters) or messages.Filter())
+            delete_filtered(self._points(collection), filters or Filters())
 
     @patient_reads()
     def erase_deleted(self, collection: str) -> None:
@@ -227,20 +190,6 @@ class ServerIndex(VectorIndex):
             needed = f"the Qdrant server at {self.location} is of version {version}, which keeps no metadata"
             raise CicoError(f"{needed}: 1.16 or later is needed") from error
 
-    def _search_params(self, known: ServerCollection) -> messages.SearchParams:
-        if self.settings.vector_quantization == "none":
-            return messages.SearchParams()
-        oversampling = min(self.settings.oversampling, known.limits.oversampling)
-        how = messages.QuantizationSearchParams(rescore=self.settings.rescore, oversampling=oversampling)
-        return messages.SearchParams(quantization=how)
-
-    def _found(self, points: ServerPoints, request: messages.QueryPoints) -> Any:
-        """The points of a query; the server gives it up when the caller does."""
-        left = remaining()
-        seconds = self.settings.timeout_s if left is None else min(left, self.settings.timeout_s)
-        request.timeout = max(1, min(math.ceil(seconds), points.collection.limits.seconds))
-        return points.read(self._client.points.Query, request).result
-
     def _delete_collection(self, name: str) -> None:
         """Remove a collection of whichever version, and its tokens."""
         table: CollectionTokens | None = None
@@ -274,7 +223,3 @@ class ServerIndex(VectorIndex):
                 return
             time.sleep(step)
             step = min(LONGEST_STEP, 1.5 * step)
-
-
-def _fetched(known: ServerCollection, point: Any, tokens: bool) -> Hit:
-    return Hit(0.0, payload_of(point), known.tokens().read(point.id.num) if tokens else None)

@@ -15,6 +15,7 @@ from cico_platform.errors import CicoError
 from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.server_client import ServerClient, UnreachableError
 from cico_platform.index.server_settings import PREFIX
+from cico_platform.index.set_encoding import EARLIER
 from cico_platform.index.token_storage import Quantization
 
 # In a collection's metadata: how it is laid out, and where its tokens are.
@@ -140,8 +141,7 @@ class ServerCollections:
         about = _about(info)
         if about.get("layout") != SERVER_LAYOUT:
             raise CicoError(
-                f"collection '{name}' at {self._client.url} was built by an earlier version, or not by cico; "
-                "run 'cico index' again"
+                f"collection '{name}' at {self._client.url} was not built by cico, or by {EARLIER}"
             )
         dim = int(about["dim"])
         found = ServerCollection(

@@ -10,11 +10,12 @@ from qdrant_client.conversions.conversion import grpc_to_payload, json_to_value
 
 from cico_platform.errors import CicoError
 from cico_platform.index.clips import FILTER_FIELDS, Filters, IndexedClip, Payload, Tokens
+from cico_platform.index.points import VIDEO_ID
 from cico_platform.index.server_settings import PREFIX, ServerSettings
 from cico_platform.index.set_encoding import encoding_weight, point_vector, query_vector, set_encoder
 from cico_platform.index.token_storage import Quantization
 
-POOLED, TOKENS, VIDEO_ID = "pooled", "tokens", "video_id"
+POOLED, TOKENS = "pooled", "tokens"
 # Every field that is filtered by, for a server in strict mode filters by no other.
 INDEXED = {
     **dict.fromkeys((*FILTER_FIELDS, "text_id", VIDEO_ID), messages.FieldType.FieldTypeKeyword),

@@ -1,24 +1,32 @@
-"""Reading and writing the points of a collection on a Qdrant server."""
+"""Points of a collection on a Qdrant server, over gRPC."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import grpc as messages
 
-from cico_platform.errors import CicoError
-from cico_platform.index.clips import Payload
+from cico_platform.index.clips import Filters, IndexedClip, Payload, Tokens
+from cico_platform.index.collection_tokens import CollectionTokens
+from cico_platform.index.deadlines import remaining
+from cico_platform.index.points import VIDEO_ID, Fields, Found, Points, Record
 from cico_platform.index.server_client import MissingError, ServerClient
 from cico_platform.index.server_collections import ServerCollection
 from cico_platform.index.server_messages import (
     NAMES_ONLY,
     NO_PAYLOAD,
-    VIDEO_ID,
     WHOLE_PAYLOAD,
+    batches,
+    clip_point,
+    filter_of,
     named,
+    nearest,
+    nearest_of,
     payload_of,
+    payload_with,
 )
+from cico_platform.index.server_settings import ServerSettings
 from cico_platform.index.token_store.row_numbers import Rows, as_rows
 
 PAGE = 256
@@ -29,144 +37,142 @@ IDS = 4096
 T = TypeVar("T")
 
 
-class ServerPoints:
+class ServerPoints(Points):
     """The points of one collection, as it is known to be now."""
 
     def __init__(self, client: ServerClient, collection: ServerCollection) -> None:
-        self.client, self.collection = client, collection
+        self.client, self.collection, self.name = client, collection, collection.name
 
-    def read(self, method: Callable[..., T], request: Any) -> T:
-        """`ServerClient.read`.
+    def tokens(self) -> CollectionTokens:
+        return self.collection.tokens()
 
-        Raises
-        ------
-        MissingError
-            If the collection was removed: the error names it and the index.
-        """
-        try:
-            return self.client.read(method, request)
-        except MissingError:
-            raise no_collection(self.client.url, self.collection.name) from None
-
-    def count(self, only: messages.Filter | None) -> int:
-        """Number of points that pass a filter; they are listed where strict mode counts none exactly."""
+    def count(self, filters: Filters | None) -> int:
+        """Number of points that pass the filters; they are listed where strict mode counts none exactly."""
         if not self.collection.limits.exact:
-            return sum(1 for _ in self.scroll(only, NO_PAYLOAD))
-        request = messages.CountPoints(collection_name=self.collection.name, filter=only, exact=True)
-        return int(self.read(self.client.points.Count, request).result.count)
+            return len(self.rows(filters))
+        request = messages.CountPoints(collection_name=self.name, filter=filter_of(filters), exact=True)
+        return int(self._read(self.client.points.Count, request).result.count)
 
-    def scroll(
-        self, only: messages.Filter | None, payload: messages.WithPayloadSelector, living: bool = False
-    ) -> Iterator[Any]:
-        """All points that pass a filter, page by page; of `living` clips alone, if that is asked."""
+    def nearest(self, tokens: Tokens, limit: int, filters: Filters | None, names: bool) -> Found:
+        wanted = self.collection.bounded(limit)
+        request = nearest(self.name, tokens, wanted, filter_of(filters), self._search_params())
+        if names:
+            request.with_payload.CopyFrom(NAMES_ONLY)
+        return self._found(request)
+
+    def nearest_quantised(
+        self, tokens: Tokens, limit: int, candidates: int, filters: Filters | None
+    ) -> Found | None:
+        if not self.collection.quantised:
+            return None
+        wanted, only = self.collection.bounded(candidates), filter_of(filters)
+        return self._found(
+            nearest_of(self.name, tokens, min(limit, wanted), wanted, only, self._search_params())
+        )
+
+    def scroll(self, filters: Filters | None, fields: Fields) -> Iterator[list[Record]]:
+        selected = WHOLE_PAYLOAD if fields == "all" else payload_with(fields)
+        for page in self._scroll(filter_of(filters), selected):
+            yield [Record(point.id.num, payload_of(point)) for point in page]
+
+    def rows(self, filters: Filters | None) -> Rows:
+        pages = [as_rows([p.id.num for p in page]) for page in self._scroll(filter_of(filters), NO_PAYLOAD)]
+        return np.concatenate(pages) if pages else as_rows([])
+
+    def of_clips(self, video_ids: Sequence[str], fields: Fields) -> Iterator[list[Record]]:
+        step = min(LOOKUP, self.collection.limits.values)
+        selected = WHOLE_PAYLOAD if fields == "all" else payload_with(fields)
+        for first in range(0, len(video_ids), step):
+            for page in self._scroll(named(video_ids[first : first + step]), selected):
+                yield [Record(point.id.num, payload_of(point)) for point in page]
+
+    def payloads(self, rows: Sequence[int]) -> dict[int, Payload]:
+        if not rows:
+            return {}
+        request = messages.GetPoints(
+            collection_name=self.name,
+            ids=[messages.PointId(num=row) for row in rows],
+            with_payload=WHOLE_PAYLOAD,
+        )
+        points = self._read(self.client.points.Get, request).result
+        return {point.id.num: payload_of(point) for point in points}
+
+    def existing(self, rows: Rows) -> int:
+        found = 0
+        for first in range(0, len(rows), PAGE):
+            ids = [messages.PointId(num=row) for row in rows[first : first + PAGE].tolist()]
+            request = messages.GetPoints(collection_name=self.name, ids=ids, with_payload=NO_PAYLOAD)
+            found += len(self._read(self.client.points.Get, request).result)
+        return found
+
+    def make(self, clips: Sequence[IndexedClip]) -> list[list[messages.PointStruct]]:
+        """The clips as points, in batches that may be sent at once."""
+        made = (clip_point(0, clip, self.collection.quantised) for clip in clips)
+        return list(batches(made, self._settings.batch_bytes, self.collection.limits.upserts))
+
+    def upsert(self, made: list[list[messages.PointStruct]], rows: Rows) -> None:
+        numbers = iter(rows.tolist())
+        for batch in made:
+            for point in batch:
+                point.id.num = next(numbers)
+            request = messages.UpsertPoints(collection_name=self.name, wait=True, points=batch)
+            self.client.write(self.client.points.Upsert, request)
+
+    def delete_rows(self, rows: Rows) -> None:
+        for first in range(0, len(rows), IDS):
+            ids = [messages.PointId(num=row) for row in rows[first : first + IDS].tolist()]
+            selected = messages.PointsSelector(points=messages.PointsIdsList(ids=ids))
+            request = messages.DeletePoints(collection_name=self.name, wait=True, points=selected)
+            self.client.write(self.client.points.Delete, request)
+
+    @property
+    def _settings(self) -> ServerSettings:
+        return self.client.settings
+
+    def _scroll(
+        self, only: messages.Filter | None, payload: messages.WithPayloadSelector
+    ) -> Iterator[Sequence[Any]]:
         offset = None
         while True:
             request = messages.ScrollPoints(
-                collection_name=self.collection.name,
+                collection_name=self.name,
                 filter=only,
                 limit=min(PAGE, self.collection.limits.points),
                 offset=offset,
                 with_payload=payload,
             )
-            answer = self.read(self.client.points.Scroll, request)
-            yield from self.only_living(answer.result) if living else answer.result
+            answer = self._read(self.client.points.Scroll, request)
+            yield answer.result
             if not answer.HasField("next_page_offset"):
                 return
             offset = answer.next_page_offset
 
-    def living(self, rows: Rows) -> NDArray[np.bool_]:
-        """Whether each point's row holds a living clip, bool [n].
+    def _search_params(self) -> messages.SearchParams:
+        if self._settings.vector_quantization == "none":
+            return messages.SearchParams()
+        oversampling = min(self._settings.oversampling, self.collection.limits.oversampling)
+        how = messages.QuantizationSearchParams(rescore=self._settings.rescore, oversampling=oversampling)
+        return messages.SearchParams(quantization=how)
 
-        Raises
-        ------
-        CicoError
-            If the tokens of a point that the server has are not in the folder.
-        """
-        living = self.collection.tokens().lives(rows)
-        self.expect_dead(rows[~living])
-        return living
-
-    def only_living(self, points: Sequence[Any]) -> list[Any]:
-        """Those of the points whose rows hold living clips; errors as of `living`."""
-        rows = as_rows([point.id.num for point in points])
-        return [point for point, lives in zip(points, self.living(rows).tolist(), strict=True) if lives]
-
-    def expect_dead(self, rows: Rows) -> None:
-        """Check that rows which do not live are dead, or wait for their commit.
-
-        Raises
-        ------
-        CicoError
-            If one is not in the folder, and the server still has its point.
-        """
-        if not len(rows):
-            return
-        table = self.collection.tokens()
-        held = self._existing(rows[table.lost(rows)])
-        if held:
-            raise CicoError(
-                f"the tokens of {held} points of collection '{self.collection.name}' are not in "
-                f"'{table.folder}': it is an older copy; index again, or copy it anew"
-            )
-
-    def of_clips(
-        self, video_ids: Sequence[str], payload: messages.WithPayloadSelector, living: bool = False
-    ) -> Iterator[Any]:
-        """The points of these clips, in any order; `living` as of `scroll`."""
-        step = min(LOOKUP, self.collection.limits.values)
-        for first in range(0, len(video_ids), step):
-            yield from self.scroll(named(video_ids[first : first + step]), payload, living)
-
-    def rows_of(self, video_ids: Sequence[str]) -> dict[str, list[int]]:
-        """The points that these clips have already."""
-        found: dict[str, list[int]] = {}
-        for point in self.of_clips(video_ids, NAMES_ONLY):
-            found.setdefault(point.payload[VIDEO_ID].string_value, []).append(point.id.num)
-        return found
-
-    def payloads(self, rows: Sequence[int]) -> dict[int, Payload]:
-        """What these points hold beside vectors; those that are gone are left out."""
-        if not rows:
-            return {}
-        request = messages.GetPoints(
-            collection_name=self.collection.name,
-            ids=[messages.PointId(num=row) for row in rows],
-            with_payload=WHOLE_PAYLOAD,
+    def _found(self, request: messages.QueryPoints) -> Found:
+        """The points of a query; the server gives it up when the caller does."""
+        left = remaining()
+        seconds = self._settings.timeout_s if left is None else min(left, self._settings.timeout_s)
+        request.timeout = max(1, min(math.ceil(seconds), self.collection.limits.seconds))
+        points = self._read(self.client.points.Query, request).result
+        named = [point.payload[VIDEO_ID].string_value for point in points if VIDEO_ID in point.payload]
+        return Found(
+            as_rows([point.id.num for point in points]),
+            np.array([point.score for point in points], np.float32),
+            named if len(named) == len(points) else None,
         )
-        points = self.read(self.client.points.Get, request).result
-        return {point.id.num: payload_of(point) for point in points}
 
-    def upsert(self, points: Sequence[messages.PointStruct]) -> None:
-        """Add points, or write them again."""
-        request = messages.UpsertPoints(collection_name=self.collection.name, wait=True, points=points)
-        self.client.write(self.client.points.Upsert, request)
-
-    def delete_rows(self, rows: Rows) -> None:
-        """Delete the points of these rows; those that are gone are no error."""
-        for first in range(0, len(rows), IDS):
-            ids = [messages.PointId(num=row) for row in rows[first : first + IDS].tolist()]
-            self._delete(messages.PointsSelector(points=messages.PointsIdsList(ids=ids)))
-
-    def delete_clips(self, video_ids: Sequence[str]) -> None:
-        """Delete the points of these clips."""
-        step = min(LOOKUP, self.collection.limits.values)
-        for first in range(0, len(video_ids), step):
-            self._delete(messages.PointsSelector(filter=named(video_ids[first : first + step])))
-
-    def _delete(self, selected: messages.PointsSelector) -> None:
-        request = messages.DeletePoints(collection_name=self.collection.name, wait=True, points=selected)
-        self.client.write(self.client.points.Delete, request)
-
-    def _existing(self, rows: Rows) -> int:
-        """How many of these points the server has."""
-        found = 0
-        for first in range(0, len(rows), PAGE):
-            ids = [messages.PointId(num=row) for row in rows[first : first + PAGE].tolist()]
-            request = messages.GetPoints(
-                collection_name=self.collection.name, ids=ids, with_payload=NO_PAYLOAD
-            )
-            found += len(self.read(self.client.points.Get, request).result)
-        return found
+    def _read(self, method: Callable[..., T], request: Any) -> T:
+        """`ServerClient.read`; where the collection was removed the error names it and the index."""
+        try:
+            return self.client.read(method, request)
+        except MissingError:
+            raise no_collection(self.client.url, self.name) from None
 
 
 def no_collection(url: str, name: str) -> MissingError:

@@ -7,8 +7,9 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import json_to_value
 
 from cico_platform.index.clips import point_id
+from cico_platform.index.points import VIDEO_ID
 from cico_platform.index.server_client import MissingError, ServerClient
-from cico_platform.index.server_messages import VIDEO_ID, WHOLE_PAYLOAD, payload_of
+from cico_platform.index.server_messages import WHOLE_PAYLOAD, payload_of
 
 SERVING_COLLECTION = "cico-serving"
 PAGE = 64

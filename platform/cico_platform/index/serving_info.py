@@ -13,7 +13,7 @@ from cico_platform.encoding.clip_encoder import ClipEncoder, VideoEncoding, load
 from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.embedded import EmbeddedIndex
-from cico_platform.index.set_encoding import LAYOUT
+from cico_platform.index.set_encoding import EARLIER, LAYOUT
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 from cico_platform.storage import absolute, on_this_machine
@@ -202,7 +202,7 @@ def live_serving(index: VectorIndex, alias: str = DEFAULT_ALIAS) -> ServingInfo:
         raise CicoError(f"nothing is live as '{alias}' in '{index.location}'; make it with 'cico index'")
     info = read_serving(index, collection)
     if info.layout != LAYOUT:
-        raise CicoError(f"'{collection}' was built by an earlier version; run 'cico index' again")
+        raise CicoError(f"'{collection}' was built by {EARLIER}")
     return info
 
 

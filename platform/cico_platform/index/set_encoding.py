@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from cico_model.ragged import unit_rows
 from cico_platform.index.clips import Tokens
 
-# Of points: another layout, or another drawing of planes, can't be searched with this one.
-LAYOUT = 4
+# Of a collection: one of another layout can't be searched. In layout 5, rows of a token store name points.
+LAYOUT = 5
+# Who wrote a collection of another layout, and what to do with it.
+EARLIER = "an earlier version; run 'cico index migrate', or 'cico index' again"
 SEED, REPETITIONS, PLANES, WIDTH = 0, 20, 3, 8
 # How much an encoding's cosine counts beside a token's best match in the second stage.
 ENCODING_SHARE = 2.0

@@ -93,10 +93,9 @@ class IndexWriter:
 
     def flush(self) -> None:
         """Write the clips that wait."""
-        step = BATCH if self.index.write_bytes == 0 else MOST_CLIPS
         while self._waiting:
-            self.index.upsert(self.info.collection, self._waiting[:step])
-            del self._waiting[:step]
+            self.index.upsert(self.info.collection, self._waiting[:MOST_CLIPS])
+            del self._waiting[:MOST_CLIPS]
 
     def verify(self) -> int:
         """Drop what was neither kept nor added; returns how many clips the collection holds.

@@ -15,7 +15,6 @@ from cico_platform.encoding.clip_encoder import VideoEncoding
 from cico_platform.errors import InputError
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
-from cico_platform.index.set_encoding import LAYOUT
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
 from cico_platform.pipelines.changed_clips import check_unchanged
 from cico_platform.pipelines.clip_table import ROWS_PER_TASK, ClipTable, sentences, table_of
@@ -30,6 +29,8 @@ from cico_platform.storage import Place, absolute, place
 
 # Keys of so many times 4,096 clips are computed by threads of this process: starting Ray would take longer.
 CHUNKS_HERE = 2
+# In every recipe since layout 4: migrated collections hold the same tokens.
+TOKENS_LAYOUT = 4
 DEFAULT_FPS = 25.0
 # Seconds: a quarter of a frame.
 SAME_TIME = 0.01
@@ -112,7 +113,7 @@ def read_source(
     name = str(about.get("name") or source.path.resolve().name)
     storage = storage or TokenStorage()
     recipe = content_key(
-        features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage), layout=LAYOUT
+        features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage), layout=TOKENS_LAYOUT
     )
     clips = _keyed(source, name, table_of(ledger.done()))
     crops = source.table(["crop"])["crop"].take(pa.array(clips.rows))

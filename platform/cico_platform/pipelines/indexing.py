@@ -101,7 +101,7 @@ def build_index(
     with open_index(str(index)) as opened:
         source, gone = (source, 0) if even_forgotten else _without_forgotten(opened, source)
         live, known = opened.alias(collection), known_collections(opened)
-        same = live is not None and live in known and known[live].recipe == source.info.recipe
+        same = live is not None and live in known and _same_tokens(known[live], source.info)
         name = live if live is not None and same else _free_name(opened, source)
         source = replace(source, info=replace(source.info, collection=name))
         if not _is_there(opened, known, source):
@@ -155,7 +155,7 @@ def reindex(
         storage = TokenStorage(kept, merge or before.merge)
         source = read_source(corpus, features or before.features, model, collection, storage)
         source, gone = _without_forgotten(opened, source)
-        if before.content == source.info.content:
+        if _same_content(before, source.info):
             same = before.collection
             return Summary(
                 0,
@@ -238,7 +238,15 @@ def _is_there(index: VectorIndex, known: dict[str, ServingInfo], source: Source)
     """Whether exactly this is live."""
     info = known.get(source.info.collection)
     live = index.alias(source.info.alias) == source.info.collection
-    return live and info is not None and info.content == source.info.content
+    return live and info is not None and _same_content(info, source.info)
+
+
+def _same_content(one: ServingInfo, other: ServingInfo) -> bool:
+    return (one.layout, one.content) == (other.layout, other.content)
+
+
+def _same_tokens(one: ServingInfo, other: ServingInfo) -> bool:
+    return (one.layout, one.recipe) == (other.layout, other.recipe)
 
 
 def _free_name(index: VectorIndex, source: Source) -> str:
@@ -246,7 +254,7 @@ def _free_name(index: VectorIndex, source: Source) -> str:
     known, base = known_collections(index), source.info.collection
     taken = {index.alias(source.info.alias), index.alias(previous_of(source.info.alias))}
     name, number = base, 1
-    while name in taken and known[name].content != source.info.content:
+    while name in taken and not _same_content(known[name], source.info):
         number += 1
         name = f"{base}.{number}"
     return name

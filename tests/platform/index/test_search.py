@@ -185,7 +185,9 @@ def test_writing_goes_on_after_a_kill_and_drops_what_is_no_longer_there(tmp_path
     model = checkpoint(tmp_path / "model")
     info = ServingInfo("clips-1", 8, model, (model,), 0.8, "a")
     with open_index(str(tmp_path / "index")) as index:
-        IndexWriter(index, info).add([clip("x", 1), clip("gone", 2)])
+        cut = IndexWriter(index, info)
+        cut.add([clip("x", 1), clip("gone", 2)])
+        cut.flush()
     with open_index(str(tmp_path / "index")) as index:
         writer = IndexWriter(index, info)
         assert set(writer.present()) == {"x", "gone"}

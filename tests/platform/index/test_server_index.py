@@ -259,7 +259,7 @@ def test_a_collection_of_another_version_is_not_searched_and_can_be_removed(
             lambda: index.create(name, DIM),
             lambda: index.query(name, drawn_clips(1)[0].tokens),
         ):
-            with pytest.raises(CicoError, match=f"'{name}' .*earlier version.*run 'cico index' again"):
+            with pytest.raises(CicoError, match=f"'{name}' .*earlier version.*'cico index' again"):
                 ask()
         index.delete(name)
         with pytest.raises(InputError, match=f"no collection '{name}'"):

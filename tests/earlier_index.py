@@ -12,16 +12,13 @@ from qdrant_client import QdrantClient, models
 from cico_platform.index.clips import IndexedClip, point_id
 from cico_platform.index.engine import engine_config
 from cico_platform.index.set_encoding import point_vector, set_encoder
-from cico_platform.index.token_storage import Quantization
 
 
-def write_embedded(
-    index: Path, name: str, clips: Sequence[IndexedClip], quantization: Quantization = "none"
-) -> None:
+def write_embedded(index: Path, name: str, clips: Sequence[IndexedClip]) -> None:
     """A collection of an embedded index: an engine, one file of tokens, one of their places."""
     folder, dim = index / "collections" / name, clips[0].tokens.shape[1]
     (folder / "engine").mkdir(parents=True)
-    shard = qdrant_edge.EdgeShard.create(str(folder / "engine"), engine_config(dim, quantization))
+    shard = qdrant_edge.EdgeShard.create(str(folder / "engine"), engine_config(dim))
     points, places, first = [], [], 0
     with (folder / "tokens.f16").open("wb") as tokens:
         for clip in clips:
@@ -30,14 +27,12 @@ def write_embedded(
             places.append((uuid.bytes, first, len(clip.tokens)))
             first += len(clip.tokens)
             vectors = {"pooled": point_vector(clip.tokens).tolist()}
-            if quantization != "none":
-                vectors["tokens"] = clip.tokens.astype(np.float32).tolist()
             points.append(qdrant_edge.Point(uuid, vectors, {**clip.payload, "video_id": clip.video_id}))
     np.array(places, [("point", "V16"), ("first", "<i8"), ("count", "<i4")]).tofile(folder / "tokens.places")
     shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
     shard.flush()
     shard.close()
-    (folder / "collection.json").write_text(json.dumps({"dim": dim, "quantization": quantization}))
+    (folder / "collection.json").write_text(json.dumps({"dim": dim, "quantization": "none"}))
 
 
 def write_server(client: QdrantClient, name: str, clips: Sequence[IndexedClip]) -> None:

@@ -22,7 +22,6 @@ STORAGES = (
     TokenStorage(),
     TokenStorage("scalar"),
     TokenStorage("product"),
-    TokenStorage("binary"),
     TokenStorage(merge=2),
     TokenStorage(merge=4),
     TokenStorage("scalar", merge=2),

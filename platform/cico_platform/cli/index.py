@@ -38,7 +38,10 @@ def build(
     index: Index,
     collection: Annotated[str, typer.Option(help="Name that people search under.")] = "clips",
     quantize: Annotated[
-        str, typer.Option(help="What the second stage compares: none, scalar, product or binary.")
+        str,
+        typer.Option(
+            help="How tokens are kept: none (half precision), scalar (8 bits a number), product (2 bits)."
+        ),
     ] = "none",
     merge: Annotated[int, typer.Option(min=1, help="Neighbouring tokens that become one.")] = 1,
     even_forgotten: Annotated[

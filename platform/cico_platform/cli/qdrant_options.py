@@ -6,9 +6,9 @@ import typer
 
 # A test compares it with the fields of `ServerSettings`, which help does not import.
 NAMES = (
-    "api_key, ca, grpc_port, tokens, connect_s, timeout_s, write_timeout_s, patience_s, batch_bytes, "
-    "shard_number, replication_factor, write_consistency_factor, on_disk_payload, vector_quantization, "
-    "rescore, oversampling, hnsw_m, hnsw_ef_construct"
+    "api_key, ca, grpc_port, tokens, token_cache, token_cache_bytes, connect_s, timeout_s, write_timeout_s, "
+    "patience_s, batch_bytes, shard_number, replication_factor, write_consistency_factor, on_disk_payload, "
+    "vector_quantization, rescore, oversampling, hnsw_m, hnsw_ef_construct"
 )
 
 

@@ -28,7 +28,7 @@ def reindex(
         ),
     ] = 0.9,
     quantize: Annotated[
-        str, typer.Option(help="What the second stage compares, as in 'cico index'; else as the live one's.")
+        str, typer.Option(help="How tokens are kept, as in 'cico index'; else as the live one's.")
     ] = "",
     merge: Annotated[int, typer.Option(min=0, help="Neighbouring tokens that become one; 0: as live.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Go live even if it finds less.")] = False,

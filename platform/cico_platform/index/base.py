@@ -4,7 +4,6 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -12,6 +11,7 @@ from cico_platform.errors import InputError
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
 from cico_platform.index.server_settings import SCHEMES
 from cico_platform.index.token_storage import Quantization
+from cico_platform.storage import Place
 
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
 PREVIOUS = ".previous"
@@ -50,7 +50,7 @@ class VectorIndex(ABC):
     def create(self, collection: str, dim: int, quantization: Quantization = "none") -> None:
         """Make an empty collection for tokens of width `dim`; one of that width that exists stays.
 
-        `quantization` is of the tokens that MaxSim compares.
+        `quantization` says how tokens are kept (`token_storage.TokenStorage`).
         """
 
     @abstractmethod
@@ -137,8 +137,8 @@ class VectorIndex(ABC):
         """
 
     @abstractmethod
-    def folders(self, collections: Sequence[str]) -> list[Path]:
-        """The folders of this machine that hold what these collections hold."""
+    def folders(self, collections: Sequence[str]) -> list[Place]:
+        """The folders, or places behind URLs, that hold what these collections hold and can be searched."""
 
     @abstractmethod
     def close(self) -> None:

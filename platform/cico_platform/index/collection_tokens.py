@@ -1,31 +1,36 @@
 """Tokens of a collection in a token store: a clip's row number is the id of its point."""
 
 import hashlib
-import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cico_platform.errors import CicoError
+from cico_platform.errors import CicoError, InputError
 from cico_platform.index.clips import IndexedClip, Tokens
+from cico_platform.index.token_store.cache import SegmentCache
 from cico_platform.index.token_store.changes import add_segments, create_store, mark_dead
+from cico_platform.index.token_store.codecs import SAMPLE
 from cico_platform.index.token_store.compaction import SMALL_BYTES, TARGET_BYTES, compact, sweep
 from cico_platform.index.token_store.errors import ConflictError, DeadRowsError
-from cico_platform.index.token_store.files import listed
+from cico_platform.index.token_store.files import listed, put, read_bytes
 from cico_platform.index.token_store.gathering import TokenRows
-from cico_platform.index.token_store.records import SEGMENTS, SegmentInfo
+from cico_platform.index.token_store.records import SEGMENTS, SegmentInfo, Storage
 from cico_platform.index.token_store.row_numbers import Rows, as_rows, segment_number, split
 from cico_platform.index.token_store.store import TokenStore
 from cico_platform.index.token_store.writer import SegmentWriter
+from cico_platform.storage import Place, is_remote, remove
 
 # While clips are written, segments below this size are joined when there are so many of them.
 TINY_BYTES, MOST_TINY = 8 << 20, 64
 # A segment is written anew for its dead rows alone if more than this share of its clips is dead.
 DEAD_SHARE = 0.2
 REMOVED_FILE = "removed"
+# In the folder of a store that the first write makes.
+CREATED_FILE = "created"
 
 
 class CollectionTokens:
@@ -37,13 +42,20 @@ class CollectionTokens:
     Parameters
     ----------
     folder
-        Of the store.
+        Of the store: a folder, or a place behind a URL.
     dim
         Width of a token.
+    storage
+        How tokens are kept. With `product` the first write makes the store: it learns the centroids from its
+        clips.
+    cache
+        Where copies of segments are kept if the store is behind a URL; by default as `TokenStore.open` says.
     """
 
-    def __init__(self, folder: Path, dim: int) -> None:
-        self.folder, self.dim = folder, dim
+    def __init__(
+        self, folder: Place, dim: int, storage: Storage = "none", cache: SegmentCache | None = None
+    ) -> None:
+        self.folder, self.dim, self.storage, self._cache = folder, dim, storage, cache
         self._opening = threading.Lock()
         self._opened: TokenStore | None = None
 
@@ -55,13 +67,17 @@ class CollectionTokens:
         CicoError
             If the folder cannot be written to.
         """
-        try:
-            create_store(self.folder, self.dim)
-        except OSError as error:
-            raise CicoError(
-                f"tokens cannot be written to '{self.folder}': {error.strerror or error}; name a folder that "
-                "every process that searches sees"
-            ) from error
+        if self.storage == "product":
+            with _told(self.folder):
+                put(self.folder / CREATED_FILE, b"")
+        else:
+            self._create(None)
+
+    def exists(self) -> bool:
+        """Whether the folder is there; behind a URL, whether the store is."""
+        if is_remote(self.folder):
+            return bool(listed(self.folder))
+        return Path(str(self.folder)).is_dir()
 
     def write(self, clips: Sequence[IndexedClip]) -> SegmentInfo:
         """Write clips' tokens [T, D] to a segment, which `commit` makes part of the store.
@@ -74,6 +90,9 @@ class CollectionTokens:
             For tokens that a store cannot hold; nothing is written then.
         """
         store = self._newest()
+        if store is None:
+            self._create(_sample(clips))
+            store = self._needed()
         digest = hashlib.sha256(str(store.generation).encode())
         for clip in clips:
             digest.update(np.ascontiguousarray(clip.tokens).tobytes())
@@ -87,15 +106,16 @@ class CollectionTokens:
 
         Replaced rows that do not live are left out.
         """
-        replaced = replaced[self._newest().lives(replaced)]
+        replaced = replaced[self._needed().lives(replaced)]
         add_segments(self.folder, [segment], dead=replaced)
-        tiny = [one for one in self._newest().segments if one.bytes < TINY_BYTES]
+        tiny = [one for one in self._needed().segments if one.bytes < TINY_BYTES]
         if len(tiny) >= MOST_TINY:
             self._compact(dead_share=1.0, small_bytes=TINY_BYTES, target_bytes=2 * TINY_BYTES)
 
     def mark_dead(self, rows: Rows) -> None:
         """Let rows die; those that do not live are left out."""
-        living = rows[self._newest().lives(rows)]
+        store = self._newest()
+        living = rows[store.lives(rows)] if store is not None else as_rows([])
         if len(living):
             mark_dead(self.folder, living)
 
@@ -108,19 +128,23 @@ class CollectionTokens:
 
         No other process may write to the collection meanwhile.
         """
-        compact(self.folder)
+        if self._newest() is None:
+            return
+        compact(self.folder, cache=self._cache)
         sweep(self.folder)
         self._newest()
 
     def announce_removal(self, collection: str) -> None:
         """Note in the folder that the collection is being removed, for the case that this is cut."""
-        if self.folder.is_dir():
-            (self.folder / REMOVED_FILE).write_text(collection)
+        if self.exists():
+            put(self.folder / REMOVED_FILE, collection.encode())
 
     def announced(self) -> str | None:
         """The collection whose removal was announced."""
-        file = self.folder / REMOVED_FILE
-        return file.read_text() if file.is_file() else None
+        try:
+            return read_bytes(self.folder / REMOVED_FILE).decode()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def close(self) -> None:
         """Close the files; what is read afterwards opens them again."""
@@ -138,24 +162,28 @@ class CollectionTokens:
             If a file is left.
         """
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.exists():
+        remove(self.folder)
+        if self.exists():
             raise CicoError(f"'{self.folder}' cannot be removed: it holds tokens of a removed collection")
 
     def lives(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether each row holds a living clip, bool [n]."""
         store = self._store()
+        if store is None:
+            return np.zeros(len(rows), np.bool_)
         living = store.lives(rows)
         # Rows that came after the generation in hand.
         return living if living.all() or not store.refresh() else store.lives(rows)
 
     def count(self) -> int:
         """How many clips live."""
-        return len(self._newest())
+        store = self._newest()
+        return 0 if store is None else len(store)
 
     def living(self) -> Rows:
         """The rows of all living clips."""
-        tables = [table["row"].to_numpy() for table in self._newest().clips()]
+        store = self._newest()
+        tables = [] if store is None else [table["row"].to_numpy() for table in store.clips()]
         return np.concatenate(tables) if tables else as_rows([])
 
     def lost(self, rows: Rows) -> NDArray[np.bool_]:
@@ -165,13 +193,16 @@ class CollectionTokens:
         was erased with all that was written together with it.
         """
         numbers = {segment_number(name) for name in listed(self.folder / SEGMENTS) if name.endswith(".json")}
-        for segment in self._newest().segments:
+        store = self._newest()
+        for segment in () if store is None else store.segments:
             numbers.update(each.number for each in segment.ranges)
         return ~np.isin(split(rows)[0], np.array(sorted(numbers), np.uint64))
 
     def gather(self, rows: Rows) -> TokenRows:
         """Tokens of those of the rows that live, in their order."""
         store = self._store()
+        if store is None:
+            return TokenRows(as_rows([]), np.zeros((0, self.dim), np.float16), np.zeros(0, np.int32))
         found = store.tokens(rows, dead="drop")
         if len(found.rows) < len(rows) and store.refresh():
             found = store.tokens(rows, dead="drop")
@@ -187,25 +218,73 @@ class CollectionTokens:
         """
         self.lives(as_rows([row]))
         try:
-            return self._store().tokens(as_rows([row])).tokens
+            return self._needed().tokens(as_rows([row])).tokens
         except DeadRowsError as error:
             raise CicoError("a clip was deleted while it was being searched for") from error
+
+    def _create(self, sample: Tokens | None) -> None:
+        with _told(self.folder):
+            try:
+                create_store(self.folder, self.dim, self.storage, sample)
+            except InputError:
+                # Another process has learned other centroids: its store is used.
+                if sample is None or self._newest() is None:
+                    raise
 
     def _compact(
         self, *, dead_share: float, small_bytes: int = SMALL_BYTES, target_bytes: int = TARGET_BYTES
     ) -> None:
+        if self._newest() is None:
+            return
         try:
-            compact(self.folder, dead_share=dead_share, small_bytes=small_bytes, target_bytes=target_bytes)
+            compact(
+                self.folder,
+                dead_share=dead_share,
+                small_bytes=small_bytes,
+                target_bytes=target_bytes,
+                cache=self._cache,
+            )
         except ConflictError:  # another process does the same
             return
 
-    def _store(self) -> TokenStore:
+    def _store(self) -> TokenStore | None:
+        """The store as it was when it was last looked at; None if no write has made it yet."""
         with self._opening:
             if self._opened is None:
-                self._opened = TokenStore.open(self.folder)
+                try:
+                    self._opened = TokenStore.open(self.folder, self._cache)
+                except InputError:
+                    if self.storage != "product" or not self.exists():
+                        raise
             return self._opened
 
-    def _newest(self) -> TokenStore:
+    def _newest(self) -> TokenStore | None:
         store = self._store()
-        store.refresh()
+        if store is not None:
+            store.refresh()
         return store
+
+    def _needed(self) -> TokenStore:
+        store = self._newest()
+        if store is None:
+            raise InputError(f"'{self.folder}' holds no token store")
+        return store
+
+
+@contextmanager
+def _told(folder: Place) -> Iterator[None]:
+    """Say where tokens cannot be written to, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise CicoError(
+            f"tokens cannot be written to '{folder}': {error.strerror or error}; name a folder that every "
+            "process that searches sees"
+        ) from error
+
+
+def _sample(clips: Sequence[IndexedClip]) -> Tokens:
+    """Tokens of clips that are evenly spaced, enough to learn centroids from."""
+    tokens = sum(len(clip.tokens) for clip in clips)
+    step = max(1, tokens // (2 * SAMPLE))
+    return np.concatenate([np.asarray(clip.tokens, np.float32) for clip in clips[::step]])

@@ -10,8 +10,9 @@ from qdrant_client.conversions.conversion import GrpcToRest
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.points import VIDEO_ID
 from cico_platform.index.server_client import ServerClient
-from cico_platform.index.server_messages import TOKENS, WHOLE_PAYLOAD, payload_of
+from cico_platform.index.server_messages import WHOLE_PAYLOAD, payload_of
 
+TOKENS = "tokens"
 # Their tokens come with them: 150 KB a clip at the paper's size.
 PAGE = 64
 

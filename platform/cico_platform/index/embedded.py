@@ -30,6 +30,7 @@ from cico_platform.index.point_hits import fetched, query_hits
 from cico_platform.index.set_encoding import EARLIER, LAYOUT
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
+from cico_platform.storage import Place
 
 ALIASES_FILE, COLLECTIONS = "aliases.json", "collections"
 COLLECTION_FILE, ENGINE, TOKENS = "collection.json", "engine", "tokens"
@@ -85,14 +86,14 @@ class EmbeddedIndex(VectorIndex):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / ENGINE).mkdir(parents=True)
         lock = take_lock(folder, self._named(collection))
-        shard = qdrant.EdgeShard.create(str(folder / ENGINE), engine_config(dim, quantization))
+        shard = qdrant.EdgeShard.create(str(folder / ENGINE), engine_config(dim))
         for field in (*FILTER_FIELDS, "text_id", "video_id"):
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
         shard.update(qdrant.UpdateOperation.create_field_index("duration", qdrant.PayloadSchemaType.Float))
-        table = CollectionTokens(folder / TOKENS, dim)
+        table = CollectionTokens(folder / TOKENS, dim, quantization)
         table.create()
         write_json(described, {"dim": dim, "quantization": quantization, "layout": LAYOUT})
-        points = EmbeddedPoints(collection, shard, table, quantization != "none")
+        points = EmbeddedPoints(collection, shard, table)
         self._open[collection] = Opened(points, lock)
 
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
@@ -166,7 +167,7 @@ class EmbeddedIndex(VectorIndex):
         self._own()
         erase_deleted(self._points(collection))
 
-    def folders(self, collections: Sequence[str]) -> list[Path]:
+    def folders(self, collections: Sequence[str]) -> list[Place]:
         return [self.path]
 
     def close(self) -> None:
@@ -236,8 +237,8 @@ class EmbeddedIndex(VectorIndex):
             if isinstance(error, FileNotFoundError):  # it was removed while we waited
                 raise self._missing(name) from None
             raise
-        table = CollectionTokens(folder / TOKENS, about["dim"])
-        return Opened(EmbeddedPoints(name, shard, table, about["quantization"] != "none"), lock)
+        table = CollectionTokens(folder / TOKENS, about["dim"], about["quantization"])
+        return Opened(EmbeddedPoints(name, shard, table), lock)
 
 
 def _described(folder: Path) -> dict[str, Any]:

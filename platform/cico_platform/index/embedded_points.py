@@ -8,7 +8,7 @@ import qdrant_edge as qdrant
 
 from cico_platform.index.clips import Filters, IndexedClip, Payload, Tokens
 from cico_platform.index.collection_tokens import CollectionTokens
-from cico_platform.index.engine import engine_filter, nearest, nearest_of
+from cico_platform.index.engine import engine_filter, nearest
 from cico_platform.index.points import VIDEO_ID, Fields, Found, Points, Record
 from cico_platform.index.set_encoding import point_vector
 from cico_platform.index.token_store.row_numbers import Rows, as_rows
@@ -32,12 +32,10 @@ class EmbeddedPoints(Points):
         The engine, which this process owns.
     table
         The clips' tokens.
-    quantised
-        Whether the engine has tokens too, and compares them.
     """
 
-    def __init__(self, name: str, shard: Any, table: CollectionTokens, quantised: bool) -> None:
-        self.name, self.shard, self.table, self.quantised = name, shard, table, quantised
+    def __init__(self, name: str, shard: Any, table: CollectionTokens) -> None:
+        self.name, self.shard, self.table = name, shard, table
 
     def tokens(self) -> CollectionTokens:
         return self.table
@@ -48,13 +46,6 @@ class EmbeddedPoints(Points):
     def nearest(self, tokens: Tokens, limit: int, filters: Filters | None, names: bool) -> Found:
         payload = [VIDEO_ID] if names else False
         return _found(self.shard.query(nearest(tokens, limit, engine_filter(filters), payload)), names)
-
-    def nearest_quantised(
-        self, tokens: Tokens, limit: int, candidates: int, filters: Filters | None
-    ) -> Found | None:
-        if not self.quantised:
-            return None
-        return _found(self.shard.query(nearest_of(tokens, limit, candidates, engine_filter(filters))), False)
 
     def scroll(self, filters: Filters | None, fields: Fields) -> Iterator[list[Record]]:
         return self._scroll(engine_filter(filters), _selected(fields))
@@ -79,7 +70,7 @@ class EmbeddedPoints(Points):
 
     def make(self, clips: Sequence[IndexedClip]) -> Made:
         return Made(
-            [self._vectors(clip) for clip in clips],
+            [{"pooled": point_vector(clip.tokens)} for clip in clips],
             [{**clip.payload, VIDEO_ID: clip.video_id} for clip in clips],
         )
 
@@ -91,12 +82,6 @@ class EmbeddedPoints(Points):
         if len(rows):
             self.shard.update(qdrant.UpdateOperation.delete_points(rows.tolist()))
             self.shard.flush()
-
-    def _vectors(self, clip: IndexedClip) -> dict[str, Any]:
-        vectors: dict[str, Any] = {"pooled": point_vector(clip.tokens)}
-        if self.quantised:
-            vectors["tokens"] = clip.tokens.astype("float32").tolist()
-        return vectors
 
     def _scroll(self, only: Any, payload: Any) -> Iterator[list[Record]]:
         for page in self._pages(only, payload, PAGE):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, previous_of
@@ -13,6 +14,7 @@ from cico_platform.index.serving_info import (
     write_serving,
 )
 from cico_platform.index.set_encoding import LAYOUT
+from cico_platform.index.token_storage import Quantization
 from cico_platform.index.writer import enough
 
 # The layout of the version before.
@@ -77,9 +79,11 @@ def migrate(index: VectorIndex, on_clips: OnClips | None = None) -> Migrated:
 def _copy(index: VectorIndex, info: ServingInfo, new: str, on_clips: OnClips | None) -> int:
     """Copy one collection; returns how many clips it holds."""
     remove_collection(index, new)  # a try that was cut
-    copied = replace(info, collection=new, layout=LAYOUT)
+    # What is kept no more: a bit a number.
+    quantization = info.quantization if info.quantization in get_args(Quantization) else "none"
+    copied = replace(info, collection=new, layout=LAYOUT, quantization=quantization)
     write_serving(index, replace(copied, content=""))
-    index.create(new, info.dim, info.quantization)
+    index.create(new, info.dim, quantization)
     waiting: list[IndexedClip] = []
     count = 0
     for page in index.earlier(info.collection):

@@ -81,13 +81,8 @@ def query_hits(
     """The nearest clips, best first; parameters as of `VectorIndex.query`."""
     if candidates is None:
         return _as_found(points, points.nearest(tokens, limit, filters, names=True), with_tokens)
-    wanted = max(candidates, limit)
-    quantised = points.nearest_quantised(tokens, limit, wanted, filters)
-    if quantised is not None:
-        return _as_found(points, quantised, with_tokens)
-    return _likeliest(
-        points, points.nearest(tokens, wanted, filters, names=False), tokens, limit, with_tokens
-    )
+    found = points.nearest(tokens, max(candidates, limit), filters, names=False)
+    return _likeliest(points, found, tokens, limit, with_tokens)
 
 
 def fetched(

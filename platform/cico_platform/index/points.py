@@ -74,12 +74,6 @@ class Points(ABC):
         """The points whose encoding is nearest to the tokens' [Q, D], of those that pass the filters."""
 
     @abstractmethod
-    def nearest_quantised(
-        self, tokens: Tokens, limit: int, candidates: int, filters: Filters | None
-    ) -> Found | None:
-        """The best by quantised MaxSim and encoding; None where the engine has no tokens."""
-
-    @abstractmethod
     def scroll(self, filters: Filters | None, fields: Fields) -> Iterator[list[Record]]:
         """All points that pass the filters, page by page."""
 

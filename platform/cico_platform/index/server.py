@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from qdrant_client import grpc as messages
 
@@ -26,6 +25,7 @@ from cico_platform.index.server_points import ServerPoints, no_collection
 from cico_platform.index.server_records import ServerRecords
 from cico_platform.index.server_settings import ServerSettings, server_settings
 from cico_platform.index.token_storage import Quantization
+from cico_platform.storage import Place
 
 GREEN_SECONDS, FIRST_STEP, LONGEST_STEP = 600.0, 0.02, 1.0
 
@@ -33,7 +33,7 @@ GREEN_SECONDS, FIRST_STEP, LONGEST_STEP = 600.0, 0.02, 1.0
 class ServerIndex(VectorIndex):
     """Collections and aliases of a Qdrant server.
 
-    The server has no tokens, unless they are quantised. It gives out the ids of points, which are rows of the
+    The server has no tokens. It gives out the ids of points, which are rows of the
     tokens beside it, and the payloads of what is shown.
 
     Parameters
@@ -69,7 +69,7 @@ class ServerIndex(VectorIndex):
         found = self._find(check_name(collection))
         if found is None:
             about = self._collections.described(collection, dim, quantization)
-            found = self._create(new_collection(collection, dim, quantization, self.settings, about))
+            found = self._create(new_collection(collection, dim, self.settings, about))
         if found.dim != dim:
             raise CicoError(f"collection '{collection}' holds tokens of width {found.dim}, not {dim}")
         if self._points(collection).count(None):
@@ -152,7 +152,7 @@ class ServerIndex(VectorIndex):
         erase_deleted(self._points(collection))
         self._collections.remove_left_over()
 
-    def folders(self, collections: Sequence[str]) -> list[Path]:
+    def folders(self, collections: Sequence[str]) -> list[Place]:
         found = [self._find(name) for name in collections]
         return [known.table.folder for known in found if known is not None]
 

@@ -17,6 +17,9 @@ from cico_platform.index.server_client import ServerClient, UnreachableError
 from cico_platform.index.server_settings import PREFIX
 from cico_platform.index.set_encoding import EARLIER
 from cico_platform.index.token_storage import Quantization
+from cico_platform.index.token_store.cache import SegmentCache
+from cico_platform.index.token_store.store_files import DEFAULT_CACHE
+from cico_platform.storage import Place, absolute, absolute_place, cache_folder, is_remote, place
 
 # In a collection's metadata: how it is laid out, and where its tokens are.
 ABOUT, SERVER_LAYOUT = "cico", 1
@@ -69,8 +72,6 @@ class ServerCollection:
 
     Attributes
     ----------
-    quantised
-        Whether the server has tokens too, and compares them.
     table
         What reads and writes the tokens in their folder.
     indexed
@@ -83,7 +84,6 @@ class ServerCollection:
 
     name: str
     dim: int
-    quantised: bool
     table: CollectionTokens
     limits: Limits
     indexed: frozenset[str]
@@ -109,7 +109,7 @@ class ServerCollection:
         CicoError
             If they are not on this machine.
         """
-        if not self.table.folder.is_dir():
+        if not self.table.exists():
             raise CicoError(
                 f"the tokens of collection '{self.name}' are not at '{self.table.folder}' on this machine; "
                 "mount the folder that they were written to, and give the one that it is in as "
@@ -124,6 +124,7 @@ class ServerCollections:
     def __init__(self, client: ServerClient) -> None:
         self._client = client
         self._known: dict[str, ServerCollection] = {}
+        self._segments: SegmentCache | None = None
 
     def read(self, name: str) -> ServerCollection:
         """The collection as it is now.
@@ -143,12 +144,10 @@ class ServerCollections:
             raise CicoError(
                 f"collection '{name}' at {self._client.url} was not built by cico, or by {EARLIER}"
             )
-        dim = int(about["dim"])
         found = ServerCollection(
             name,
-            dim,
-            about["quantization"] != "none",
-            CollectionTokens(self._folder(about), dim),
+            int(about["dim"]),
+            self._table(about),
             Limits.of(info.config.strict_mode_config),
             frozenset(info.payload_schema),
             info.status == messages.CollectionStatus.Green,
@@ -163,7 +162,9 @@ class ServerCollections:
         if known is not None and time.monotonic() - known.read_at < KNOWN_SECONDS:
             return known
         new = self.read(name)
-        if known is not None and known.table.folder == new.table.folder:  # its tokens are mapped already
+        if known is not None and str(known.table.folder) == str(
+            new.table.folder
+        ):  # its tokens are mapped already
             new = ServerCollection(**{**vars(new), "table": known.table})
             self._known[name] = new
         return new
@@ -175,15 +176,19 @@ class ServerCollections:
     def remove_left_over(self) -> None:
         """Remove the tokens of collections that are gone, also of those whose removal was cut."""
         home = self._home()
-        for folder in sorted(home.iterdir()) if home.is_dir() else ():
+        try:
+            folders: list[Place] = [home / each.name for each in home.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for folder in sorted(folders, key=str):
             table = CollectionTokens(folder, 0)
             name = table.announced()
             if name is not None and not self._has(name, folder):
                 table.remove()
 
-    def _has(self, name: str, folder: Path) -> bool:
+    def _has(self, name: str, folder: Place) -> bool:
         try:
-            return self.read(name).table.folder == folder
+            return str(self.read(name).table.folder) == str(folder)
         except UnreachableError:
             raise
         except CicoError:  # there is none, or one of another version
@@ -196,27 +201,42 @@ class ServerCollections:
             "layout": SERVER_LAYOUT,
             "dim": dim,
             "quantization": quantization,
-            "tokens": str(self._home() / folder),
+            "tokens": absolute(self._home() / folder),
         }
         return {ABOUT: about}
 
-    def _home(self) -> Path:
+    def _table(self, about: dict[str, Any]) -> CollectionTokens:
+        folder = self._folder(about)
+        cache = self._cache() if is_remote(folder) else None
+        return CollectionTokens(folder, int(about["dim"]), about["quantization"], cache)
+
+    def _home(self) -> Place:
         """The folder of the folders of tokens that this process makes."""
         given = self._client.settings.tokens
         if given is not None:
-            return Path(given).expanduser().absolute()
+            return absolute_place(place(given) if "://" in given else Path(given).expanduser())
         data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
         address = self._client.address
         server = f"{address.host}-{address.port}".replace(":", "_")
         return Path(data).expanduser().absolute() / "cico" / "tokens" / server
 
-    def _folder(self, about: dict[str, Any]) -> Path:
+    def _folder(self, about: dict[str, Any]) -> Place:
         """Where its tokens are: where they were written, or below the folder of the settings."""
-        written = Path(about["tokens"])
+        written = place(about["tokens"])
         if self._client.settings.tokens is None:
             return written
         here = self._home() / written.name
+        if is_remote(here) or is_remote(written):
+            return here
         return here if here.is_dir() or not written.is_dir() else written
+
+    def _cache(self) -> SegmentCache | None:
+        """Where copies of tokens behind a URL are kept, if the settings say it."""
+        settings = self._client.settings
+        if self._segments is None and (settings.token_cache or settings.token_cache_bytes):
+            folder = Path(settings.token_cache or cache_folder() / DEFAULT_CACHE).expanduser()
+            self._segments = SegmentCache(folder, settings.token_cache_bytes)
+        return self._segments
 
 
 def _about(info: messages.CollectionInfo) -> dict[str, Any]:

@@ -12,10 +12,9 @@ from cico_platform.errors import CicoError
 from cico_platform.index.clips import FILTER_FIELDS, Filters, IndexedClip, Payload, Tokens
 from cico_platform.index.points import VIDEO_ID
 from cico_platform.index.server_settings import PREFIX, ServerSettings
-from cico_platform.index.set_encoding import encoding_weight, point_vector, query_vector, set_encoder
-from cico_platform.index.token_storage import Quantization
+from cico_platform.index.set_encoding import point_vector, query_vector, set_encoder
 
-POOLED, TOKENS = "pooled", "tokens"
+POOLED = "pooled"
 # Every field that is filtered by, for a server in strict mode filters by no other.
 INDEXED = {
     **dict.fromkeys((*FILTER_FIELDS, "text_id", VIDEO_ID), messages.FieldType.FieldTypeKeyword),
@@ -27,27 +26,13 @@ NAMES_ONLY = messages.WithPayloadSelector(include=messages.PayloadIncludeSelecto
 
 
 def new_collection(
-    name: str,
-    dim: int,
-    quantization: Quantization,
-    settings: ServerSettings,
-    about: Mapping[str, Any],
+    name: str, dim: int, settings: ServerSettings, about: Mapping[str, Any]
 ) -> messages.CreateCollection:
-    """A collection for tokens of width `dim`: encodings under HNSW; tokens only where they are quantised."""
-    vectors = {POOLED: _pooled(dim, settings)}
-    if quantization != "none":
-        vectors[TOKENS] = messages.VectorParams(
-            size=dim,
-            distance=messages.Distance.Cosine,
-            multivector_config=messages.MultiVectorConfig(comparator=messages.MultiVectorComparator.MaxSim),
-            datatype=messages.Datatype.Float16,
-            on_disk=True,
-            hnsw_config=messages.HnswConfigDiff(m=0),
-            quantization_config=_quantization(quantization),
-        )
+    """A collection for encodings of sets of tokens of width `dim`, under HNSW."""
+    vectors = messages.VectorParamsMap(map={POOLED: _pooled(dim, settings)})
     return messages.CreateCollection(
         collection_name=name,
-        vectors_config=messages.VectorsConfig(params_map=messages.VectorParamsMap(map=vectors)),
+        vectors_config=messages.VectorsConfig(params_map=vectors),
         on_disk_payload=settings.on_disk_payload,
         shard_number=settings.shard_number,
         replication_factor=settings.replication_factor,
@@ -72,19 +57,12 @@ def _quantization(name: str) -> messages.QuantizationConfig:
     if name == "scalar":
         kind = messages.QuantizationType.Int8
         return messages.QuantizationConfig(scalar=messages.ScalarQuantization(type=kind, always_ram=True))
-    if name == "product":
-        ratio = messages.CompressionRatio.x16
-        return messages.QuantizationConfig(
-            product=messages.ProductQuantization(compression=ratio, always_ram=True)
-        )
     return messages.QuantizationConfig(binary=messages.BinaryQuantization(always_ram=True))
 
 
-def clip_point(row: int, clip: IndexedClip, with_tokens: bool) -> messages.PointStruct:
+def clip_point(row: int, clip: IndexedClip) -> messages.PointStruct:
     """A clip as the point of this id."""
-    vectors = {POOLED: _dense(point_vector(clip.tokens))}
-    if with_tokens:
-        vectors[TOKENS] = messages.Vector(multi_dense=_rows(clip.tokens))
+    vectors = {POOLED: messages.Vector(dense=_dense_vector(point_vector(clip.tokens)))}
     payload = {**clip.payload, VIDEO_ID: clip.video_id}
     return messages.PointStruct(
         id=messages.PointId(num=row),
@@ -137,40 +115,6 @@ def nearest(
     )
 
 
-def nearest_of(
-    collection: str,
-    tokens: Tokens,
-    limit: int,
-    candidates: int,
-    only: messages.Filter | None,
-    params: messages.SearchParams,
-) -> messages.QueryPoints:
-    """The best by quantised MaxSim and encoding, of the candidates whose encoding is nearest."""
-    asked = nearest(collection, tokens, candidates, only, params)
-    first = messages.PrefetchQuery(
-        query=asked.query, using=POOLED, limit=candidates, filter=only, params=params
-    )
-    second = messages.PrefetchQuery(
-        prefetch=[first],
-        query=messages.Query(nearest=messages.VectorInput(multi_dense=_rows(tokens))),
-        using=TOKENS,
-        limit=candidates,
-        # What is quantised is compared as it is: the last stage has the tokens as they were.
-        params=messages.SearchParams(quantization=messages.QuantizationSearchParams(rescore=False)),
-    )
-    weight = messages.Expression(constant=encoding_weight(tokens))
-    scores = [messages.Expression(variable=f"$score[{number}]") for number in range(2)]
-    weighted = messages.Expression(mult=messages.MultExpression(mult=[weight, scores[0]]))
-    both = messages.Expression(sum=messages.SumExpression(sum=[weighted, scores[1]]))
-    return messages.QueryPoints(
-        collection_name=collection,
-        prefetch=[first, second],
-        query=messages.Query(formula=messages.Formula(expression=both)),
-        limit=limit,
-        with_payload=NO_PAYLOAD,
-    )
-
-
 def filter_of(filters: Filters | None) -> messages.Filter | None:
     """What filters are to the server; None where they let every clip through."""
     if filters is None or filters.is_empty():
@@ -208,12 +152,3 @@ def payload_of(point: Any) -> Payload:
 
 def _dense_vector(vector: NDArray[np.float32]) -> messages.DenseVector:
     return messages.DenseVector(data=vector.tolist())
-
-
-def _dense(vector: NDArray[np.float32]) -> messages.Vector:
-    return messages.Vector(dense=_dense_vector(vector))
-
-
-def _rows(tokens: Tokens) -> messages.MultiDenseVector:
-    rows = np.asarray(tokens, np.float32).tolist()
-    return messages.MultiDenseVector(vectors=[messages.DenseVector(data=row) for row in rows])

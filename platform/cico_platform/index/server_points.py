@@ -22,7 +22,6 @@ from cico_platform.index.server_messages import (
     filter_of,
     named,
     nearest,
-    nearest_of,
     payload_of,
     payload_with,
 )
@@ -59,16 +58,6 @@ class ServerPoints(Points):
         if names:
             request.with_payload.CopyFrom(NAMES_ONLY)
         return self._found(request)
-
-    def nearest_quantised(
-        self, tokens: Tokens, limit: int, candidates: int, filters: Filters | None
-    ) -> Found | None:
-        if not self.collection.quantised:
-            return None
-        wanted, only = self.collection.bounded(candidates), filter_of(filters)
-        return self._found(
-            nearest_of(self.name, tokens, min(limit, wanted), wanted, only, self._search_params())
-        )
 
     def scroll(self, filters: Filters | None, fields: Fields) -> Iterator[list[Record]]:
         selected = WHOLE_PAYLOAD if fields == "all" else payload_with(fields)
@@ -107,7 +96,7 @@ class ServerPoints(Points):
 
     def make(self, clips: Sequence[IndexedClip]) -> list[list[messages.PointStruct]]:
         """The clips as points, in batches that may be sent at once."""
-        made = (clip_point(0, clip, self.collection.quantised) for clip in clips)
+        made = (clip_point(0, clip) for clip in clips)
         return list(batches(made, self._settings.batch_bytes, self.collection.limits.upserts))
 
     def upsert(self, made: list[list[messages.PointStruct]], rows: Rows) -> None:

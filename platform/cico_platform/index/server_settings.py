@@ -33,8 +33,11 @@ class ServerSettings(Settings):
     grpc_port
         Port of gRPC where the URL is `http://` or `https://`; 6334 for those without a port or with 6333.
     tokens
-        Folder of the clips' tokens, which every process that searches must see; by default a folder of this
-        user on this machine.
+        Folder of the clips' tokens, which every process that searches must see, or its URL (`s3://…`); by
+        default a folder of this user on this machine.
+    token_cache, token_cache_bytes
+        Where a URL's tokens are copied to on each machine that searches, and the most bytes that they may
+        take there; by default in this user's temporary folder, 80% of the free disk.
     connect_s
         Seconds to wait for a server that does not answer at all, when the index is opened.
     timeout_s, write_timeout_s
@@ -61,6 +64,8 @@ class ServerSettings(Settings):
     ca: str | None = None
     grpc_port: int | None = Field(default=None, ge=1, le=65535)
     tokens: str | None = None
+    token_cache: str | None = None
+    token_cache_bytes: int | None = Field(default=None, ge=1 << 20)
     connect_s: float = Field(default=5.0, ge=0)
     timeout_s: float = Field(default=10.0, gt=0)
     write_timeout_s: float = Field(default=60.0, gt=0)

@@ -1,15 +1,16 @@
-"""How an index keeps tokens: in half precision, by option merged, or quantised for the second stage."""
+"""How an index keeps tokens: in half precision, by option quantised or merged."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from cico_model.ragged import unit_rows
 from cico_platform.errors import InputError
 from cico_platform.index.clips import Tokens
+from cico_platform.index.token_store.records import Storage
 
-Quantization = Literal["none", "scalar", "product", "binary"]
+Quantization = Storage
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,7 @@ class TokenStorage:
     Attributes
     ----------
     quantization
-        What MaxSim compares: the tokens in half precision; `scalar` a byte a number, `product` a sixteenth of
-        float32, `binary` a bit a number. The last stage always has the tokens in half precision.
+        `none` keeps tokens in half precision, `scalar` a byte a number, `product` a byte for four numbers.
     merge
         So many neighbouring tokens become one, their mean direction.
     """

@@ -4,7 +4,6 @@ import os
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from cico_model.ragged import unit_rows
 from cico_platform.index.clips import Hit, point_id
 from cico_platform.index.serving_info import MODELS
 from cico_platform.index.set_encoding import point_vector
+from cico_platform.storage import Place, files_under, fresh, is_remote, relative
 
 # So many clips' traces are looked for, spread over all that are forgotten.
 CLIPS = 16
@@ -62,7 +62,7 @@ def traces_of(hits: Sequence[Hit], signer: str | None) -> Traces:
     return Traces(frozenset(string for string in strings if len(string) >= SHORTEST))
 
 
-def find_traces(folders: Sequence[Path], traces: Traces) -> Found:
+def find_traces(folders: Sequence[Place], traces: Traces) -> Found:
     """Search every file in folders of an index but the copies of models: indexing does not change these.
 
     A folder that is gone holds nothing.
@@ -72,8 +72,8 @@ def find_traces(folders: Sequence[Path], traces: Traces) -> Found:
     files = [
         (folder, path)
         for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and MODELS not in path.relative_to(folder).parts
+        for path in files_under(fresh(folder))
+        if MODELS not in relative(path, folder).split("/")
     ]
     search, found, where, size = Search(traces.strings), set[bytes](), [], 0
     for folder, path in files:
@@ -81,7 +81,7 @@ def find_traces(folders: Sequence[Path], traces: Traces) -> Found:
         here = search.file(path)
         if here:
             found |= here
-            where.append(str(path.relative_to(folder.parent)))
+            where.append(f"{folder.name}/{relative(path, folder)}")
     return Found(len(files), size, len(found), where)
 
 
@@ -101,11 +101,13 @@ class Search:
             pairs = np.frombuffer(start, "<u2")
             self.first[pairs[0]] = self.second[pairs[1]] = True
 
-    def file(self, path: Path) -> set[bytes]:
+    def file(self, path: Place) -> set[bytes]:
         """Which of the strings a file holds; holes of a sparse file hold none."""
         found: set[bytes] = set()
         with path.open("rb") as file:
-            for begin, end in _stretches(file.fileno(), path.stat().st_size):
+            size = path.stat().st_size
+            stretches = [(0, size)] if is_remote(path) else _stretches(file.fileno(), size)
+            for begin, end in stretches:
                 for at in range(begin, end, BLOCK):
                     file.seek(at)
                     found |= self.block(file.read(min(BLOCK, end - at) + self.longest))

@@ -25,6 +25,9 @@ from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import Filters, IndexedClip
 from cico_platform.index.server import ServerIndex
 from cico_platform.index.server_settings import ServerSettings
+from cico_platform.index.token_storage import Quantization
+from cico_platform.index.traces import find_traces, traces_of
+from cico_platform.storage import files_under, fresh, place
 
 
 @pytest.fixture
@@ -191,6 +194,32 @@ def test_collections_are_made_as_the_settings_say(qdrant_url: str, name: str) ->
     assert pooled.hnsw_config.m == 24
     assert pooled.quantization_config is not None
     assert {"signer", "video_id", "duration"} <= set(info.payload_schema)
+
+
+@pytest.mark.parametrize("quantization", ["none", "product"])
+def test_tokens_may_lie_in_a_bucket(
+    bucket: str, qdrant_url: str, name: str, tmp_path: Path, quantization: Quantization
+) -> None:
+    home = f"{bucket}/tokens-of-{name}"
+    settings = ServerSettings(tokens=home, token_cache=str(tmp_path / "cache"), token_cache_bytes=8 << 20)
+    made = drawn_clips(200)
+    with ServerIndex(qdrant_url, settings) as index:
+        index.create(name, DIM, quantization)
+        index.upsert(name, made)
+        index.upsert(name, made[:20])
+        index.alias(f"{name}-live", name)
+    with ServerIndex(qdrant_url, settings) as index:
+        assert index.query(name, made[3].tokens, limit=1, candidates=200)[0].video_id == made[3].video_id
+        assert list((tmp_path / "cache").rglob("*.tokens"))
+        found = find_traces(index.folders([name]), traces_of(list(index.fetch(name, tokens=True)), None))
+        assert found.files > 2
+        assert found.found > 0
+        index.delete(name, [made[3].video_id])
+        index.erase_deleted(name)
+        held = {hit.video_id for hit in index.fetch(name, tokens=True) if hit.tokens is not None}
+        assert held == {clip.video_id for clip in made} - {made[3].video_id}
+        index.delete(name)
+        assert files_under(fresh(place(home))) == []
 
 
 @pytest.mark.parametrize("quantization", ["scalar", "binary"])

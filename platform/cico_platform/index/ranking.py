@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cico_model.alignment import WordSpan, align, attention, window_times, word_spans
 from cico_model.config import TowerConfig
-from cico_model.ragged import product_scores, ragged_scores, unit_rows
+from cico_model.ragged import product_scores, ragged_scores, unit_products, unit_rows
 from cico_platform.encoding.texts import TextQuery
 from cico_platform.encoding.video_queries import VideoQuery
 from cico_platform.encoding.video_tokens import pad_rows
@@ -101,9 +101,12 @@ class Ranking:
         search = TextSearch(
             self.index, self.collection, self.stages.texts, self.stages.candidates, self._score_texts
         )
-        found = search.find(query.tokens, limit, filters, offset)
-        words = [spans([one.clip], query_of(one.text))[0] for one in found]
-        return [Ranked(one.clip, one.score, said) for one, said in zip(found, words, strict=True)]
+        ranked = []
+        for one in search.find(query.tokens, limit, filters, offset):
+            said = query_of(one.text)
+            weights = attention(unit_products(tokens_of(one.clip), said.tokens))
+            ranked.append(Ranked(one.clip, one.score, _spans(one.clip, said.words, weights)))
+        return ranked
 
     def _score_texts(self, texts: Hits, tokens: Tokens) -> NDArray[np.float32]:
         """`score` of a video with each text: the mirror image of `_exact`."""

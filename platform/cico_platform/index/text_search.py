@@ -17,8 +17,9 @@ from cico_platform.index.clips import TEXT_KEY, Filters, Hit, Hits, Tokens
 from cico_platform.index.deadlines import check_time
 from cico_platform.index.texts import batches, clip_filters, no_texts, text_filters, texts_of
 
-# Of so many clips that are nearest to the video, the texts are candidates too.
-NEIGHBOURS = 256
+# Of so many clips that are nearest to the video, the texts are candidates too; of more where filters are
+# given: these clips pass them, and many of the texts that may pass may have no such clip.
+NEIGHBOURS, FILTERED_NEIGHBOURS = 64, 256
 # Texts that are read together, and clips for each when the nearest is looked for.
 PAGE, CLIPS_EACH = 32, 4
 
@@ -39,7 +40,7 @@ class TextSearch:
     texts
         How many texts leave the first stage.
     neighbours
-        Of how many of the nearest clips the texts are candidates too.
+        Of no more than so many of the nearest clips the texts are candidates too.
     score
         The exact score of the video's tokens with each of the texts found, float32 [N].
     """
@@ -53,7 +54,7 @@ class TextSearch:
         score: Callable[[Hits, Tokens], NDArray[np.float32]],
     ) -> None:
         self.index, self.collection, self.texts = index, collection, texts
-        self.neighbours, self.score = min(neighbours, NEIGHBOURS), score
+        self.neighbours, self.score = neighbours, score
 
     def find(
         self, tokens: Tokens, limit: int, filters: Filters | None = None, offset: int = 0
@@ -100,7 +101,10 @@ class TextSearch:
             raise no_texts(self.index, self.collection) from error
         if len(near) < self.texts:
             return [near] if near else []
-        clips = self.index.query(self.collection, tokens, limit=self.neighbours, filters=filters)
+        # As many for every page, so that pages join up.
+        most = NEIGHBOURS if filters is None or filters.is_empty() else FILTERED_NEIGHBOURS
+        neighbours = min(self.neighbours, most)
+        clips = self.index.query(self.collection, tokens, limit=neighbours, filters=filters)
         names = [hit.video_id for hit in clips]
         told = self.index.fetch(self.collection, names, fields=(TEXT_KEY,))
         keys = sorted({str(hit.payload[TEXT_KEY]) for hit in told if TEXT_KEY in hit.payload})

@@ -396,4 +396,4 @@ def test_a_page_costs_the_same_however_many_clips_say_its_texts(
         for filters in (None, Filters(signer="A")):
             asked.clear()
             assert len(found(Ranking(index, NAME, model.config, stages), video, 5, filters)) == 5
-            assert sum(asked) <= 5 * text_search.CLIPS_EACH * 3 + 2 * text_search.NEIGHBOURS
+            assert sum(asked) <= 5 * text_search.CLIPS_EACH * 3 + 2 * text_search.FILTERED_NEIGHBOURS

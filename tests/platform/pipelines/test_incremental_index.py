@@ -1,5 +1,6 @@
 """An index follows its corpus clip by clip, and a new model goes live beside the old one."""
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,12 +20,11 @@ from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
 from cico_platform.encoding.texts import encode_texts
 from cico_platform.errors import CicoError
-from cico_platform.index import text_writer
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.forgetting import forget
 from cico_platform.index.serving_info import ServingInfo, known_collections, live_serving
 from cico_platform.index.text_writer import TextCounts
-from cico_platform.index.texts import texts_of
+from cico_platform.index.texts import all_parts, text_key, text_part, texts_of
 from cico_platform.index.token_storage import TokenStorage
 from cico_platform.index.writer import IndexWriter, roll_back
 from cico_platform.pipelines import index_texts
@@ -173,11 +173,16 @@ def test_how_tokens_are_kept_stays_unless_it_is_said(
 def test_workers_write_the_texts_of_a_collection_on_a_server(
     server_index: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two workers, each for some parts; the texts are of these parts."""
+    groups = [all_parts()[:64], all_parts()[64:128]]
     monkeypatch.setattr(index_texts, "CLIPS_HERE", 0)
-    monkeypatch.setattr(text_writer, "CLIPS_AT_ONCE", 64)
+    monkeypatch.setattr(index_texts, "groups_of_parts", lambda clips: groups)
     model = make_model(tmp_path / "model", 16)
     info = ServingInfo("clips-1", 16, str(tmp_path / "model"), (), 1.0, "small")
-    said = {f"clip-{i}": f"the boy reads book {i // 2}" for i in range(160)}
+    drawn = (f"the boy reads book {i}" for i in itertools.count())
+    in_parts = (text for text in drawn if text_part(text_key(text) or "") in {*groups[0], *groups[1]})
+    chosen = list(itertools.islice(in_parts, 80))
+    said = {f"clip-{i}": chosen[i // 2] for i in range(160)}
     writer = IndexWriter(server_index, info)
     writer.add(points(model, said))
     writer.flush()

@@ -208,7 +208,6 @@ def _searches(index: Path, video_share: float) -> tuple[Searches, str]:
                 break
         clips = searcher.index.count(searcher.info.collection)
         texts.pop("", None)
-        searcher.text_bank()  # kept beside the index, so that no first search has to make it
     if not texts:
         raise InputError(f"the clips of '{index}' have no texts to search for")
     if video_share and video is None:

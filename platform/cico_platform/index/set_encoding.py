@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from cico_model.ragged import unit_rows
 from cico_platform.index.clips import Tokens
 
-# Of a collection: one of another layout can't be searched. In layout 5, rows of a token store name points.
+# Of a collection: one of another layout can't be searched. In layout 5, rows of a token store name points,
+# and texts are a collection of their own (`texts`).
 LAYOUT = 5
 # Who wrote a collection of another layout, and what to do with it.
 EARLIER = "an earlier version; run 'cico index migrate', or 'cico index' again"

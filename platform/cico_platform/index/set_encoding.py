@@ -1,11 +1,11 @@
 """One vector a clip, by which the first stage finds candidates: a fixed-dimensional encoding of its tokens.
 
 Random planes part the space into buckets. Of a *sum*, a side adds up its tokens bucket by bucket; of a
-*match*, it takes the mean of its tokens in each bucket, and in a bucket where it has none its token nearest to
-that bucket. The product of a sum with a match approximates what each token of the one finds best in the other
-(Dhulipala et al., MUVERA, NeurIPS 2024). The method's score has both directions, so an encoding has two parts:
-the query's sum meets the clip's match (T2V), the query's match the clip's sum (V2T). How many candidates are
-needed for which recall: docs/decisions/00XX.
+*match*, it takes the mean of its tokens in each bucket, and in a bucket where it has none its token nearest
+to that bucket. The product of a sum with a match approximates what each token of the one finds best in the
+other (Dhulipala et al., MUVERA, NeurIPS 2024). The method's score has both directions, so an encoding has two
+parts: the query's sum meets the clip's match (T2V), the query's match the clip's sum (V2T). How many
+candidates are needed for which recall: docs/decisions/00XX.
 """
 
 from collections.abc import Sequence

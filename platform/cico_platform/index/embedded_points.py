@@ -69,7 +69,7 @@ class EmbeddedPoints(Points):
         return len(self.shard.retrieve(rows.tolist(), with_payload=False, with_vector=False))
 
     def make(self, clips: Sequence[IndexedClip]) -> Made:
-        vectors = point_vectors([clip.tokens for clip in clips]) if clips else []
+        vectors = point_vectors([clip.tokens for clip in clips])
         return Made(
             [{"pooled": vector} for vector in vectors],
             [{**clip.payload, VIDEO_ID: clip.video_id} for clip in clips],

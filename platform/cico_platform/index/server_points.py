@@ -97,7 +97,7 @@ class ServerPoints(Points):
 
     def make(self, clips: Sequence[IndexedClip]) -> list[list[messages.PointStruct]]:
         """The clips as points, in batches that may be sent at once."""
-        vectors = point_vectors([clip.tokens for clip in clips]) if clips else []
+        vectors = point_vectors([clip.tokens for clip in clips])
         made = (clip_point(0, clip, vector) for clip, vector in zip(clips, vectors, strict=True))
         return list(batches(made, self._settings.batch_bytes, self.collection.limits.upserts))
 

@@ -63,11 +63,12 @@ class SetEncoder:
     def query(self, tokens: Tokens) -> Float:
         """What is looked for, from tokens [Q, D]: float32 [size] of length 1."""
         unit, lengths = unit_rows(tokens), np.array([len(tokens)])
-        return _joined(self.matched.sums(unit, lengths), self.summed.matches(unit, lengths))[0]
+        both = _joined(self.matched.sums(unit, lengths), self.summed.matches(unit, lengths))
+        return np.asarray(both[0])
 
     def clip(self, tokens: Tokens) -> Float:
         """What a clip is found by, from tokens [T, D]: float32 [size] of length 1."""
-        return self.clips(tokens, np.array([len(tokens)]))[0]
+        return np.asarray(self.clips(tokens, np.array([len(tokens)]))[0])
 
     def clips(self, rows: Tokens, lengths: NDArray[np.integer]) -> Float:
         """Encodings of several clips, float32 [V, size], each of length 1.
@@ -112,7 +113,7 @@ class _Drawings:
         codes, small = self._parted(unit)
         firsts = np.cumsum(lengths) - lengths
         parts = [self._sum(codes == bucket, small, firsts) for bucket in range(self.buckets)]
-        return self._flat(np.stack(parts, axis=2) / lengths[:, None, None, None].astype(np.float32))
+        return np.asarray(self._flat(np.stack(parts, axis=2)) / lengths[:, None], np.float32)
 
     def matches(self, unit: Float, lengths: Integers) -> Float:
         """Means of unit tokens [N, D] by clip and bucket; of none, the token nearest to it: [V, size]."""
@@ -128,9 +129,9 @@ class _Drawings:
         # First what is nearest to an empty bucket, then what comes first in the clip.
         order = self._apart * (len(unit) + 1) + first_of[:, :, None, :]
         order[np.broadcast_to(first_of[:, :, None, :] == len(unit), order.shape)] = np.iinfo(np.int64).max
-        clip, drawing, bucket = np.nonzero(first_of == len(unit))
-        nearest = order[clip, drawing, bucket].argmin(axis=1)
-        found[clip, drawing, bucket] = small[first_of[clip, drawing, nearest], drawing]
+        clips, drawings, buckets = np.nonzero(first_of == len(unit))
+        nearest = order[clips, drawings, buckets].argmin(axis=1)
+        found[clips, drawings, buckets] = small[first_of[clips, drawings, nearest], drawings]
         return self._flat(found)
 
     def _parted(self, unit: Float) -> tuple[Integers, Float]:
@@ -143,8 +144,8 @@ class _Drawings:
         """Sums of those of the projected tokens that are inside, by clip: [V, R, W]."""
         return np.asarray(np.add.reduceat(small * inside[:, :, None], firsts), np.float32)
 
-    def _flat(self, parts: Float) -> Float:
-        return parts.reshape(len(parts), self.size)
+    def _flat(self, parts: NDArray[np.floating]) -> Float:
+        return np.asarray(parts.reshape(len(parts), self.size), np.float32)
 
 
 @lru_cache
@@ -164,7 +165,9 @@ def point_vector(tokens: Tokens) -> Float:
 
 
 def point_vectors(clips: Sequence[Tokens]) -> Float:
-    """`point_vector` of several clips, one or more, [V, size]."""
+    """`point_vector` of several clips, [V, size]."""
+    if not clips:
+        return np.empty((0, 0), np.float32)
     lengths = np.array([len(tokens) for tokens in clips])
     return set_encoder(clips[0].shape[1]).clips(np.concatenate(clips), lengths)
 

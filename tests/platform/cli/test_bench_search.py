@@ -10,9 +10,10 @@ from word_features import DIM, write_word_features
 from cico_model import CorpusTokenizer, RetrievalModel, save_retrieval_model
 from cico_model.config import TowerConfig
 from cico_model.ragged import ragged_scores
-from cico_platform.benchmarks.search import bench_search, recall
+from cico_platform.benchmarks.search import bench_search
 from cico_platform.benchmarks.search_material import choose_queries, read_demo, read_material, write_material
 from cico_platform.benchmarks.search_plot import plot_search
+from cico_platform.benchmarks.search_rows import recall
 from cico_platform.benchmarks.search_sides import exact_scores
 from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.corpus.manifest import Corpus
@@ -56,7 +57,7 @@ def test_a_quick_run_says_what_the_stages_keep(demo: Path, tmp_path: Path) -> No
     assert len(ways) == 6
     for way in ways.values():
         assert 0 < way["kept"][200] <= way["kept"][500] <= 1
-    assert ways["encoding, 20 drawings"]["width"] == 20 * 8 * 8
+    assert ways["encoding, 64 drawings"]["width"] == 2 * 64 * 4 * 2
     storages = {storage["name"]: storage for storage in report["storages"]}
     assert len(storages) == 7
     assert storages["half precision"]["recall@10"] == 1.0

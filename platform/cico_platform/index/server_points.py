@@ -139,10 +139,14 @@ class ServerPoints(Points):
             offset = answer.next_page_offset
 
     def _search_params(self) -> messages.SearchParams:
-        if self._settings.vector_quantization == "none":
+        quantization, rescore = self._settings.vector_quantization, self._settings.rescore
+        if quantization == "none":
             return messages.SearchParams()
-        oversampling = min(self._settings.oversampling, self.collection.limits.oversampling)
-        how = messages.QuantizationSearchParams(rescore=self._settings.rescore, oversampling=oversampling)
+        how = messages.QuantizationSearchParams(
+            rescore=quantization == "binary" if rescore is None else rescore
+        )
+        if how.rescore:
+            how.oversampling = min(self._settings.oversampling, self.collection.limits.oversampling)
         return messages.SearchParams(quantization=how)
 
     def _found(self, request: messages.QueryPoints) -> Found:

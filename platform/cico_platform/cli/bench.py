@@ -218,6 +218,9 @@ def serve(
     video_share: Annotated[
         float, typer.Option("--video-share", min=0, max=1, help="Share of the load that searches by video.")
     ] = 0.0,
+    size: Annotated[
+        int, typer.Option("--size", min=0, help="Clips of a drawn index; 0 takes the usual number.")
+    ] = 0,
     soak: Annotated[
         float, typer.Option(min=0, help="Seconds at 80% after all else, looking at the memory; 0: none.")
     ] = 0.0,
@@ -232,10 +235,10 @@ def serve(
     from cico_platform.cli.output import say
 
     demo = Path("demo") / "index"
-    if index is None and not quick and demo.is_dir():
+    if index is None and not quick and not size and demo.is_dir():
         index = demo
     settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
-    finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak), json)
+    finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak, size), json)
 
 
 @app.command("scale")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cico_model.ragged import unit_rows
@@ -27,6 +28,7 @@ SEED, REPETITIONS, PLANES, WIDTH = 0, 64, 2, 2
 ENCODING_SHARE = 2.0
 # Clips that are encoded at once.
 BLOCK = 128
+NEVER = np.iinfo(np.int64).max
 
 Float = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -99,6 +101,7 @@ class _Drawings:
         self.repetitions, self.buckets, self.width = repetitions, 1 << planes, width
         self.planes = rng.normal(size=(dim, repetitions * planes)).astype(np.float32)
         self.projections = _orthogonal(rng, dim, repetitions * width) * np.float32(np.sqrt(dim / width))
+        self._both = torch.from_numpy(np.concatenate([self.planes, self.projections], axis=1))
         self._bits = 1 << np.arange(planes)
         codes = np.arange(self.buckets)
         # Buckets of other codes, nearest first, of equal ones the lowest.
@@ -110,42 +113,46 @@ class _Drawings:
 
     def sums(self, unit: Float, lengths: Integers) -> Float:
         """Sums of unit tokens [N, D] by clip and bucket, divided by the clip's tokens: [V, size]."""
-        codes, small = self._parted(unit)
-        firsts = np.cumsum(lengths) - lengths
-        parts = [self._sum(codes == bucket, small, firsts) for bucket in range(self.buckets)]
-        return np.asarray(self._flat(np.stack(parts, axis=2)) / lengths[:, None], np.float32)
+        small, keys = self._parted(unit, lengths)
+        sums = self._sums(small, keys, len(lengths)).reshape(len(lengths), -1)
+        return np.asarray(sums / lengths[:, None].astype(np.float32))
 
     def matches(self, unit: Float, lengths: Integers) -> Float:
         """Means of unit tokens [N, D] by clip and bucket; of none, the token nearest to it: [V, size]."""
-        codes, small = self._parted(unit)
-        firsts, numbers = np.cumsum(lengths) - lengths, np.arange(len(unit))[:, None]
-        means, earliest = [], []
-        for bucket in range(self.buckets):
-            inside = codes == bucket
-            counts = np.add.reduceat(inside.astype(np.float32), firsts)
-            means.append(self._sum(inside, small, firsts) / np.maximum(counts, 1)[:, :, None])
-            earliest.append(np.minimum.reduceat(np.where(inside, numbers, len(unit)), firsts))
-        found, first_of = np.stack(means, axis=2), np.stack(earliest, axis=2)  # [V, R, B, W], [V, R, B]
+        small, keys = self._parted(unit, lengths)
+        count = len(lengths)
+        held = np.bincount(keys.ravel(), minlength=count * self.repetitions * self.buckets)
+        means = self._sums(small, keys, count) / np.maximum(held, 1)[:, None].astype(np.float32)
+        # Of several assignments to one bucket the last one stays: that of the clip's first token in it.
+        first_of = np.full(len(held), len(unit))
+        first_of[keys[::-1].ravel()] = np.repeat(np.arange(len(unit))[::-1], self.repetitions)
+        empty = np.flatnonzero(held == 0)
+        drawings, buckets = np.divmod(empty, self.buckets)
         # First what is nearest to an empty bucket, then what comes first in the clip.
-        order = self._apart * (len(unit) + 1) + first_of[:, :, None, :]
-        order[np.broadcast_to(first_of[:, :, None, :] == len(unit), order.shape)] = np.iinfo(np.int64).max
-        clips, drawings, buckets = np.nonzero(first_of == len(unit))
-        nearest = order[clips, drawings, buckets].argmin(axis=1)
-        found[clips, drawings, buckets] = small[first_of[clips, drawings, nearest], drawings]
-        return self._flat(found)
+        order = first_of.reshape(-1, self.buckets)[drawings]
+        order = np.where(order == len(unit), NEVER, order + self._apart[buckets] * len(unit))
+        nearest = order.argmin(axis=1)
+        tokens = first_of[drawings * self.buckets + nearest]
+        means[empty] = small[tokens, drawings % self.repetitions]
+        return np.asarray(means.reshape(count, -1))
 
-    def _parted(self, unit: Float) -> tuple[Integers, Float]:
-        """Bucket of each token [N, R], and projected tokens [N, R, W]."""
-        above = (unit @ self.planes).reshape(len(unit), self.repetitions, -1) > 0
-        small = (unit @ self.projections).reshape(len(unit), self.repetitions, self.width)
-        return above @ self._bits, small
+    def _parted(self, unit: Float, lengths: Integers) -> tuple[Float, Integers]:
+        """Projected tokens [N, R, W], and each one's number of clip, drawing and bucket [N, R]."""
+        # By torch: NumPy's threads beside torch's would wait for each other's cores.
+        both = (torch.from_numpy(unit) @ self._both).numpy()
+        above, small = np.split(both, [self.planes.shape[1]], axis=1)
+        above = above.reshape(len(unit), self.repetitions, -1) > 0
+        small = np.ascontiguousarray(small).reshape(len(unit), self.repetitions, self.width)
+        clips = np.repeat(np.arange(len(lengths)), lengths)
+        drawings = clips[:, None] * self.repetitions + np.arange(self.repetitions)
+        return small, drawings * self.buckets + above @ self._bits
 
-    def _sum(self, inside: NDArray[np.bool_], small: Float, firsts: Integers) -> Float:
-        """Sums of those of the projected tokens that are inside, by clip: [V, R, W]."""
-        return np.asarray(np.add.reduceat(small * inside[:, :, None], firsts), np.float32)
-
-    def _flat(self, parts: NDArray[np.floating]) -> Float:
-        return np.asarray(parts.reshape(len(parts), self.size), np.float32)
+    def _sums(self, small: Float, keys: Integers, count: int) -> Float:
+        """Sums of projected tokens by clip, drawing and bucket: [V R B, W]."""
+        found = torch.zeros(count * self.repetitions * self.buckets, self.width)
+        found.index_add_(0, torch.from_numpy(keys.ravel()), torch.from_numpy(small).view(-1, self.width))
+        sums: Float = found.numpy()
+        return sums
 
 
 @lru_cache

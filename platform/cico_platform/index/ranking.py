@@ -23,16 +23,18 @@ from cico_platform.index.texts import query_of
 class Stages:
     """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first.
 
-    0 takes what suits the index.
+    0 candidates grow with the collection (`candidates.candidates_for`); 0 of `rerank` are all candidates: to
+    rank one exactly costs little more than its MaxSim.
     """
 
     candidates: int = 0
     rerank: int = 0
     texts: int = 1000
 
-    def of(self, index: VectorIndex | type[VectorIndex]) -> "Stages":
+    def of(self, index: VectorIndex, collection: str) -> "Stages":
         """With every 0 replaced."""
-        return Stages(self.candidates or index.candidates, self.rerank or index.rerank, self.texts)
+        candidates = self.candidates or index.candidates(collection)
+        return Stages(candidates, self.rerank or candidates, self.texts)
 
 
 class Ranked(NamedTuple):
@@ -56,7 +58,12 @@ class Ranking:
         self, index: VectorIndex, collection: str, config: TowerConfig, stages: Stages | None = None
     ) -> None:
         self.index, self.collection, self.config = index, collection, config
-        self.stages = (stages or Stages()).of(index)
+        self._stages = stages or Stages()
+
+    @property
+    def stages(self) -> Stages:
+        """How many leave each stage of a search now."""
+        return self._stages.of(self.index, self.collection)
 
     def by_text(
         self, query: TextQuery, limit: int, filters: Filters | None = None, offset: int = 0
@@ -67,13 +74,14 @@ class Ranking:
         What MaxSim ranks below `rerank` is ranked exactly too, but comes after what it ranks above: so pages
         of one size never repeat or miss a clip.
         """
-        block = max(self.stages.rerank, limit)
+        stages = self.stages
+        block = max(stages.rerank, limit)
         wanted = -(-(offset + limit) // block) * block
         hits = self.index.query(
             self.collection,
             query.tokens,
             limit=wanted,
-            candidates=max(self.stages.candidates, wanted),
+            candidates=max(stages.candidates, wanted),
             filters=filters,
             with_tokens=True,
         )

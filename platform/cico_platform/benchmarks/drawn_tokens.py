@@ -84,15 +84,17 @@ class DrawnTokens:
         return np.split(signs, ends[:-1])
 
     def _block(self, number: int, count: int) -> Block:
+        """Draw a whole block, of which the first clips are taken: they do not depend on how many these are."""
         rng = np.random.default_rng((self.seed, 2, number))
-        signs = self._sentences(rng, BLOCK)[:count]
+        signs = self._sentences(rng, BLOCK)
         said, sizes = np.concatenate(signs), np.array([len(one) for one in signs])
         windows = rng.integers(*WINDOWS, size=len(said), endpoint=True)
         lengths = np.add.reduceat(windows, np.cumsum(sizes) - sizes)
         rows = np.repeat(self.videos[said], windows, axis=0)
         rows += NOISE * self._noise(rng, len(rows))
-        rows += CLIP_NOISE * np.repeat(self._noise(rng, count), lengths, axis=0)
-        return Block(signs, rows.astype(np.float16), lengths)
+        rows += CLIP_NOISE * np.repeat(self._noise(rng, BLOCK), lengths, axis=0)
+        taken = rows[: int(lengths[:count].sum())].astype(np.float16)
+        return Block(signs[:count], taken, lengths[:count])
 
     def _noise(self, rng: np.random.Generator, count: int) -> Float:
         return self.noises[rng.integers(NOISES, size=count)]

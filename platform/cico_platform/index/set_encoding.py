@@ -99,8 +99,15 @@ def point_vector(tokens: Tokens) -> NDArray[np.float32]:
 
 
 def query_vector(tokens: Tokens) -> NDArray[np.float32]:
-    """What is looked for: `SetEncoder.query` of its tokens [Q, D]."""
-    return set_encoder(tokens.shape[1]).query(tokens)
+    """What is looked for: `SetEncoder.query` of its tokens [Q, D]; not to be written to."""
+    whole = np.ascontiguousarray(tokens, dtype=np.float32)
+    return _query_vector(whole.tobytes(), whole.shape[1])
+
+
+@lru_cache(maxsize=16)
+def _query_vector(tokens: bytes, dim: int) -> NDArray[np.float32]:
+    """A search asks several times with the same tokens, here float32 of this width."""
+    return set_encoder(dim).query(np.frombuffer(tokens, np.float32).reshape(-1, dim))
 
 
 def encoding_weight(tokens: Tokens) -> float:

@@ -48,6 +48,9 @@ def build(
         bool, typer.Option("--even-forgotten", help="Take clips that were to be forgotten, too.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that embed and write; 0: one a GPU, or up to four a node.")
+    ] = 0,
     qdrant: Qdrant = None,
     json: Json = False,
 ) -> None:
@@ -71,6 +74,7 @@ def build(
             advance,
             storage=storage,
             even_forgotten=even_forgotten,
+            workers=workers,
         )
     known = summary.details["calibrations"]
     for way, one in known.items():

@@ -13,6 +13,7 @@ ALLOWED = {
     "demo/stages.py": "clips of a demo",
     "index/collection_tokens.py": "names of a token store's clips, in Arrow columns",
     "evaluation/evaluate.py": "one split, whose scores are a matrix of all with all",
+    "index/set_encoding.py": "encodings of the clips of one batch",
     "reproduce/corpus.py": "corpora that were published, of at most 35,000 clips",
     "training/sign_encoder.py": "isolated signs, each a sample of the training",
 }

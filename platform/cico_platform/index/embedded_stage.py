@@ -14,7 +14,7 @@ from cico_platform.index.disk_space import check_space
 from cico_platform.index.embedded_points import EmbeddedPoints, Made
 from cico_platform.index.point_changes import commit_clips, rows_of
 from cico_platform.index.points import VIDEO_ID
-from cico_platform.index.set_encoding import point_vector, set_encoder
+from cico_platform.index.set_encoding import point_vectors, set_encoder
 from cico_platform.index.staging import Stage, Staged
 from cico_platform.index.token_store.records import Storage, info_from_bytes
 
@@ -40,12 +40,12 @@ class EmbeddedStage(Stage):
             segment = table.write(clips)
         finally:
             table.close()
-        encodings = [point_vector(clip.tokens).astype(np.float16).tobytes() for clip in clips]
+        encodings = point_vectors([clip.tokens for clip in clips]).astype(np.float16).tobytes()
         payloads = [json.dumps({**clip.payload, VIDEO_ID: clip.video_id}) for clip in clips]
         return Staged(
             segment.model_dump_json(),
             tuple(clip.video_id for clip in clips),
-            b"".join(encodings),
+            encodings,
             tuple(payloads),
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cico_platform.errors import InputError
 from cico_platform.index.clips import Filters, IndexedClip
 from cico_platform.index.points import Points
 from cico_platform.index.token_store.records import SegmentInfo
@@ -28,6 +29,9 @@ def write_clips(points: Points, clips: Sequence[IndexedClip]) -> None:
     wanted = {clip.video_id: clip for clip in clips}
     if not wanted:
         return
+    for clip in wanted.values():
+        if clip.tokens.ndim != 2 or clip.tokens.shape[1] != table.dim:
+            raise InputError(f"clip '{clip.video_id}': tokens {clip.tokens.shape}, not [T, {table.dim}]")
     # Without their rows first: what can't be written is refused before anything is.
     made = points.make(list(wanted.values()))
     before = rows_of(points, list(wanted))

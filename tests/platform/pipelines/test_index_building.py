@@ -149,4 +149,5 @@ def kill_again_and_again(material: Material, where: str, kills: int, few: int) -
         os.kill(run.pid, signal.SIGKILL)
         killed += run.wait() == -signal.SIGKILL
         run.stdout.close()
-    assert killed >= kills - 1, "the runs ended before they could be killed"
+    # A run that finds nearly all done may end first.
+    assert killed >= kills // 2, "the runs ended before they could be killed"

@@ -104,6 +104,9 @@ class EmbeddedIndex(VectorIndex):
     def count(self, collection: str, filters: Filters | None = None) -> int:
         return self._points(collection).count(filters)
 
+    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
+        return self._points(collection).facets(field, limit)
+
     def query(
         self,
         collection: str,

@@ -97,6 +97,13 @@ class VectorIndex(ABC):
         return candidates_for(self.size(collection))
 
     @abstractmethod
+    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
+        """The values of a keyword field of payloads that most clips have, each with its number of clips.
+
+        A clip with several values counts for each. The numbers of a server may be estimates.
+        """
+
+    @abstractmethod
     def query(
         self,
         collection: str,

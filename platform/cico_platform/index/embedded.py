@@ -132,6 +132,9 @@ class EmbeddedIndex(VectorIndex):
     def size(self, collection: str) -> int:
         return self._points(collection).tokens().size()
 
+    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
+        return self._points(collection).facets(field, limit)
+
     def query(
         self,
         collection: str,

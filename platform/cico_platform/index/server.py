@@ -115,6 +115,9 @@ class ServerIndex(VectorIndex):
     def size(self, collection: str) -> int:
         return self._points(collection).tokens().size()
 
+    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
+        return self._points(collection).facets(field, limit)
+
     def query(
         self,
         collection: str,

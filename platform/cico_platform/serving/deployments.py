@@ -148,8 +148,10 @@ class SearchApi:
         answers: list[TextQuery | str] = await _ask(self.texts.encode_many.remote(list(texts), info))
         return answers
 
-    async def _encode_video(self, info: ServingInfo, data: bytes) -> VideoQuery | str:
-        answer: VideoQuery | str = await _ask(self.videos.encode.remote(data, info))
+    async def _encode_video(
+        self, info: ServingInfo, data: bytes, start: float | None = None, end: float | None = None
+    ) -> VideoQuery | str:
+        answer: VideoQuery | str = await _ask(self.videos.encode.remote(data, info, start, end))
         return answer
 
     async def _look_inside(

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from cico_platform.serving.clip_routes import add_clips
 from cico_platform.serving.described import PROBLEMS, describe
 from cico_platform.serving.envelope import BodyLimits, Envelope
+from cico_platform.serving.feedback_routes import add_feedback
 from cico_platform.serving.guard import Guard
 from cico_platform.serving.keys import read_keys
 from cico_platform.serving.problems import ProblemError, install_handlers
@@ -45,6 +46,7 @@ def build_app(service: SearchService, version: str) -> FastAPI:
     add_inside(app, service)
     add_aligning(app, service)
     add_clips(app, service)
+    add_feedback(app, service)
     _add_operations(app, service)
     describe(app, settings)
     # The last is the outermost.

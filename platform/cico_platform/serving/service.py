@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from cico_model.calibration import Calibration
 from cico_model.config import TowerConfig
@@ -14,10 +14,12 @@ from cico_platform.encoding.texts import TextQuery, check_text
 from cico_platform.encoding.video_queries import VideoQuery
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
+from cico_platform.index.clip_parts import part_of_clip
 from cico_platform.index.clips import Filters, Hit
 from cico_platform.index.deadlines import limited
 from cico_platform.index.inside import Inside
 from cico_platform.index.ranking import Ranked, Ranking
+from cico_platform.index.similar_clips import similar_clips
 from cico_platform.index.texts import open_whole
 from cico_platform.observability.metrics import SearchMetrics
 from cico_platform.serving.aligning import Aligned, align_clip, align_video
@@ -29,6 +31,14 @@ TOO_LONG = "the video could not be searched in within the time there is; try aga
 Answer = TypeVar("Answer")
 
 
+class ClipPart(NamedTuple):
+    """An indexed clip, and a part of it in seconds within the clip; None is the clip's own start or end."""
+
+    video_id: str
+    start: float | None = None
+    end: float | None = None
+
+
 @dataclass(frozen=True)
 class Encoders:
     """What encodes for a service, wherever it runs; an answer that is a text says why there is no other.
@@ -36,13 +46,13 @@ class Encoders:
     Attributes
     ----------
     texts, video
-        Texts and a video file to queries.
+        Texts, and a video file or its part from a start to an end (seconds), to queries.
     look_inside
         A long video file, a sentence and how many parts of the video are wanted, to those parts.
     """
 
     texts: Callable[[Sequence[str]], Awaitable[list[TextQuery | str]]]
-    video: Callable[[bytes], Awaitable[VideoQuery | str]]
+    video: Callable[[bytes, float | None, float | None], Awaitable[VideoQuery | str]]
     look_inside: Callable[[bytes, TextQuery, int], Awaitable[Inside | str]]
 
 
@@ -90,10 +100,36 @@ class SearchService:
             query = await self._text_query(text)
             return await self._rank("text", self.ranking.by_text, query, limit, filters, offset)
 
-    async def by_video(self, data: bytes, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
-        """The sentences that a video file may sign."""
-        query = await self._video_query(data)
+    async def by_video(
+        self,
+        data: bytes,
+        limit: int,
+        filters: Filters,
+        offset: int = 0,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> list[Ranked]:
+        """The sentences that a video file, or its part from `start` to `end` (seconds), may sign."""
+        query = await self._video_query(data, start, end)
         return await self._rank("video", self.ranking.by_video, query, limit, filters, offset)
+
+    async def by_clip(
+        self,
+        part: ClipPart,
+        find: Literal["sentences", "clips"],
+        limit: int,
+        filters: Filters,
+        offset: int = 0,
+    ) -> list[Ranked]:
+        """The sentences that a part of an indexed clip may sign, or the other clips that look like it."""
+        with self._taken_in_hand():
+            hit = await self.find(part.video_id, tokens=True)
+            query = await asyncio.to_thread(part_of_clip, hit, part.start, part.end)
+            if find == "sentences":
+                return await self._rank("video", self.ranking.by_video, query, limit, filters, offset)
+            where = (self.index, self.collection, query.tokens, limit, filters, offset, [part.video_id])
+            return await self._rank("video", similar_clips, *where)
 
     async def align_clip(self, text: str, video_id: str) -> Aligned:
         """A sentence and an indexed clip."""
@@ -143,10 +179,13 @@ class SearchService:
             raise InputError(query)
         return query
 
-    async def _video_query(self, data: bytes) -> VideoQuery:
+    async def _video_query(
+        self, data: bytes, start: float | None = None, end: float | None = None
+    ) -> VideoQuery:
         self.metrics.upload_bytes.inc(len(data))
         with self._timed("video", "encode"):
-            query = await self._within(self.encoders.video(data), self.settings.video_seconds)
+            asked = self.encoders.video(data, start, end)
+            query = await self._within(asked, self.settings.video_seconds)
         if isinstance(query, str):
             raise InputError(query)
         return query

@@ -44,6 +44,13 @@ class ServiceSettings(Settings):
     media_roots
         Folders and URLs below which a clip's file must lie to be given out, symbolic links followed; without
         any, every indexed clip's file is.
+    feedback
+        Folder into which judgements of results are written, one file of JSON lines a process; without it
+        none are taken. A line holds no key and no address; it holds the sentence that was searched for.
+    feedback_bytes
+        Largest file of them; three full ones are kept beside the one that grows.
+    feedback_per_minute
+        Judgements of a key (or address) in a minute; more answer 429.
     remote_media_bytes
         Largest file that is passed through from a store.
     """
@@ -66,4 +73,7 @@ class ServiceSettings(Settings):
     burst: int = Field(default=10, ge=1)
     cors_origins: tuple[str, ...] = ()
     media_roots: tuple[str, ...] = ()
+    feedback: str | None = None
+    feedback_bytes: int = Field(default=64 << 20, ge=1)
+    feedback_per_minute: float = Field(default=60.0, gt=0)
     remote_media_bytes: int = Field(default=256 << 20, ge=1)

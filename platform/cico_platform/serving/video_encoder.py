@@ -49,9 +49,11 @@ class VideoEncoder:
         await asyncio.to_thread(self.models.of, info)
         return True
 
-    async def encode(self, data: bytes, info: ServingInfo) -> VideoQuery | str:
-        """A query, or the reason why the file has none."""
-        return await self._in_turn(self._encode, data, info)
+    async def encode(
+        self, data: bytes, info: ServingInfo, start: float | None = None, end: float | None = None
+    ) -> VideoQuery | str:
+        """A query of the part from `start` to `end` (seconds), or the reason why there is none."""
+        return await self._in_turn(self._encode, data, info, start, end)
 
     async def look_inside(
         self, data: bytes, query: TextQuery, limit: int, longest: float, info: ServingInfo
@@ -72,11 +74,13 @@ class VideoEncoder:
         """Wait for the worker; what is given up before its turn is never begun."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, work, *arguments)
 
-    def _encode(self, data: bytes, info: ServingInfo) -> VideoQuery | str:
+    def _encode(
+        self, data: bytes, info: ServingInfo, start: float | None, end: float | None
+    ) -> VideoQuery | str:
         encoder = self.models.of(info)
         with _video_file(data) as path:
             try:
-                return encode_video(path, encoder)
+                return encode_video(path, encoder, start=start, end=end)
             except InputError as error:
                 return str(error)
 

@@ -38,10 +38,12 @@ class Encoders:
         await asyncio.sleep(self.hold)
         return list(encode_texts(self.model, texts))
 
-    async def video(self, data: bytes) -> VideoQuery | str:
+    async def video(
+        self, data: bytes, start: float | None = None, end: float | None = None
+    ) -> VideoQuery | str:
         self.path.write_bytes(data)
         try:
-            return encode_video(self.path, self.fast)
+            return encode_video(self.path, self.fast, start=start, end=end)
         except InputError as error:
             return str(error)
 

@@ -16,6 +16,7 @@ from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.writer import IndexWriter
+from cico_platform.pipelines.index_texts import write_texts
 
 WORDS = ("boy", "girl", "reads", "writes", "book", "letter", "garden", "school")
 
@@ -67,3 +68,5 @@ def write_collection(
     info = ServingInfo(name, model.config.embed_dim, str(folder), encoders, 1.0, "small")
     with IndexWriter(index, info) as writer:
         writer.add(points(model, texts(), model_id=name, **more))
+        writer.flush()
+        write_texts(index, info, model)

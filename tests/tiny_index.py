@@ -25,6 +25,7 @@ from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.index.writer import IndexWriter
+from cico_platform.pipelines.index_texts import write_texts
 
 FPS, SIDE, SIGN_FRAMES = 25, 240, 18
 SIGNER = FramingSettings("signer")
@@ -200,6 +201,8 @@ def copy_index(source: Path, target: VectorIndex) -> None:
             for hit in hits:
                 payload = {key: value for key, value in hit.payload.items() if key != "video_id"}
                 writer.add([IndexedClip(hit.video_id, np.array(hit.tokens), payload)])
+            writer.flush()
+            write_texts(target, info)
 
 
 def fill(
@@ -214,3 +217,5 @@ def fill(
         for number, (feature, payload) in enumerate(zip(features, payloads, strict=True)):
             tokens = model.encode_video(feature[None], torch.ones(1, len(feature), dtype=torch.bool))
             writer.add([IndexedClip(f"clip-{number}", tokens[0, 1 : 1 + len(feature)].numpy(), payload)])
+        writer.flush()
+        write_texts(index, info, model)

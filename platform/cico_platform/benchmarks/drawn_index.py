@@ -19,6 +19,7 @@ from cico_platform.index.base import open_index
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.writer import BATCH, IndexWriter
+from cico_platform.pipelines.index_texts import write_texts
 
 CLASSES = 50
 FPS, FRAMES, SIDE = 25.0, 75, 256
@@ -53,6 +54,8 @@ def draw_index(folder: Path, clips: int, seed: int = 0) -> Path:
                     for place, (text, query) in enumerate(zip(said, encode_texts(model, said), strict=True))
                 ]
             )
+        writer.flush()
+        write_texts(index, info, model)
     return folder / "index"
 
 

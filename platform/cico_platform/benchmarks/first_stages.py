@@ -18,7 +18,7 @@ CANDIDATES = (200, 500, 1000, 2000)
 # Steps, pairs a side, and rate of the distillation.
 STEPS, BATCH, RATE = 600, 128, 3e-3
 # Repetitions, planes and width; the first is what the index has.
-ENCODINGS = ((20, 3, 8), (8, 3, 16), (32, 3, 16))
+ENCODINGS = ((64, 2, 2), (16, 2, 8), (128, 2, 2))
 
 
 class Way(NamedTuple):
@@ -67,7 +67,7 @@ def compare_first_stages(
 
 
 def _encoding(encoder: SetEncoder) -> Way:
-    return Way(f"encoding, {encoder.repetitions} drawings", encoder.clip, encoder.query)
+    return Way(f"encoding, {encoder.matched.repetitions} drawings", encoder.clip, encoder.query)
 
 
 def query_mean(tokens: Float) -> Float:

@@ -5,35 +5,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from cico_platform.benchmarks.drawn_tokens import DrawnTokens, drawn_config, write_drawn
 from cico_platform.benchmarks.first_stages import compare_first_stages
-from cico_platform.benchmarks.interleave import Measured, Say, Side, clear_outputs, interleave
+from cico_platform.benchmarks.interleave import Say
 from cico_platform.benchmarks.machine import describe_machine
-from cico_platform.benchmarks.rows import Row, make_row
+from cico_platform.benchmarks.rows import Row
 from cico_platform.benchmarks.search_material import (
     Demo,
     choose_queries,
     read_demo,
     read_material,
+    read_queries,
     write_material,
     write_queries,
 )
-from cico_platform.benchmarks.search_sides import INDEX, build_index, disk_bytes
+from cico_platform.benchmarks.search_rows import SizeRow, measure_size
+from cico_platform.benchmarks.server_at_hand import server_at_hand
 from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.benchmarks.token_storages import compare_storages
-from cico_platform.index.embedded import EmbeddedIndex
+from cico_platform.errors import InputError
 from cico_platform.index.ranking import Stages
 
-SIDES = "cico_platform.benchmarks.search_sides"
-# Clips, and queries asked of so many: exhaustive scoring of the most takes seconds each.
-SIZES = {1_000: 200, 20_000: 200, 200_000: 20}
-QUICK_SIZES = {200: 10, 600: 10}
+# Clips; above the last of them, and with `drawn`, tokens are drawn.
+SIZES, QUICK_SIZES = (1_000, 20_000, 200_000), (200, 600)
 # The size at which ways to find candidates are compared.
 COMPARED, QUICK_COMPARED = 20_000, 600
-REPEATS = 3
-MIB = 1 << 20
+# Queries. Of many clips fewer are scored exhaustively: so many tokens in all, but some queries always.
+QUERIES, QUICK_QUERIES = 200, 10
+EXACT_TOKENS, FEWEST_EXACT = 240_000_000, 20
+# Width of drawn tokens; on a server, clips and width of the paper's size.
+WIDTH, SERVER_CLIPS, SERVER_WIDTH = 128, 20_000, 512
+SMALLEST = 20
 
 
 def bench_search(
@@ -44,97 +46,142 @@ def bench_search(
     sizes: tuple[int, ...] = (),
     *,
     storages: bool = False,
+    drawn: bool = False,
 ) -> dict[str, Any]:
-    """Ask the test sentences of a finished demo, among its clips and others pieced together from them.
+    """Ask sentences among clips: a finished demo's test sentences among its clips and others, or drawn ones.
 
     Parameters
     ----------
     work_dir
-        Of `cico demo`: its corpus, features and model are used.
+        Of `cico demo`: its corpus, features and model are used, for up to 200,000 clips.
     stages
         How many leave each stage.
     sizes
-        Only these of the numbers of clips.
+        These numbers of clips; the usual ones by default.
     storages
         Compare ways to keep tokens, too.
+    drawn
+        Draw the clips of all sizes (`drawn_tokens`), not only those of larger ones.
 
     Returns
     -------
     dict
         `rows`, one a size: `plain` scores every clip, `ours` goes through the stages, both in seconds a
-        query; `search` has `recall@10` (the share of the exact ten that is found), percentiles of both in
-        milliseconds, `build_seconds`, and `disk_mib` (the index) beside `tokens_mib` (what the plain way
-        maps). `first_stages`: the share of the exact ten among so many candidates, by way to find
-        them; `storages`: what is found where tokens are quantised or merged. `machine`.
+        query; `search` is `SizeRow.search`. `first_stages`: the share of the exact ten among so many
+        candidates, by way to find them; `storages`: what is found where tokens are quantised or merged; both
+        on the demo's clips. `machine`.
 
     Raises
     ------
     InputError
-        If the folder holds no finished demo.
+        If the folder holds no finished demo, where one is needed, or a size is too small.
     """
-    demo = read_demo(work_dir)
-    asked = QUICK_SIZES if settings.quick else SIZES
-    compared = QUICK_COMPARED if settings.quick else COMPARED
-    rows: list[Row] = []
-    first_stages: list[dict[str, Any]] = []
-    kept: list[dict[str, Any]] = []
-    for size, count in asked.items():
-        if sizes and size not in sizes:
-            continue
+    wanted = _checked(sizes or (QUICK_SIZES if settings.quick else SIZES))
+    stages = stages or Stages()
+    from_demo = [size for size in wanted if not drawn and size <= SIZES[-1]]
+    demo = read_demo(work_dir) if from_demo else None
+    report = _Report(settings, stages, say, storages)
+    for size in wanted:
         with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
-            folder = Path(name)
             say(f"{size} clips: writing their tokens")
-            row, exact = _row(demo, size, count, folder, settings, stages or Stages(), say)
-            rows.append(row)
-            if size == compared and exact is not None:
-                say(f"{size} clips: comparing ways to find candidates")
-                material = read_material(folder, demo.model.config.embed_dim)
-                first_stages = compare_first_stages(demo, material, exact, settings.seed)
-                if storages:
-                    say(f"{size} clips: comparing ways to keep tokens")
-                    own = _own(demo, choose_queries(demo, count, settings.seed).texts)
-                    kept = compare_storages(material, *exact, own, demo.model.config, stages or Stages(), say)
+            if demo is not None and size in from_demo:
+                report.add_demo(demo, size, Path(name))
+            else:
+                report.add_drawn(size, Path(name))
     return {
-        "rows": rows,
-        "first_stages": first_stages,
-        "storages": kept,
-        "stages": asdict((stages or Stages()).of(EmbeddedIndex)),
+        "rows": report.rows,
+        "first_stages": report.first_stages,
+        "storages": report.storages,
         "machine": describe_machine(settings.threads),
         "quick": settings.quick,
     }
 
 
-def _row(
-    demo: Demo, size: int, count: int, folder: Path, settings: BenchSettings, stages: Stages, say: Say
-) -> tuple[Row, tuple[list[NDArray[np.float32]], NDArray[np.int64]] | None]:
-    """A size's row, and its queries with the exact ten of each."""
-    write_material(demo, size, folder, settings.seed)
-    queries = choose_queries(demo, count, settings.seed)
-    write_queries(queries, folder)
-    material = read_material(folder, demo.model.config.embed_dim)
-    seconds = build_index(material, folder, say)
-    values = {"config": asdict(demo.model.config), "stages": asdict(stages)}
-    task = settings.task(folder, **values)
-    sides = [
-        Side(f"search-{size}-{way}", f"{SIDES}:{function}", task)
-        for way, function in (("plain", "exhaustive"), ("ours", "staged"))
-    ]
-    found = interleave(sides, settings.count(REPEATS), say)
-    plain, ours = (found[side.name] for side in sides)
-    row = make_row(f"search-{size}", f"{size} clips, {len(queries.texts)} sentences", plain, ours)
-    exact = None
-    if plain.outputs and ours.outputs:
-        exact = (queries.tokens, plain.outputs["found"])
-        row["search"] = {
-            "recall@10": round(recall(plain.outputs["found"], ours.outputs["found"]), 4),
-            **_percentiles("plain", plain),
-            **_percentiles("ours", ours),
-            "build_seconds": round(seconds, 1),
-            "disk_mib": round(disk_bytes(folder / INDEX) / MIB, 1),
-            "tokens_mib": round(material.rows.nbytes / MIB, 1),
-        }
-    clear_outputs(folder)
-    return row, exact
+def bench_server_search(
+    url: str, settings: BenchSettings, say: Say, stages: Stages | None = None, sizes: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """Ask drawn sentences among clips of the paper's width and length on a Qdrant server.
+
+    A collection of the bench's own is made there, and removed afterwards.
+
+    Parameters
+    ----------
+    url
+        Of the server, as `--index` takes it; or "auto" (`server_at_hand`).
+    sizes
+        Numbers of clips; 20,000 by default.
+
+    Returns
+    -------
+    dict
+        As `bench_search`; `search` has `bytes_per_search`, too: what requests and answers hold, on average.
+
+    Raises
+    ------
+    CicoError
+        If the server does not answer.
+    """
+    wanted = _checked(sizes or (QUICK_SIZES[-1] if settings.quick else SERVER_CLIPS,))
+    report = _Report(settings, stages or Stages(), say, storages=False)
+    for size in wanted:
+        with tempfile.TemporaryDirectory(prefix="cico-bench-") as name:
+            say(f"{size} clips: writing their tokens")
+            with server_at_hand(url, Path(name) / "server") as address:
+                report.add_drawn(size, Path(name), SERVER_WIDTH, address)
+    return {"rows": report.rows, "machine": describe_machine(settings.threads), "quick": settings.quick}
+
+
+class _Report:
+    """What has been measured so far."""
+
+    def __init__(self, settings: BenchSettings, stages: Stages, say: Say, storages: bool) -> None:
+        self.settings, self.stages, self.say, self.with_storages = settings, stages, say, storages
+        self.rows: list[Row] = []
+        self.first_stages: list[dict[str, Any]] = []
+        self.storages: list[dict[str, Any]] = []
+        self.queries = QUICK_QUERIES if settings.quick else QUERIES
+
+    def add_demo(self, demo: Demo, size: int, folder: Path) -> None:
+        """A row of the demo's clips and others pieced together from them; at one size, what is compared."""
+        config, settings = demo.model.config, self.settings
+        write_material(demo, size, folder, settings.seed)
+        queries = choose_queries(demo, self.queries, settings.seed)
+        write_queries(queries, folder)
+        material = read_material(folder, config.embed_dim)
+        measured = SizeRow(f"search-{size}", config, asdict(self.stages), self._exact(len(material.rows)))
+        row, exact = measure_size(measured, material, folder, settings, self.say)
+        self.rows.append(row)
+        if size != (QUICK_COMPARED if settings.quick else COMPARED) or exact is None:
+            return
+        self.say(f"{size} clips: comparing ways to find candidates")
+        asked = read_queries(folder)[: len(exact)]
+        self.first_stages = compare_first_stages(demo, material, (asked, exact), settings.seed)
+        if self.with_storages:
+            self.say(f"{size} clips: comparing ways to keep tokens")
+            own = _own(demo, queries.texts[: len(exact)])
+            self.storages = compare_storages(material, asked, exact, own, config, self.stages, self.say)
+
+    def add_drawn(self, size: int, folder: Path, width: int = WIDTH, url: str = "") -> None:
+        """A row of drawn clips, in an embedded index or on a server."""
+        tokens, config = DrawnTokens.of(width, self.settings.seed), drawn_config(width)
+        write_drawn(tokens, size, folder)
+        write_queries(tokens.queries(self.queries), folder)
+        material = read_material(folder, width)
+        name = f"server-{size}" if url else f"search-{size}"
+        measured = SizeRow(name, config, asdict(self.stages), self._exact(len(material.rows)), url)
+        row, _ = measure_size(measured, material, folder, self.settings, self.say)
+        row["size"] += ", drawn"
+        self.rows.append(row)
+
+    def _exact(self, tokens: int) -> int:
+        """How many queries are scored exhaustively among so many tokens."""
+        return min(self.queries, max(FEWEST_EXACT, EXACT_TOKENS // tokens))
+
+
+def _checked(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if min(sizes) < SMALLEST:
+        raise InputError(f"--size is {SMALLEST} or more, not {min(sizes)}")
+    return sizes
 
 
 def _own(demo: Demo, texts: list[str]) -> list[set[int]]:
@@ -144,17 +191,3 @@ def _own(demo: Demo, texts: list[str]) -> list[set[int]]:
     for number, name in enumerate(demo.features):
         numbers.setdefault(said.get(name, ""), set()).add(number)
     return [numbers.get(text, set()) for text in texts]
-
-
-def recall(exact: NDArray[np.int64], found: NDArray[np.int64]) -> float:
-    """Mean share of the exact ten [Q, 10] that is among those found [Q, 10].
-
-    >>> recall(np.array([[1, 2]]), np.array([[2, 3]]))
-    0.5
-    """
-    return float(np.mean([np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)]))
-
-
-def _percentiles(side: str, measured: Measured) -> dict[str, float]:
-    latencies = 1000 * measured.outputs["latencies"]
-    return {f"{side}_p{q}_ms": float(f"{np.percentile(latencies, q):.3g}") for q in (50, 99)}

@@ -56,6 +56,7 @@ class Side:
     video_rates: list[float] = field(default_factory=list)
     loads: dict[str, list[Figures]] = field(default_factory=lambda: {name: [] for name in LOADS})
     memory: list[dict[str, float]] = field(default_factory=list)
+    ready: float = 0.0
 
     def p99(self, load: str) -> list[float]:
         """Seconds, of the repeats in which anything was accepted."""
@@ -69,6 +70,7 @@ def bench_serve(
     seconds: float = 0.0,
     video_share: float = 0.0,
     soak_seconds: float = 0.0,
+    clips: int = 0,
 ) -> dict[str, Any]:
     """Put `cico serve` and a plain service on the same index under the same kinds of load, in turn.
 
@@ -85,6 +87,8 @@ def bench_serve(
         Share of the requests of the loads that search by a video.
     soak_seconds
         Then leave `cico serve` at 80% for so long, looking at its memory; 0 does not.
+    clips
+        Of the drawn index; 0 takes 2,000.
 
     Returns
     -------
@@ -95,15 +99,17 @@ def bench_serve(
     Raises
     ------
     InputError
-        If there is no such index.
+        If there is no such index, or a number of clips for one that is not drawn.
     """
     seconds = seconds or (QUICK_SECONDS if settings.quick else SECONDS)
     with tempfile.TemporaryDirectory(prefix="cico-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         say("making the indexes ...")
         if index is None:
-            clips = QUICK_CLIPS if settings.quick else CLIPS
-            index = draw_index(folder / "drawn", clips, settings.seed)
+            drawn = clips or (QUICK_CLIPS if settings.quick else CLIPS)
+            index = draw_index(folder / "drawn", drawn, settings.seed)
+        elif clips:
+            raise InputError(f"--size is for a drawn index, not for '{index}'")
         elif not index.is_dir():
             raise InputError(f"'{index}' is not the folder of an index")
         # A collection has one owner process.
@@ -119,6 +125,7 @@ def bench_serve(
         for name, service in services.items():
             asyncio.run(_warm_up(service, searches, seconds / 4))
             sides[name].memory.append(service.memory_mib())
+            sides[name].ready = service.ready_seconds
         for _ in range(settings.count(REPEATS)):
             for name, service in services.items():
                 asyncio.run(_repeat(service, searches, seconds, sides[name], say))
@@ -183,6 +190,7 @@ def _rows(sides: dict[str, Side], size: str, seconds: float, video_share: float)
     }
     if ours.p99("80%") and ours.p99("200%"):
         row["p99_to_80%"] = round(median(ours.p99("200%")) / median(ours.p99("80%")), 2)
+    row["ready_s"] = {name: round(side.ready, 1) for name, side in sides.items()}
     row["service_mib"] = {
         name: {"begin": side.memory[0], "end": side.memory[-1]} for name, side in sides.items()
     }
@@ -208,7 +216,6 @@ def _searches(index: Path, video_share: float) -> tuple[Searches, str]:
                 break
         clips = searcher.index.count(searcher.info.collection)
         texts.pop("", None)
-        searcher.text_bank()  # kept beside the index, so that no first search has to make it
     if not texts:
         raise InputError(f"the clips of '{index}' have no texts to search for")
     if video_share and video is None:

@@ -47,6 +47,7 @@ class RunningService:
 
     def __init__(self, name: str, command: list[str], port: int, log: Path, niceness: int = 0) -> None:
         self.name, self.log, self.address = name, log, f"http://127.0.0.1:{port}"
+        self.began, self.ready_seconds = time.monotonic(), 0.0
         # A Ray of its own, even where another is at hand.
         environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
         with log.open("w") as said:
@@ -56,12 +57,13 @@ class RunningService:
 
     def wait_until_ready(self) -> None:
         """Return once it can be asked."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = self.began + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
             with suppress(httpx.HTTPError):
                 if httpx.get(f"{self.address}/readyz", timeout=10, trust_env=False).status_code == 200:
+                    self.ready_seconds = time.monotonic() - self.began
                     return
             time.sleep(0.5)
         last = self.log.read_text(errors="replace").strip()[-500:]

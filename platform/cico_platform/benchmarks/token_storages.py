@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from cico_model.config import TowerConfig
 from cico_platform.benchmarks.interleave import Say
 from cico_platform.benchmarks.search_material import Material
-from cico_platform.benchmarks.search_sides import COLLECTION, DEPTH, INDEX, build_index, disk_bytes
+from cico_platform.benchmarks.search_sides import (
+    COLLECTION,
+    DEPTH,
+    INDEX,
+    build_index,
+    disk_bytes,
+    open_embedded,
+)
 from cico_platform.encoding.texts import TextQuery
-from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.ranking import Ranking, Stages
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
 
@@ -60,7 +66,8 @@ def compare_storages(
         say(f"  tokens kept as {name}")
         with tempfile.TemporaryDirectory(prefix="cico-bench-") as made:
             folder = Path(made)
-            build_index(merged(material, storage.merge), folder, quantization=storage.quantization)
+            with open_embedded(folder) as index:
+                build_index(index, merged(material, storage.merge), quantization=storage.quantization)
             disk = disk_bytes(folder / INDEX)
             tops, seconds = _ask(folder, queries, config, stages)
         pairs = zip(tops, exact, strict=True)
@@ -98,7 +105,7 @@ def _ask(
 ) -> tuple[list[list[int]], list[float]]:
     """The first ten of each query, and the seconds of each."""
     tops, seconds = [], []
-    with EmbeddedIndex(folder / INDEX, must_exist=True) as index:
+    with open_embedded(folder, must_exist=True) as index:
         ranking = Ranking(index, COLLECTION, config, stages)
         for tokens in queries:
             began = time.perf_counter()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from cico_platform.cli.bench_table import finish
 
@@ -139,14 +140,39 @@ def precision(
     finish("bench precision", bench_precision(work_dir, settings, say), json)
 
 
-@app.command("search")
+class OptionalServer(TyperCommand):
+    """`--server` may stand without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments, with a value for `--server`."""
+        given = list(args)
+        for place, argument in reversed(list(enumerate(args))):
+            if argument == "--server" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                given.insert(place + 1, "auto")
+        return super().parse_args(ctx, given)
+
+
+@app.command("search", cls=OptionalServer)
 def search(
     work_dir: Annotated[
         Path, typer.Option("--work-dir", help="Work folder of a finished 'cico demo'.")
     ] = Path("demo"),
     sizes: Annotated[
-        list[int] | None, typer.Option("--size", help="Only this number of clips; may be repeated.")
+        list[int] | None,
+        typer.Option("--size", help="This number of clips; may be repeated. Above 200,000 they are drawn."),
     ] = None,
+    drawn: Annotated[
+        bool, typer.Option("--drawn", help="Draw the clips of every size: no demo is needed.")
+    ] = False,
+    server: Annotated[
+        str,
+        typer.Option(
+            "--server",
+            metavar="[URL]",
+            help="Search on a Qdrant server instead, at the paper's width; without a URL that of "
+            "CICO_QDRANT_URL, else the checkout's stand-in.",
+        ),
+    ] = "",
     candidates: Annotated[
         int, typer.Option(min=0, help="Clips that leave the first stage; 0: as a search.")
     ] = 0,
@@ -166,14 +192,18 @@ def search(
     json: Json = False,
 ) -> None:
     """The three stages beside exhaustive exact scoring, at 1,000, 20,000 and 200,000 clips."""
-    from cico_platform.benchmarks.search import bench_search
+    from cico_platform.benchmarks.search import bench_search, bench_server_search
     from cico_platform.benchmarks.search_plot import plot_search
     from cico_platform.cli.output import say
     from cico_platform.index.ranking import Stages
 
     settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
     given = {name: n for name, n in (("candidates", candidates), ("rerank", rerank)) if n}
-    report = bench_search(work_dir, settings, say, Stages(**given), tuple(sizes or ()), storages=storages)
+    asked = tuple(sizes or ())
+    if server:
+        report = bench_server_search(server, settings, say, Stages(**given), asked)
+    else:
+        report = bench_search(work_dir, settings, say, Stages(**given), asked, storages=storages, drawn=drawn)
     finish("bench search", report, json)
     if plot is not None:
         plot_search(report, plot)
@@ -188,6 +218,9 @@ def serve(
     video_share: Annotated[
         float, typer.Option("--video-share", min=0, max=1, help="Share of the load that searches by video.")
     ] = 0.0,
+    size: Annotated[
+        int, typer.Option("--size", min=0, help="Clips of a drawn index; 0 takes the usual number.")
+    ] = 0,
     soak: Annotated[
         float, typer.Option(min=0, help="Seconds at 80% after all else, looking at the memory; 0: none.")
     ] = 0.0,
@@ -202,10 +235,10 @@ def serve(
     from cico_platform.cli.output import say
 
     demo = Path("demo") / "index"
-    if index is None and not quick and demo.is_dir():
+    if index is None and not quick and not size and demo.is_dir():
         index = demo
     settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
-    finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak), json)
+    finish("bench serve", bench_serve(settings, say, index, seconds, video_share, soak, size), json)
 
 
 @app.command("scale")

@@ -42,10 +42,12 @@ def finish(title: str, report: Mapping[str, Any], as_json: bool) -> None:
         if "search" in row:
             found = row["search"]
             say(
-                f"  {row['name']}: recall@10 {found['recall@10']:.3f}, p50 {found['ours_p50_ms']} ms, "
+                f"  {row['name']}: {found['candidates']} candidates, recall@10 {found['recall@10']:.3f} "
+                f"({found['exact_queries']} queries), p50 {found['ours_p50_ms']} ms, "
                 f"p99 {found['ours_p99_ms']} ms (exhaustive: {found['plain_p50_ms']} and "
                 f"{found['plain_p99_ms']}); {found['disk_mib']} MiB on disk, built in "
-                f"{found['build_seconds']} s"
+                f"{found['build_seconds']} s, ready in {found['ready_s']} s"
+                + (f"; {found['bytes_per_search']} bytes a search" if "bytes_per_search" in found else "")
             )
         for size in row.get("sizes", ()):
             for side in ("plain", "ours"):

@@ -87,14 +87,20 @@ def build(
 def migrate(index: Index, qdrant: Qdrant = None, json: Json = False) -> None:
     """Copy the collections of an index that the version before made into today's layout.
 
-    Videos and models are not needed. Stop a service that answers from the index first.
+    Videos are not needed; the retrieval models of the index encode its texts. Stop a service that answers
+    from the index first.
     """
     from cico_platform.cli.output import emit, say
     from cico_platform.index.base import open_index
     from cico_platform.index.migration import migrate
+    from cico_platform.pipelines.index_texts import write_texts
 
     with open_index(index, must_exist=True) as opened:
-        done = migrate(opened, lambda name, clips: say(f"  {name}: {clips} clips are copied"))
+        done = migrate(
+            opened,
+            lambda index, info: write_texts(index, info).texts,
+            lambda name, clips: say(f"  {name}: {clips} clips are copied"),
+        )
     if done.collections:
         say(f"copied: {done.clips} clips, into {', '.join(done.collections.values())}")
     else:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from cico_platform.errors import InputError
+from cico_platform.index.candidates import candidates_for
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
 from cico_platform.index.server_settings import SCHEMES
 from cico_platform.index.token_storage import Quantization
@@ -37,10 +38,6 @@ class VectorIndex(ABC):
     """
 
     location: str
-    # How many clips leave the first two stages of a search (`ranking.Stages`), unless it is told otherwise.
-    # Tokens are at hand: to rank a candidate exactly costs little more than its MaxSim.
-    candidates: int = 1100
-    rerank: int = 1100
     # So many bytes of tokens should be written at once: small segments of a token store are many files.
     write_bytes: int = 8 << 20
     # Where it keeps what is known of its collections; None: in files of its folder.
@@ -60,6 +57,14 @@ class VectorIndex(ABC):
     @abstractmethod
     def count(self, collection: str, filters: Filters | None = None) -> int:
         """Number of clips; of those that pass the filters."""
+
+    @abstractmethod
+    def size(self, collection: str) -> int:
+        """How many clips live in its token store, as far as this process has seen: nothing is asked for."""
+
+    def candidates(self, collection: str) -> int:
+        """How many clips leave the first stage of a search that is told no number (`ranking.Stages`)."""
+        return candidates_for(self.size(collection))
 
     @abstractmethod
     def query(

@@ -13,7 +13,13 @@ Tokens = NDArray[np.floating[Any]]
 
 # Any fixed namespace would do: the same clip must get the same id in every index.
 NAMESPACE = uuid.UUID("6c1c0f5e-3b0a-5a43-9d39-0f6a8b1d2c47")
-FILTER_FIELDS = ("corpus", "language", "sign_language", "signer", "participants", "licence", "split")
+# What clips of one text share (`texts`): its key, and the part of the collection that it belongs to.
+TEXT_KEY, TEXT_PART = "text_key", "text_part"
+# An engine has an index of each. People filter by all but the last two (`ClipFilters`).
+FILTER_FIELDS = (
+    *("corpus", "language", "sign_language", "signer", "participants", "licence", "split"),
+    *(TEXT_KEY, TEXT_PART),
+)
 MAX_VALUES = 100
 # Most results of an answer, how deep its pages go, and characters of a text that is searched for.
 MAX_LIMIT, MAX_DEPTH = 100, 500
@@ -174,8 +180,19 @@ class Filters(BaseModel):
 
     def values(self) -> dict[str, list[str]]:
         """The accepted values of each field that is filtered by."""
-        return {name: list(v) for name in FILTER_FIELDS if (v := getattr(self, name)) is not None}
+        return {name: list(v) for name in FILTER_FIELDS if (v := getattr(self, name, None)) is not None}
 
     def is_empty(self) -> bool:
         """Whether every clip passes."""
         return not self.values() and self.min_duration is None and self.max_duration is None
+
+
+class ClipFilters(Filters):
+    """Filters that are no one's to choose: by the key or the part of a clip's text (`texts`).
+
+    >>> ClipFilters(signer="A", text_key=["k"]).values()
+    {'signer': ['A'], 'text_key': ['k']}
+    """
+
+    text_key: Values = None
+    text_part: Values = None

@@ -180,6 +180,11 @@ class CollectionTokens:
         store = self._newest()
         return 0 if store is None else len(store)
 
+    def size(self) -> int:
+        """How many clips live in the generation in hand."""
+        store = self._store()
+        return 0 if store is None else len(store)
+
     def living(self) -> Rows:
         """The rows of all living clips."""
         store = self._newest()

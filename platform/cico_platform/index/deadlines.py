@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
+from cico_platform.errors import CicoError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 _end: ContextVar[float | None] = ContextVar("cico_deadline", default=None)
@@ -31,6 +33,18 @@ def remaining() -> float | None:
     """Seconds that are left, not below 0; None where no one set a limit."""
     end = _end.get()
     return None if end is None else max(0.0, end - time.monotonic())
+
+
+def check_time() -> None:
+    """Stop work that nobody waits for any more.
+
+    Raises
+    ------
+    CicoError
+        If the caller's time is over.
+    """
+    if remaining() == 0:
+        raise CicoError("the time for this search is over")
 
 
 def limited(seconds: float, work: Callable[P, R]) -> Callable[P, R]:

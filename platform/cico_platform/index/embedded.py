@@ -104,6 +104,9 @@ class EmbeddedIndex(VectorIndex):
     def count(self, collection: str, filters: Filters | None = None) -> int:
         return self._points(collection).count(filters)
 
+    def size(self, collection: str) -> int:
+        return self._points(collection).tokens().size()
+
     def query(
         self,
         collection: str,

@@ -10,7 +10,7 @@ from cico_platform.index.clips import Filters, IndexedClip, Payload, Tokens
 from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.engine import engine_filter, nearest
 from cico_platform.index.points import VIDEO_ID, Fields, Found, Points, Record
-from cico_platform.index.set_encoding import point_vector
+from cico_platform.index.set_encoding import point_vectors
 from cico_platform.index.token_store.row_numbers import Rows, as_rows
 
 PAGE, ROWS_PAGE = 512, 8192
@@ -69,8 +69,9 @@ class EmbeddedPoints(Points):
         return len(self.shard.retrieve(rows.tolist(), with_payload=False, with_vector=False))
 
     def make(self, clips: Sequence[IndexedClip]) -> Made:
+        vectors = point_vectors([clip.tokens for clip in clips])
         return Made(
-            [{"pooled": point_vector(clip.tokens)} for clip in clips],
+            [{"pooled": vector} for vector in vectors],
             [{**clip.payload, VIDEO_ID: clip.video_id} for clip in clips],
         )
 

@@ -9,11 +9,20 @@ from cico_platform.index.set_encoding import query_vector, set_encoder
 
 
 def engine_config(dim: int) -> Any:
-    """Encodings of sets of tokens of width `dim` under HNSW, in half precision."""
+    """Encodings of sets of tokens of width `dim` under HNSW.
+
+    They are compared as bytes, which are in memory. In half precision they are on disk, and are read when a
+    graph is built; payloads are on disk, too.
+    """
+    memory = qdrant.Memory
     pooled = qdrant.EdgeVectorParams(
-        set_encoder(dim).size, qdrant.Distance.Cosine, datatype=qdrant.VectorStorageDatatype.Float16
+        set_encoder(dim).size,
+        qdrant.Distance.Cosine,
+        datatype=qdrant.VectorStorageDatatype.Float16,
+        memory=memory.Cold,
+        quantization_config=qdrant.ScalarQuantizationConfig(qdrant.ScalarType.Int8, memory=memory.Pinned),
     )
-    return qdrant.EdgeConfig(vectors={"pooled": pooled})
+    return qdrant.EdgeConfig(vectors={"pooled": pooled}, payload_memory=memory.Cold)
 
 
 def engine_filter(filters: Filters | None) -> Any:
@@ -32,4 +41,8 @@ def engine_filter(filters: Filters | None) -> Any:
 def nearest(tokens: Tokens, limit: int, only: Any, with_payload: bool | list[str]) -> Any:
     """The first stage alone: a request for the clips whose encoding is nearest to the tokens' [Q, D]."""
     query = qdrant.Query.Nearest(query_vector(tokens).tolist(), using="pooled")
-    return qdrant.QueryRequest(limit=limit, query=query, filter=only, with_payload=with_payload)
+    # Not by half precision once more: candidates are ranked by their tokens.
+    params = qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False))
+    return qdrant.QueryRequest(
+        limit=limit, query=query, filter=only, with_payload=with_payload, params=params
+    )

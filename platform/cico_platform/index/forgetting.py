@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,6 +19,8 @@ from cico_platform.index.serving_info import (
     remove_collection,
     write_serving,
 )
+from cico_platform.index.texts import texts_of
+from cico_platform.index.texts_rewrite import rewrite_texts, texts_said
 from cico_platform.index.traces import Traces, find_traces, traces_of
 from cico_platform.index.writer import enough
 from cico_platform.steps import write_json
@@ -89,9 +91,12 @@ def forget(
     held = {name: hits for name, hits in held.items() if hits}
     remember(index, signer, ids)
     for name in known:  # also what was deleted from one earlier
-        with suppress(InputError):
-            index.erase_deleted(name)
-    traces = traces_of([hit for hits in held.values() for hit in hits], signer)
+        for each in (name, texts_of(name)):
+            with suppress(InputError):
+                index.erase_deleted(each)
+    said = [text for name, hits in held.items() for text in texts_said(index, name, hits)]
+    traces = traces_of([hit for hits in held.values() for hit in hits], signer).plus(traces_of(said, None))
+    touched = {text.video_id for text in said}
     named = _names(index, known.values())
     rest = [name for name in held if name not in named]
     for name in rest:
@@ -99,8 +104,9 @@ def forget(
     rewritten = {}
     for name in held:
         if name in named:
-            traces, rewritten[name] = _rewrite(index, known[name], set(ids), traces)
-    folders = index.folders([*known, *rewritten.values()])
+            traces, rewritten[name] = _rewrite(index, known[name], set(ids), touched, traces)
+    searched = [*known, *rewritten.values()]
+    folders = index.folders([*searched, *map(texts_of, searched)])
     before = find_traces(folders, traces)
     for name, new in rewritten.items():
         for alias in named[name]:
@@ -187,8 +193,10 @@ def _names(index: VectorIndex, known: Iterable[ServingInfo]) -> dict[str, list[s
     return named
 
 
-def _rewrite(index: VectorIndex, info: ServingInfo, gone: set[str], traces: Traces) -> tuple[Traces, str]:
-    """Copy a collection without some clips; returns the traces that no other clip bears, and its name."""
+def _rewrite(
+    index: VectorIndex, info: ServingInfo, gone: Set[str], touched: Set[str], traces: Traces
+) -> tuple[Traces, str]:
+    """Copy a collection without some clips; returns the traces that nothing else bears, and its name."""
     base, _, revision = info.collection.partition(".r")
     new = f"{base}.r{int(revision or 1) + 1}"
     remove_collection(index, new)  # a try that was cut
@@ -211,7 +219,7 @@ def _rewrite(index: VectorIndex, info: ServingInfo, gone: set[str], traces: Trac
     wanted = index.count(info.collection) - len(list(index.fetch(info.collection, sorted(gone), fields=())))
     if index.count(new) != wanted:
         raise CicoError(f"'{new}' holds {index.count(new)} clips, not {wanted}; run the same command again")
-    return traces, new
+    return rewrite_texts(index, info, new, touched, traces), new
 
 
 def as_json(proof: Proof) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cico_platform.index.base import open_index
 from cico_platform.index.ranking import Stages
 from cico_platform.index.search import Searcher
 from cico_platform.index.serving_info import DEFAULT_ALIAS
+from cico_platform.index.texts import open_whole
 
 CHECK_SECONDS = 2.0
 TRIES = 5
@@ -192,7 +193,7 @@ def open_live(location: str | Path, alias: str = DEFAULT_ALIAS, stages: Stages |
 def _open_searcher(location: str | Path, alias: str, stages: Stages | None) -> Searcher:
     searcher = Searcher.open(location, alias, stages)
     try:
-        searcher.index.count(searcher.info.collection)  # from here on no one can remove it
+        open_whole(searcher.index, searcher.info.collection)  # from here on no one can remove it
     except BaseException:
         searcher.close()
         raise

@@ -14,12 +14,15 @@ from cico_platform.index.serving_info import (
     write_serving,
 )
 from cico_platform.index.set_encoding import LAYOUT
+from cico_platform.index.texts import with_text_key
 from cico_platform.index.token_storage import Quantization
 from cico_platform.index.writer import enough
 
 # The layout of the version before.
 BEFORE = 4
 OnClips = Callable[[str, int], None]
+# Builds the texts of a collection (`pipelines.index_texts.write_texts`); returns how many they are.
+WriteTexts = Callable[[VectorIndex, ServingInfo], int]
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,17 @@ class Migrated:
     removed: list[str]
 
 
-def migrate(index: VectorIndex, on_clips: OnClips | None = None) -> Migrated:
+def migrate(index: VectorIndex, write_texts: WriteTexts, on_clips: OnClips | None = None) -> Migrated:
     """Copy the collections of the version before, move the aliases to the copies, and remove the old ones.
 
-    Tokens and payloads stay as they are: no video is read and no model is needed. A run that was cut begins
-    its collection anew. Nothing is changed before all copies are whole.
+    Tokens and payloads stay as they are, and payloads say in addition what the clip's text is found by: no
+    video is read, but texts are encoded. A run that was cut begins its collection anew. Nothing is changed
+    before all copies are whole.
 
     Parameters
     ----------
+    write_texts
+        Called for each copy once its clips are there.
     on_clips
         Called with a collection and how many of its clips are copied.
 
@@ -67,7 +73,7 @@ def migrate(index: VectorIndex, on_clips: OnClips | None = None) -> Migrated:
     copies, clips = {}, 0
     for name in named:
         copies[name] = f"{name}.v{LAYOUT}"
-        clips += _copy(index, known[name], copies[name], on_clips)
+        clips += _copy(index, known[name], copies[name], write_texts, on_clips)
     for name, aliases in named.items():
         for alias in aliases:
             index.alias(alias, copies[name], keep=False)
@@ -76,7 +82,9 @@ def migrate(index: VectorIndex, on_clips: OnClips | None = None) -> Migrated:
     return Migrated(copies, clips, sorted(set(known) - set(named)))
 
 
-def _copy(index: VectorIndex, info: ServingInfo, new: str, on_clips: OnClips | None) -> int:
+def _copy(
+    index: VectorIndex, info: ServingInfo, new: str, write_texts: WriteTexts, on_clips: OnClips | None
+) -> int:
     """Copy one collection; returns how many clips it holds."""
     remove_collection(index, new)  # a try that was cut
     # What is kept no more: a bit a number.
@@ -87,7 +95,7 @@ def _copy(index: VectorIndex, info: ServingInfo, new: str, on_clips: OnClips | N
     waiting: list[IndexedClip] = []
     count = 0
     for page in index.earlier(info.collection):
-        waiting += page
+        waiting += [replace(clip, payload=with_text_key(clip.payload)) for clip in page]
         count += len(page)
         if enough(index, waiting):
             index.upsert(new, waiting)
@@ -98,7 +106,7 @@ def _copy(index: VectorIndex, info: ServingInfo, new: str, on_clips: OnClips | N
         index.upsert(new, waiting)
     if index.count(new) != count:
         raise CicoError(f"'{new}' holds {index.count(new)} clips, not {count}; run the same command again")
-    write_serving(index, copied)
+    write_serving(index, replace(copied, texts=write_texts(index, copied)))
     return count
 
 

@@ -9,30 +9,32 @@ from numpy.typing import NDArray
 
 from cico_model.alignment import WordSpan, align, attention, window_times, word_spans
 from cico_model.config import TowerConfig
-from cico_model.ragged import product_scores, ragged_scores, unit_rows
+from cico_model.ragged import product_scores, ragged_scores, unit_products, unit_rows
 from cico_platform.encoding.texts import TextQuery
 from cico_platform.encoding.video_queries import VideoQuery
 from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.clips import Filters, Hit, Hits, Tokens
-from cico_platform.index.set_encoding import point_vector, query_vector
-from cico_platform.index.text_bank import TextBank
+from cico_platform.index.text_search import TextSearch
+from cico_platform.index.texts import query_of
 
 
 @dataclass(frozen=True)
 class Stages:
     """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first.
 
-    0 takes what suits the index.
+    0 candidates grow with the collection (`candidates.candidates_for`); 0 of `rerank` are all candidates: to
+    rank one exactly costs little more than its MaxSim.
     """
 
     candidates: int = 0
     rerank: int = 0
     texts: int = 1000
 
-    def of(self, index: VectorIndex | type[VectorIndex]) -> "Stages":
+    def of(self, index: VectorIndex, collection: str) -> "Stages":
         """With every 0 replaced."""
-        return Stages(self.candidates or index.candidates, self.rerank or index.rerank, self.texts)
+        candidates = self.candidates or index.candidates(collection)
+        return Stages(candidates, self.rerank or candidates, self.texts)
 
 
 class Ranked(NamedTuple):
@@ -56,7 +58,12 @@ class Ranking:
         self, index: VectorIndex, collection: str, config: TowerConfig, stages: Stages | None = None
     ) -> None:
         self.index, self.collection, self.config = index, collection, config
-        self.stages = (stages or Stages()).of(index)
+        self._stages = stages or Stages()
+
+    @property
+    def stages(self) -> Stages:
+        """How many leave each stage of a search now."""
+        return self._stages.of(self.index, self.collection)
 
     def by_text(
         self, query: TextQuery, limit: int, filters: Filters | None = None, offset: int = 0
@@ -67,13 +74,14 @@ class Ranking:
         What MaxSim ranks below `rerank` is ranked exactly too, but comes after what it ranks above: so pages
         of one size never repeat or miss a clip.
         """
-        block = max(self.stages.rerank, limit)
+        stages = self.stages
+        block = max(stages.rerank, limit)
         wanted = -(-(offset + limit) // block) * block
         hits = self.index.query(
             self.collection,
             query.tokens,
             limit=wanted,
-            candidates=max(self.stages.candidates, wanted),
+            candidates=max(stages.candidates, wanted),
             filters=filters,
             with_tokens=True,
         )
@@ -87,52 +95,33 @@ class Ranking:
         return [Ranked(hit, score, said) for (hit, score), said in zip(best, words, strict=True)]
 
     def by_video(
-        self, query: VideoQuery, bank: TextBank, limit: int, filters: Filters | None = None, offset: int = 0
+        self, query: VideoQuery, limit: int, filters: Filters | None = None, offset: int = 0
     ) -> list[Ranked]:
         """The sentences that a video may sign, as `by_text`, each shown by its clip nearest to the video.
 
         The score is that of the video with the sentence; the words are the sentence's, in the clip shown.
+
+        Raises
+        ------
+        CicoError
+            If the collection was built without texts.
         """
-        allowed = None
-        if filters is not None and not filters.is_empty():
-            passing = self.index.fetch(self.collection, filters=filters, fields=())
-            allowed = {hit.video_id for hit in passing}
-        candidates = self._candidate_texts(query, bank, allowed, filters)
-        if not candidates:
-            return []
-        texts = [bank.tokens(i) for i in candidates]
-        scores = score([query.tokens], texts, self.config)[0]
-        order = np.argsort(-scores, kind="stable")[offset : offset + limit]
-        vector, results = query_vector(query.tokens), []
-        for i in order:
-            entry = bank.entries[candidates[i]]
-            ids = [v for v in entry.video_ids if allowed is None or v in allowed]
-            hits = self._with_tokens(ids)
-            if hits:
-                best = max(hits, key=lambda hit: float(point_vector(tokens_of(hit)) @ vector))
-                said = TextQuery(bank.tokens(candidates[i]), entry.words)
-                results.append(Ranked(best, float(scores[i]), spans([best], said)[0]))
-        return results
+        search = TextSearch(
+            self.index, self.collection, self.stages.texts, self.stages.candidates, self._score_texts
+        )
+        ranked = []
+        for one in search.find(query.tokens, limit, filters, offset):
+            said = query_of(one.text)
+            weights = attention(unit_products(tokens_of(one.clip), said.tokens))
+            ranked.append(Ranked(one.clip, one.score, _spans(one.clip, said.words, weights)))
+        return ranked
 
-    def _candidate_texts(
-        self, query: VideoQuery, bank: TextBank, allowed: set[str] | None, filters: Filters | None
-    ) -> list[int]:
-        """All texts, or the likeliest: those whose encoding is near, and those of the nearest videos."""
-        possible = [
-            i
-            for i, entry in enumerate(bank.entries)
-            if allowed is None or not allowed.isdisjoint(entry.video_ids)
-        ]
-        if len(possible) <= self.stages.texts:
-            return possible
-        near = bank.pooled[possible] @ query_vector(query.tokens)
-        chosen = {possible[i] for i in np.argpartition(-near, self.stages.texts)[: self.stages.texts]}
-        hits = self.index.query(self.collection, query.tokens, limit=self.stages.candidates, filters=filters)
-        chosen |= {bank.by_video[hit.video_id] for hit in hits if hit.video_id in bank.by_video}
-        return sorted(chosen)
-
-    def _with_tokens(self, video_ids: Sequence[str]) -> list[Hit]:
-        return list(self.index.fetch(self.collection, video_ids, tokens=True))
+    def _score_texts(self, texts: Hits, tokens: Tokens) -> NDArray[np.float32]:
+        """`score` of a video with each text: the mirror image of `_exact`."""
+        if self.config.pooling != "fine" or texts.products is None or texts.lengths is None:
+            return score([tokens], [tokens_of(hit) for hit in texts], self.config)[0, :]
+        weight, temperature = 1 - self.config.weight, self.config.temperature
+        return product_scores(texts.products, texts.lengths, weight=weight, temperature=temperature)
 
 
 def tokens_of(hit: Hit) -> Tokens:

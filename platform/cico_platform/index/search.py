@@ -19,7 +19,6 @@ from cico_platform.index.clips import MAX_LIMIT, Filters
 from cico_platform.index.inside import find_inside
 from cico_platform.index.ranking import Ranked, Ranking, Stages
 from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, clip_encoder_of, live_serving
-from cico_platform.index.text_bank import TextBank, open_text_bank
 from cico_platform.storage import on_this_machine
 
 
@@ -37,7 +36,6 @@ class Searcher:
         self.model = load_retrieval_model(on_this_machine(info.model))
         self.ranking = Ranking(index, info.collection, self.model.config, stages)
         self._encoder: ClipEncoder | None = None
-        self._bank: TextBank | None = None
         self._loading = threading.Lock()
 
     @classmethod
@@ -79,7 +77,7 @@ class Searcher:
         """The sentences that a video may sign, best first: rows as `by_text`, one a sentence."""
         check_limit(limit)
         query = encode_video(path, self.clip_encoder())
-        found = self.ranking.by_video(query, self.text_bank(), limit, filters)
+        found = self.ranking.by_video(query, limit, filters)
         return [row(ranked, self.info.calibrations.get("video")) for ranked in found]
 
     def inside(self, text: str, path: str | Path, limit: int = 10) -> dict[str, Any]:
@@ -120,18 +118,6 @@ class Searcher:
         """
         known = self.info.calibrations.get(way)
         return None if known is None else not rows or not known.fits(rows[0]["score"])
-
-    def text_bank(self) -> TextBank:
-        """The collection's texts with their tokens, encoded at first use."""
-        with self._loading:
-            if self._bank is None:
-                self._bank = open_text_bank(
-                    self.index,
-                    self.info.collection,
-                    self.info.dim,
-                    lambda texts: encode_texts(self.model, texts),
-                )
-            return self._bank
 
     def close(self) -> None:
         """Let go of the index."""

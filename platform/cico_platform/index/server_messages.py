@@ -12,7 +12,7 @@ from cico_platform.errors import CicoError
 from cico_platform.index.clips import FILTER_FIELDS, Filters, IndexedClip, Payload, Tokens
 from cico_platform.index.points import VIDEO_ID
 from cico_platform.index.server_settings import PREFIX, ServerSettings
-from cico_platform.index.set_encoding import point_vector, query_vector, set_encoder
+from cico_platform.index.set_encoding import query_vector, set_encoder
 
 POOLED = "pooled"
 # Every field that is filtered by, for a server in strict mode filters by no other.
@@ -60,9 +60,9 @@ def _quantization(name: str) -> messages.QuantizationConfig:
     return messages.QuantizationConfig(binary=messages.BinaryQuantization(always_ram=True))
 
 
-def clip_point(row: int, clip: IndexedClip) -> messages.PointStruct:
-    """A clip as the point of this id."""
-    vectors = {POOLED: messages.Vector(dense=_dense_vector(point_vector(clip.tokens)))}
+def clip_point(row: int, clip: IndexedClip, pooled: NDArray[np.float32]) -> messages.PointStruct:
+    """A clip as the point of this id; `pooled` is its encoding."""
+    vectors = {POOLED: messages.Vector(dense=_dense_vector(pooled))}
     payload = {**clip.payload, VIDEO_ID: clip.video_id}
     return messages.PointStruct(
         id=messages.PointId(num=row),

@@ -26,6 +26,7 @@ from cico_platform.index.server_messages import (
     payload_with,
 )
 from cico_platform.index.server_settings import ServerSettings
+from cico_platform.index.set_encoding import point_vectors
 from cico_platform.index.token_store.row_numbers import Rows, as_rows
 
 PAGE = 256
@@ -96,7 +97,8 @@ class ServerPoints(Points):
 
     def make(self, clips: Sequence[IndexedClip]) -> list[list[messages.PointStruct]]:
         """The clips as points, in batches that may be sent at once."""
-        made = (clip_point(0, clip) for clip in clips)
+        vectors = point_vectors([clip.tokens for clip in clips])
+        made = (clip_point(0, clip, vector) for clip, vector in zip(clips, vectors, strict=True))
         return list(batches(made, self._settings.batch_bytes, self.collection.limits.upserts))
 
     def upsert(self, made: list[list[messages.PointStruct]], rows: Rows) -> None:
@@ -137,10 +139,14 @@ class ServerPoints(Points):
             offset = answer.next_page_offset
 
     def _search_params(self) -> messages.SearchParams:
-        if self._settings.vector_quantization == "none":
+        quantization, rescore = self._settings.vector_quantization, self._settings.rescore
+        if quantization == "none":
             return messages.SearchParams()
-        oversampling = min(self._settings.oversampling, self.collection.limits.oversampling)
-        how = messages.QuantizationSearchParams(rescore=self._settings.rescore, oversampling=oversampling)
+        how = messages.QuantizationSearchParams(
+            rescore=quantization == "binary" if rescore is None else rescore
+        )
+        if how.rescore:
+            how.oversampling = min(self._settings.oversampling, self.collection.limits.oversampling)
         return messages.SearchParams(quantization=how)
 
     def _found(self, request: messages.QueryPoints) -> Found:

@@ -51,11 +51,12 @@ class ServerSettings(Settings):
     on_disk_payload
         Whether their payloads stay on the server's disk.
     vector_quantization
-        How the vectors that HNSW searches are kept in memory: `none` in half precision, `scalar` a byte a
-        number, `binary` a bit a number; those in half precision are on disk then.
+        How the vectors that HNSW searches are kept in memory: `scalar` a byte a number, which loses nothing
+        that could be measured, `none` in half precision, `binary` a bit a number; where it is not `none`,
+        those in half precision are on disk.
     rescore, oversampling
-        Whether candidates that were found by quantised vectors are scored by those in half precision, and how
-        many times as many are.
+        Whether candidates that were found by quantised vectors are scored by those in half precision (by
+        default where they are binary), and how many times as many are.
     hnsw_m, hnsw_ef_construct
         Of the graph.
     """
@@ -75,8 +76,8 @@ class ServerSettings(Settings):
     replication_factor: int | None = Field(default=None, ge=1)
     write_consistency_factor: int | None = Field(default=None, ge=1)
     on_disk_payload: bool = True
-    vector_quantization: Literal["none", "scalar", "binary"] = "none"
-    rescore: bool = True
+    vector_quantization: Literal["none", "scalar", "binary"] = "scalar"
+    rescore: bool | None = None
     oversampling: float = Field(default=2.0, ge=1)
     hnsw_m: int = Field(default=16, ge=4)
     hnsw_ef_construct: int = Field(default=200, ge=4)

@@ -14,6 +14,7 @@ from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex
 from cico_platform.index.embedded import EmbeddedIndex
 from cico_platform.index.set_encoding import EARLIER, LAYOUT
+from cico_platform.index.texts import texts_of
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
 from cico_platform.storage import absolute, on_this_machine
@@ -48,7 +49,7 @@ class ServingInfo:
         Folder of the features that it was filled from.
     quantization, merge
         How its tokens are kept (`token_storage.TokenStorage`).
-    clips
+    clips, texts
         How many it holds, once it is whole: reading it off an open collection is not for other processes.
     probes
         What it finds for some of its texts (`probes.Probe`, as JSON).
@@ -75,6 +76,7 @@ class ServingInfo:
     quantization: Quantization = "none"
     merge: int = 1
     clips: int = 0
+    texts: int = 0
     probes: tuple[dict[str, Any], ...] = ()
     model_name: str = ""
     layout: int = LAYOUT
@@ -158,14 +160,16 @@ def clip_encoder_of(info: ServingInfo, model: RetrievalModel, threads: int | Non
 
 
 def remove_collection(index: VectorIndex, collection: str) -> None:
-    """Remove a collection, its models and its record.
+    """Remove a collection, its texts, its models and its record.
 
     Raises
     ------
     CicoError
         If another process has it open.
     """
+    # First the clips, which those who answer from it hold: they keep their texts.
     index.delete(collection)
+    index.delete(texts_of(collection))
     if index.records is not None:
         index.records.delete(collection)
         return

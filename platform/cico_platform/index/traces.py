@@ -18,7 +18,7 @@ CLIPS = 16
 # A shorter name would be found by chance.
 SHORTEST = 5
 BLOCK = 1 << 24
-TEXT_FIELDS = ("path", "text", "text_original", "text_id", "clip_key")
+TEXT_FIELDS = ("path", "text", "text_original", "text_id", "text_key", "clip_key")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,14 @@ class Traces:
     """Byte strings, and of those that are text, what they say."""
 
     strings: frozenset[bytes]
+
+    def plus(self, other: "Traces") -> "Traces":
+        """These and others."""
+        return replace(self, strings=self.strings | other.strings)
+
+    def minus(self, other: "Traces") -> "Traces":
+        """These without others."""
+        return replace(self, strings=self.strings - other.strings)
 
     def without(self, hit: Hit) -> "Traces":
         """The traces that a clip that stays does not bear."""
@@ -54,7 +62,8 @@ def traces_of(hits: Sequence[Hit], signer: str | None) -> Traces:
         name = uuid.UUID(point_id(hit.video_id))
         strings |= {name.bytes, str(name).encode()}
         if hit.tokens is not None:
-            token = np.asarray(hit.tokens[len(hit.tokens) // 2], dtype=np.float32)
+            # The last: of a text, those before only say how it begins, and others may begin alike.
+            token = np.asarray(hit.tokens[-1], dtype=np.float32)
             unit = unit_rows(token[None])[0]
             strings |= {token.astype(np.float16).tobytes(), unit.astype(np.float16).tobytes()}
             strings |= {unit.tobytes(), token.tobytes()}

@@ -17,6 +17,7 @@ from cico_platform.index.serving_info import (
     write_serving,
 )
 from cico_platform.index.set_encoding import point_vector, query_vector
+from cico_platform.index.texts import with_text_key
 
 BATCH = 128
 # That are written at once where an index likes to write much.
@@ -85,7 +86,8 @@ class IndexWriter:
                 raise CicoError(
                     f"clip '{clip.video_id}': tokens {clip.tokens.shape}, not [1 or more, {self.info.dim}]"
                 )
-        self._waiting += [replace(c, payload={"corpus": self.info.corpus, **c.payload}) for c in clips]
+        known = [with_text_key({"corpus": self.info.corpus, **clip.payload}) for clip in clips]
+        self._waiting += [replace(clip, payload=one) for clip, one in zip(clips, known, strict=True)]
         self._ids.update(clip.video_id for clip in clips)
         self._example = clips[0] if clips else self._example
         if enough(self.index, self._waiting):

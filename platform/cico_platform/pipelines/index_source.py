@@ -15,6 +15,7 @@ from cico_platform.encoding.clip_encoder import VideoEncoding
 from cico_platform.errors import InputError
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
+from cico_platform.index.texts import with_text_key
 from cico_platform.index.token_storage import TokenStorage, merge_tokens
 from cico_platform.pipelines.changed_clips import check_unchanged
 from cico_platform.pipelines.clip_table import ROWS_PER_TASK, ClipTable, sentences, table_of
@@ -85,7 +86,7 @@ class Source:
         tokens, starts = merge_tokens(row.tokens, row.window_starts.tolist(), self.info.merge)
         payload = _payload(self.corpus, clip, starts, _times_by_start(row))
         payload |= {"clip_key": key, "model_id": self.info.recipe}
-        return IndexedClip(clip.video_id, tokens, payload)
+        return IndexedClip(clip.video_id, tokens, with_text_key(payload))
 
 
 def read_source(

@@ -25,6 +25,7 @@ from cico_platform.index.token_storage import Quantization, TokenStorage
 from cico_platform.index.writer import BATCH, IndexWriter
 from cico_platform.pipelines.calibrating import calibrate_collection
 from cico_platform.pipelines.index_source import Source, read_source
+from cico_platform.pipelines.index_texts import write_texts
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary
 from cico_platform.storage import Place, on_this_machine
@@ -275,8 +276,10 @@ def _described(index: VectorIndex, source: Source, count: int) -> ServingInfo:
     info = source.info
     model = load_retrieval_model(on_this_machine(info.model))
     answers = ask(index, info.collection, model, _texts(index, info.collection, count))
-    calibrations = calibrate_collection(index, info.collection, model)
-    return replace(info, probes=tuple(asdict(probe) for probe in answers), calibrations=calibrations)
+    texts = write_texts(index, info, model).texts
+    calibrations = calibrate_collection(index, info.collection, model.config)
+    probes = tuple(asdict(probe) for probe in answers)
+    return replace(info, probes=probes, calibrations=calibrations, texts=texts)
 
 
 def _calibrations(index: VectorIndex, collection: str) -> dict[str, dict[str, object]]:

@@ -135,12 +135,11 @@ class SearchApi:
             await asyncio.sleep(1)
 
     async def _try_warming(self, served: Served) -> bool:
-        """Encode the index's texts and wait for the models, so that the first search by video need not."""
+        """Wait for the models, so that the first search by video need not."""
         try:
-            await served.service.bank()
             served.service.ready = bool(await self.videos.ready.remote(served.info))
         except Exception:  # the encoder may not be up yet
-            logging.getLogger(__name__).exception("the texts could not be encoded; trying again")
+            logging.getLogger(__name__).exception("the encoders are not ready; trying again")
         return served.service.ready
 
     async def _encode_texts(self, info: ServingInfo, texts: Sequence[str]) -> list[TextQuery | str]:

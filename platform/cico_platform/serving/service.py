@@ -18,7 +18,7 @@ from cico_platform.index.clips import Filters, Hit
 from cico_platform.index.deadlines import limited
 from cico_platform.index.inside import Inside
 from cico_platform.index.ranking import Ranked, Ranking
-from cico_platform.index.text_bank import BATCH, TextBank, TextBankBuilder
+from cico_platform.index.texts import open_whole
 from cico_platform.observability.metrics import SearchMetrics
 from cico_platform.serving.aligning import Aligned, align_clip, align_video
 from cico_platform.serving.problems import ProblemError
@@ -75,17 +75,14 @@ class SearchService:
         self.metrics = SearchMetrics()
         self.ranking = Ranking(index, collection, config)
         self.calibrations = calibrations or {}
-        self._dim = config.embed_dim
         self.encoders = encoders
         # Whether both kinds of search can be answered at once; set by whoever starts the encoders.
         self.ready = False
-        self._bank: TextBank | None = None
-        self._bank_lock = asyncio.Lock()
         self._rankings = asyncio.Semaphore(self.settings.rankings)
         self._long_videos, self._long_asked = asyncio.Semaphore(1), 0
         self._clients: Counter[str] = Counter()
         self._in_hand = 0
-        self.metrics.clips.set(index.count(collection))
+        self.metrics.clips.set(open_whole(index, collection))
 
     async def by_text(self, text: str, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
         """The clips that say a sentence."""
@@ -96,9 +93,7 @@ class SearchService:
     async def by_video(self, data: bytes, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
         """The sentences that a video file may sign."""
         query = await self._video_query(data)
-        return await self._rank(
-            "video", self.ranking.by_video, query, await self.bank(), limit, filters, offset
-        )
+        return await self._rank("video", self.ranking.by_video, query, limit, filters, offset)
 
     async def align_clip(self, text: str, video_id: str) -> Aligned:
         """A sentence and an indexed clip."""
@@ -155,19 +150,6 @@ class SearchService:
         if isinstance(query, str):
             raise InputError(query)
         return query
-
-    async def bank(self) -> TextBank:
-        """The collection's texts, encoded at first use."""
-        async with self._bank_lock:
-            if self._bank is None:
-                builder = await asyncio.to_thread(TextBankBuilder, self.index, self.collection, self._dim)
-                missing = await asyncio.to_thread(builder.missing)
-                encoded: list[TextQuery] = []
-                for first in range(0, len(missing), BATCH):
-                    queries = await self.encoders.texts(missing[first : first + BATCH])
-                    encoded += [query for query in queries if isinstance(query, TextQuery)]
-                self._bank = await asyncio.to_thread(builder.build, encoded)
-            return self._bank
 
     async def find(self, video_id: str, tokens: bool = False) -> Hit:
         """An indexed clip.

@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from qdrant_stand_in.contents import collections_of
 from word_features import DIM, write_word_features
 
 from cico_model import CorpusTokenizer, RetrievalModel, save_retrieval_model
 from cico_model.config import TowerConfig
 from cico_model.ragged import ragged_scores
-from cico_platform.benchmarks.search import bench_search, recall
+from cico_platform.benchmarks.drawn_tokens import BLOCK, DrawnTokens, drawn_config, write_drawn
+from cico_platform.benchmarks.search import bench_search, bench_server_search
 from cico_platform.benchmarks.search_material import choose_queries, read_demo, read_material, write_material
 from cico_platform.benchmarks.search_plot import plot_search
+from cico_platform.benchmarks.search_rows import recall
 from cico_platform.benchmarks.search_sides import exact_scores
 from cico_platform.benchmarks.settings import BenchSettings
 from cico_platform.corpus.manifest import Corpus
@@ -56,9 +59,9 @@ def test_a_quick_run_says_what_the_stages_keep(demo: Path, tmp_path: Path) -> No
     assert len(ways) == 6
     for way in ways.values():
         assert 0 < way["kept"][200] <= way["kept"][500] <= 1
-    assert ways["encoding, 20 drawings"]["width"] == 20 * 8 * 8
+    assert ways["encoding, 64 drawings"]["width"] == 2 * 64 * 4 * 2
     storages = {storage["name"]: storage for storage in report["storages"]}
-    assert len(storages) == 7
+    assert len(storages) == 6
     assert storages["half precision"]["recall@10"] == 1.0
     assert storages["4 merged"]["recall@10"] < 1.0
     assert storages["4 merged"]["disk_mib"] < storages["half precision"]["disk_mib"]
@@ -96,3 +99,58 @@ def test_clips_are_made_alike_and_scored_exactly_in_blocks(demo: Path, tmp_path:
 def test_a_folder_without_features_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished demo"):
         bench_search(tmp_path, BenchSettings(), print)
+
+
+def test_a_size_that_holds_no_ten_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--size is 20 or more"):
+        bench_search(tmp_path, BenchSettings(), print, sizes=(5,), drawn=True)
+
+
+def test_drawn_clips_need_no_demo(tmp_path: Path) -> None:
+    settings = BenchSettings(quick=True, threads=1, repeats=1)
+    report = bench_search(tmp_path / "nowhere", settings, print, sizes=(120,), drawn=True)
+    (row,) = report["rows"]
+    assert (row["name"], row["size"]) == ("search-120", "120 clips, drawn")
+    assert row["search"]["recall@10"] == 1.0  # so few are all ranked exactly
+    assert row["search"]["candidates"] == 500
+    assert row["search"]["ready_s"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_on_a_server_counts_what_it_moves(qdrant_url: str) -> None:
+    settings = BenchSettings(quick=True, threads=1, repeats=1)
+    few, many = (
+        bench_server_search(qdrant_url, settings, print, Stages(candidates=count), (150,))["rows"][0]
+        for count in (20, 150)
+    )
+    assert many["name"] == "server-150"
+    assert many["search"]["recall@10"] == 1.0
+    # A candidate is a row number and a score: some twenty bytes.
+    apart = many["search"]["bytes_per_search"] - few["search"]["bytes_per_search"]
+    assert 130 * 15 < apart < 130 * 40
+    assert not [name for name in collections_of(qdrant_url) if "bench" in name]
+
+
+def test_larger_drawn_collections_begin_with_the_smaller_ones(tmp_path: Path) -> None:
+    tokens = DrawnTokens.of(16, seed=3)
+    for count in (30, BLOCK + 7):
+        write_drawn(tokens, count, tmp_path / str(count))
+    small, large = (read_material(tmp_path / str(count), 16) for count in (30, BLOCK + 7))
+    assert (len(small.lengths), len(large.lengths)) == (30, BLOCK + 7)
+    assert np.array_equal(small.clip(29), large.clip(29))
+    assert not np.array_equal(large.clip(0)[:5], large.clip(BLOCK)[:5])
+    assert np.array_equal(tokens.queries(9).tokens[4], DrawnTokens.of(16, seed=3).queries(9).tokens[4])
+
+
+def test_drawn_sentences_find_their_clips(tmp_path: Path) -> None:
+    """Every other query is a clip's sentence, which exact scoring ranks first."""
+    tokens = DrawnTokens.of(64, seed=0)
+    write_drawn(tokens, BLOCK, tmp_path)
+    material, queries = read_material(tmp_path, 64), tokens.queries(8)
+    said = {
+        " ".join(f"sign{sign}" for sign in signs): i
+        for i, signs in enumerate(next(tokens.blocks(BLOCK)).signs)
+    }
+    for text, query in list(zip(queries.texts, queries.tokens, strict=True))[1::2]:
+        scores = exact_scores(material, query, drawn_config(64))
+        assert int(scores.argmax()) == said[text]

@@ -1,6 +1,7 @@
 """`cico bench serve` puts both services under load and accounts for every request."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ def test_a_quick_run_gives_every_row_and_loses_nothing() -> None:
         assert row["plain"]["median"] > 0
         assert row["ours"]["median"] > 0
         assert row["ratio"] > 0
+    assert min(rows["overload"]["ready_s"].values()) > 0
     for side in ("plain", "ours"):
         assert set(rows["overload"]["service_mib"][side]) == {"begin", "end"}
         for load in ("80%", "200%"):
@@ -35,3 +37,8 @@ def test_a_quick_run_gives_every_row_and_loses_nothing() -> None:
 def test_an_index_that_is_not_there_is_told() -> None:
     done = CliRunner().invoke(app, ["serve", "--index", "nowhere", "--quick"])
     assert "is not the folder of an index" in str(done.exception)
+
+
+def test_a_size_is_for_drawn_clips(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["serve", "--index", str(tmp_path), "--size", "100", "--quick"])
+    assert "--size is for a drawn index" in str(done.exception)

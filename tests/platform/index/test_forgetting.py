@@ -1,6 +1,7 @@
 """Who withdraws consent is forgotten: no collection finds them, no file holds a byte of them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ from small_collections import make_model, texts, write_collection
 from typer.testing import CliRunner
 
 from cico_platform.cli.main import app
+from cico_platform.encoding.texts import TextQuery
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.clips import Filters, IndexedClip
 from cico_platform.index.forgetting import forget, forgotten
-from cico_platform.index.search import Searcher
 from cico_platform.index.serving_info import ServingInfo, known_collections
+from cico_platform.index.set_encoding import point_vector
+from cico_platform.index.text_writer import TextCounts, update_texts
+from cico_platform.index.texts import texts_of
 from cico_platform.index.traces import Search, find_traces, traces_of
 from cico_platform.index.writer import IndexWriter
 
@@ -98,17 +102,55 @@ def test_clips_that_show_a_person_beside_their_signer_are_removed(index: VectorI
     assert forgotten(index)("anything", ["B", "Second-In-The-Frame"])
 
 
+def no_encoding(said: Sequence[str]) -> list[TextQuery]:
+    raise AssertionError(f"encodes {said}")
+
+
+def test_texts_that_only_the_forgotten_say_are_gone_and_others_forget_the_signer(index: VectorIndex) -> None:
+    """A clip says what one of the signer's does, and two of the signer's say the same, in one collection."""
+    clips = {hit.video_id: hit for hit in index.fetch("clips-2", tokens=True)}
+    own = [name for name, hit in clips.items() if hit.payload["signer"] == SIGNER]
+    other = next(name for name, hit in clips.items() if hit.payload["signer"] == "B")
+    for name, like in ((other, own[0]), (own[1], own[2])):
+        payload = {key: value for key, value in clips[name].payload.items() if key != "video_id"}
+        shared = {key: clips[like].payload[key] for key in ("text", "text_key", "text_part")}
+        index.upsert("clips-2", [IndexedClip(name, np.array(clips[name].tokens), {**payload, **shared})])
+    update_texts(index, "clips-2", no_encoding)
+    before = {hit.video_id: hit for hit in index.fetch(texts_of("clips-2"), tokens=True)}
+    stays, goes = (clips[name].payload["text_key"] for name in (own[0], own[2]))
+    assert before[stays].payload["signer"] == ["B", SIGNER]
+    assert before[goes].payload["signer"] == [SIGNER]
+
+    proof = forget(index, signer=SIGNER)
+    assert proof.found_after == 0
+    new = proof.rewritten["clips-2"]
+    after = {hit.video_id: hit for hit in index.fetch(texts_of(new), tokens=True)}
+    said = {hit.payload["text_key"] for hit in index.fetch(new)}
+    assert set(after) == said < set(before)
+    assert goes not in said
+    assert after[stays].payload["signer"] == ["B"]
+    for key, hit in after.items():
+        np.testing.assert_array_equal(hit.tokens, before[key].tokens)
+        assert hit.payload["words"] == before[key].payload["words"]
+    # They are what an update would make of the clips.
+    assert update_texts(index, new, no_encoding) == TextCounts(texts=len(said))
+    for old in ("clips-1", "clips-2", "clips-cut"):
+        with pytest.raises(InputError, match="no collection"):
+            index.count(texts_of(old))
+
+
 def test_no_file_holds_a_byte_of_the_forgotten(tmp_path: Path) -> None:
     location = tmp_path / "index"
     with open_index(str(location)) as index:
         fill(index, tmp_path)
-    with Searcher.open(location) as searcher:  # the text bank, too, is on disk
-        searcher.text_bank()
-        gone = list(searcher.index.fetch("clips-2", filters=Filters(signer=SIGNER), tokens=True))
-        kept = next(searcher.index.fetch("clips-2", ["clip-1"], tokens=True))
-    files = {path.name: path.read_bytes() for path in location.rglob("*") if path.is_file()}
-    texts_of_gone = [str(hit.payload["text"]).split()[-1] for hit in gone]
-    assert any(f'"{word}"'.encode() in files["texts.json"] for word in texts_of_gone)
+    with open_index(str(location)) as index:
+        gone = list(index.fetch("clips-2", filters=Filters(signer=SIGNER), tokens=True))
+        kept = next(index.fetch("clips-2", ["clip-1"], tokens=True))
+        keys = [str(hit.payload["text_key"]) for hit in gone]
+        said = list(index.fetch(texts_of("clips-2"), keys, tokens=True))
+    assert len(said) == len(gone)
+    before = b"\0".join(path.read_bytes() for path in location.rglob("*") if path.is_file())
+    assert all(np.asarray(hit.tokens, np.float16).tobytes() in before for hit in [*gone, *said])
 
     result = CliRunner().invoke(
         app, ["index", "forget", "--signer", SIGNER, "--index", str(location), "--json"]
@@ -121,17 +163,16 @@ def test_no_file_holds_a_byte_of_the_forgotten(tmp_path: Path) -> None:
 
     everything = b"\0".join(path.read_bytes() for path in location.rglob("*") if path.is_file())
     assert SIGNER.encode() not in everything
-    for hit in gone:
+    for hit in [*gone, *said]:
         assert hit.tokens is not None
-        assert np.asarray(hit.tokens[0], np.float16).tobytes() not in everything
+        assert np.asarray(hit.tokens, np.float16).tobytes() not in everything
         assert str(hit.payload["text"]).encode() not in everything
-        assert str(hit.payload["path"]).encode() not in everything
+        assert str(hit.payload["text_key"]).encode() not in everything
+        assert point_vector(hit.tokens).astype(np.float16).tobytes() not in everything
+    assert not any(str(hit.payload["path"]).encode() in everything for hit in gone)
     assert kept.tokens is not None
     assert np.asarray(kept.tokens[0], np.float16).tobytes() in everything
     assert find_traces([location], traces_of([kept], None)).found > 3
-    with Searcher.open(location) as searcher:
-        found = {v for entry in searcher.text_bank().entries for v in entry.video_ids}
-        assert found.isdisjoint(hit.video_id for hit in gone)
 
 
 def test_the_search_of_files_finds_what_lies_anywhere(

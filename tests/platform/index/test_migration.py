@@ -11,6 +11,7 @@ from drawn_clips import DIM, drawn_clips
 from earlier_index import write_embedded, write_server
 from qdrant_client import models
 from qdrant_stand_in.contents import client_of
+from small_collections import make_model
 from typer.testing import CliRunner
 
 from cico_platform.cli.main import app
@@ -20,15 +21,20 @@ from cico_platform.index.clips import Filters
 from cico_platform.index.migration import migrate
 from cico_platform.index.serving_info import ServingInfo, known_collections, live_serving, write_serving
 from cico_platform.index.set_encoding import LAYOUT
+from cico_platform.index.texts import texts_of, with_text_key
+from cico_platform.pipelines.index_texts import write_texts
 
 LIVE, BEFORE, UNNAMED = drawn_clips(700, 1, language="en"), drawn_clips(30, 2), drawn_clips(5, 3)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    make_model(tmp_path / "model", DIM)
     return str(tmp_path / "model")
+
+
+def texts(index: VectorIndex, info: ServingInfo) -> int:
+    return write_texts(index, info).texts
 
 
 def info(name: str, model: str, clips: int, layout: int = 4) -> ServingInfo:
@@ -71,7 +77,7 @@ def earlier(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
 def test_live_and_previous_collections_are_copied_whole(earlier: VectorIndex) -> None:
     with pytest.raises(CicoError, match="earlier version; run 'cico index migrate'"):
         live_serving(earlier)
-    done = migrate(earlier)
+    done = migrate(earlier, texts)
     assert done.collections == {"clips-a": f"clips-a.v{LAYOUT}", "clips-b": f"clips-b.v{LAYOUT}"}
     assert done.clips == len(LIVE) + len(BEFORE)
     for alias, clips in (("clips", LIVE), ("clips.previous", BEFORE)):
@@ -81,7 +87,10 @@ def test_live_and_previous_collections_are_copied_whole(earlier: VectorIndex) ->
         held = {hit.video_id: hit for hit in earlier.fetch(now.collection, tokens=True)}
         assert held.keys() == {clip.video_id for clip in clips}
         for clip in clips:
-            assert held[clip.video_id].payload == {**clip.payload, "video_id": clip.video_id}
+            assert held[clip.video_id].payload == {
+                **with_text_key(clip.payload),
+                "video_id": clip.video_id,
+            }
             kept = np.asarray(held[clip.video_id].tokens, np.float32)
             if earlier.records is None:  # a server keeps tokens of length 1
                 assert np.array_equal(kept, clip.tokens.astype(np.float16).astype(np.float32))
@@ -90,9 +99,12 @@ def test_live_and_previous_collections_are_copied_whole(earlier: VectorIndex) ->
                 assert np.allclose(kept, unit, atol=2e-3)
         found = earlier.query(now.collection, clips[7].tokens, limit=3, candidates=20)
         assert found[0].video_id == clips[7].video_id
+        said = {hit.payload["text"] for hit in earlier.fetch(texts_of(now.collection))}
+        assert said == {clip.payload["text"] for clip in clips}
+        assert now.texts == len(said)
     assert earlier.count(live_serving(earlier).collection, Filters(language=["en"])) == len(LIVE)
     assert set(known_collections(earlier)) == set(done.collections.values())
-    assert migrate(earlier).collections == {}
+    assert migrate(earlier, texts).collections == {}
 
 
 def test_a_collection_that_nothing_names_is_removed_and_said_so(embedded: Path) -> None:
@@ -101,7 +113,9 @@ def test_a_collection_that_nothing_names_is_removed_and_said_so(embedded: Path) 
     assert json.loads(result.stdout)["removed"] == ["clips-c"]
     assert sorted(path.name for path in (embedded / "collections").iterdir()) == [
         f"clips-a.v{LAYOUT}",
+        f"clips-a.v{LAYOUT}.texts",
         f"clips-b.v{LAYOUT}",
+        f"clips-b.v{LAYOUT}.texts",
     ]
 
 
@@ -115,9 +129,9 @@ def test_a_cut_migration_begins_anew_and_loses_nothing(
     monkeypatch.setattr("cico_platform.index.writer.MOST_CLIPS", 1)
     with open_index(str(embedded)) as index:
         with pytest.raises(KeyboardInterrupt):
-            migrate(index, cut)
+            migrate(index, texts, cut)
         assert index.alias("clips") == "clips-a"
-        assert migrate(index).clips == len(LIVE) + len(BEFORE)
+        assert migrate(index, texts).clips == len(LIVE) + len(BEFORE)
         assert index.count(str(index.alias("clips"))) == len(LIVE)
 
 
@@ -125,7 +139,7 @@ def test_a_layout_that_is_older_still_is_refused(embedded: Path, model: str) -> 
     with open_index(str(embedded)) as index:
         write_serving(index, info("clips-b", model, len(BEFORE), layout=3))
         with pytest.raises(InputError, match=r"'clips-b' .* too old"):
-            migrate(index)
+            migrate(index, texts)
         assert index.alias("clips") == "clips-a"
 
 

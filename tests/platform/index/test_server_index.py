@@ -175,7 +175,6 @@ def test_collections_are_made_as_the_settings_say(qdrant_url: str, name: str) ->
         shard_number=2,
         write_consistency_factor=1,
         on_disk_payload=True,
-        vector_quantization="scalar",
         hnsw_m=24,
         tokens=os.environ["CICO_QDRANT_TOKENS"],
     )
@@ -223,9 +222,9 @@ def test_tokens_may_lie_in_a_bucket(
 
 
 @pytest.mark.parametrize("quantization", ["scalar", "binary"])
-@pytest.mark.parametrize("rescore", [True, False])
+@pytest.mark.parametrize("rescore", [True, None])
 def test_quantised_vectors_find_what_they_should(
-    qdrant_url: str, name: str, quantization: Any, rescore: bool
+    qdrant_url: str, name: str, quantization: Any, rescore: bool | None
 ) -> None:
     settings = ServerSettings(
         vector_quantization=quantization,
@@ -250,7 +249,7 @@ def test_a_server_in_strict_mode_is_asked_for_what_it_allows(
 ) -> None:
     made = drawn_clips(250)
     settings = ServerSettings(
-        tokens=str(tmp_path / "tokens"), vector_quantization="scalar", oversampling=50.0, timeout_s=600.0
+        tokens=str(tmp_path / "tokens"), rescore=True, oversampling=50.0, timeout_s=600.0
     )
     with StandInProcess(tmp_path / "data", "--strict") as server, ServerIndex(server.url, settings) as index:
         index.create("c", DIM)

@@ -18,6 +18,7 @@ from cico_platform.index.search import Searcher
 from cico_platform.index.serving_info import ServingInfo, live_serving
 from cico_platform.index.writer import IndexWriter
 from cico_platform.pipelines.calibrating import MIN_QUERIES, calibrate_collection
+from cico_platform.pipelines.index_texts import write_texts
 
 WORDS = ("boy", "girl", "dog", "reads", "writes", "eats", "book", "letter", "apple", "garden", "school")
 TEXTS = [f"the {a} {b} a {c}" for a in WORDS[:3] for b in WORDS[3:6] for c in WORDS[6:]]
@@ -40,7 +41,14 @@ def fill(writer: IndexWriter, model: RetrievalModel, noise: float, validation: i
         split = "validation" if number < validation else "train"
         payload = {"text": TEXTS[number], "split": split, "path": "/v.mp4"}
         clips.append(IndexedClip(f"c{number}", tokens.astype(np.float32), payload))
+    write(writer, model, clips)
+
+
+def write(writer: IndexWriter, model: RetrievalModel, clips: list[IndexedClip]) -> None:
+    """The clips with their texts."""
     writer.add(clips)
+    writer.flush()
+    write_texts(writer.index, writer.info, model)
 
 
 def writer_on(index: VectorIndex, folder: Path, model: RetrievalModel) -> IndexWriter:
@@ -55,7 +63,7 @@ def test_scores_that_tell_become_probabilities_that_search_gives(
     with open_index(str(tmp_path / "index")) as index:
         with writer_on(index, tmp_path, model) as writer:
             fill(writer, model, noise=0.5, validation=40)
-            found = calibrate_collection(index, "clips-1", model)
+            found = calibrate_collection(index, "clips-1", model.config)
             writer.info = replace(writer.info, calibrations=found)
         assert set(found) == {"text", "video"}
         assert live_serving(index).calibrations == found
@@ -77,7 +85,7 @@ def test_too_few_validation_clips_give_none(model: RetrievalModel, tmp_path: Pat
     with open_index(str(tmp_path / "index")) as index:
         writer = writer_on(index, tmp_path, model)
         fill(writer, model, noise=0.5, validation=MIN_QUERIES - 1)
-        assert calibrate_collection(index, "clips-1", model) == {}
+        assert calibrate_collection(index, "clips-1", model.config) == {}
 
 
 def test_scores_that_tell_nothing_give_none(model: RetrievalModel, tmp_path: Path) -> None:
@@ -89,5 +97,5 @@ def test_scores_that_tell_nothing_give_none(model: RetrievalModel, tmp_path: Pat
             IndexedClip(f"c{n}", tokens, {"text": text, "split": "validation"})
             for n, text in enumerate(TEXTS)
         ]
-        writer.add(clips)
-        assert "video" not in calibrate_collection(index, "clips-1", model)
+        write(writer, model, clips)
+        assert "video" not in calibrate_collection(index, "clips-1", model.config)

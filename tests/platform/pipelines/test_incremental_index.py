@@ -1,26 +1,35 @@
 """An index follows its corpus clip by clip, and a new model goes live beside the old one."""
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from small_collections import make_model, points
 from tiny_corpus import MICRO, write_corpus, write_encoder
 
 from cico_model.config import TOWERS
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import save_retrieval_model
 from cico_model.text import CorpusTokenizer
+from cico_model.text_cleaning import clean_text
 from cico_platform.corpus.manifest import Clip, Corpus, write_manifest
+from cico_platform.encoding.texts import encode_texts
 from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
 from cico_platform.index.forgetting import forget
-from cico_platform.index.serving_info import known_collections, live_serving
+from cico_platform.index.serving_info import ServingInfo, known_collections, live_serving
+from cico_platform.index.text_writer import TextCounts
+from cico_platform.index.texts import all_parts, text_key, text_part, texts_of
 from cico_platform.index.token_storage import TokenStorage
-from cico_platform.index.writer import roll_back
+from cico_platform.index.writer import IndexWriter, roll_back
+from cico_platform.pipelines import index_texts
 from cico_platform.pipelines.features import extract_features
+from cico_platform.pipelines.index_texts import write_texts
 from cico_platform.pipelines.indexing import Check, build_index, reindex
 from cico_platform.steps import Summary
 
@@ -83,6 +92,11 @@ def test_what_changed_is_all_that_is_written(
         summary = build_index(corpus, features, folder / "model-0", index_copy)
         with open_index(index_copy) as index:
             assert set(held(index, summary.details["collection"])) == {clip.video_id for clip in clips}
+            said = {
+                payload["text"] for payload in held(index, texts_of(live_serving(index).collection)).values()
+            }
+            assert said == {clean_text(clip.text) for clip in clips}
+            assert live_serving(index).texts == len(said)
         return summary.done, summary.skipped
 
     total = len(sentences)
@@ -154,3 +168,28 @@ def test_how_tokens_are_kept_stays_unless_it_is_said(
     with open_index(where) as index:
         live = live_serving(index)
     assert (live.quantization, live.merge) == ("scalar", 3)
+
+
+def test_workers_write_the_texts_of_a_collection_on_a_server(
+    server_index: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers, each for some parts; the texts are of these parts."""
+    groups = [all_parts()[:64], all_parts()[64:128]]
+    monkeypatch.setattr(index_texts, "CLIPS_HERE", 0)
+    monkeypatch.setattr(index_texts, "groups_of_parts", lambda clips: groups)
+    model = make_model(tmp_path / "model", 16)
+    info = ServingInfo("clips-1", 16, str(tmp_path / "model"), (), 1.0, "small")
+    drawn = (f"the boy reads book {i}" for i in itertools.count())
+    in_parts = (text for text in drawn if text_part(text_key(text) or "") in {*groups[0], *groups[1]})
+    chosen = list(itertools.islice(in_parts, 80))
+    said = {f"clip-{i}": chosen[i // 2] for i in range(160)}
+    writer = IndexWriter(server_index, info)
+    writer.add(points(model, said))
+    writer.flush()
+    assert write_texts(server_index, info) == TextCounts(texts=80, encoded=80)
+    held = {hit.payload["text"]: hit for hit in server_index.fetch(texts_of("clips-1"), tokens=True)}
+    for query, text in zip(encode_texts(model, list(held)), held, strict=True):
+        assert text in said.values()
+        assert held[text].payload["signer"] == ["A", "B"]
+        np.testing.assert_allclose(held[text].tokens, query.tokens, atol=2e-3)
+    assert write_texts(server_index, info) == TextCounts(texts=80)

@@ -27,7 +27,7 @@ def test_a_sentence_finds_its_clip(client: TestClient) -> None:
     assert "path" not in best
 
 
-def test_a_video_finds_its_sentence_once_the_texts_are_ready(client: TestClient, folder: Path) -> None:
+def test_a_video_finds_its_sentence(client: TestClient, folder: Path) -> None:
     with (folder / "videos" / "clip 5.mp4").open("rb") as file:
         form = {"limit": "3", "filters": json.dumps({"signer": "B"})}
         body = client.post("/v1/search/video", files={"file": file}, data=form).json()

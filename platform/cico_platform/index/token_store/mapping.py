@@ -57,6 +57,11 @@ class Prefetcher:
         if end > begin and hasattr(mmap, "MADV_WILLNEED"):
             self._advise(begin, end, mmap.MADV_WILLNEED)
 
+    def release(self) -> None:
+        """Take all pages out of this process' memory; the system keeps them as it keeps any file's."""
+        if self._bytes and hasattr(mmap, "MADV_DONTNEED"):
+            self._advise(0, self._bytes, mmap.MADV_DONTNEED)
+
     def _advise(self, begin: int, end: int, advice: int) -> None:
         first = self._address + begin
         aligned = first - first % mmap.PAGESIZE

@@ -11,6 +11,11 @@ from cico_platform.index.token_store.files import check_content, check_size
 from cico_platform.index.token_store.mapping import Prefetcher, map_array, map_bytes
 from cico_platform.index.token_store.records import SegmentInfo
 
+# Pages of a segment are released when about so many bytes of it are mapped into memory.
+MOST_MAPPED = 64 << 20
+# With a page that is read the system maps those around it.
+AROUND = 64 << 10
+
 
 class OpenSegment:
     """Reads the encoded tokens of rows.
@@ -47,6 +52,7 @@ class OpenSegment:
             raise DamagedFileError(f"'{offset_path}' does not hold the offsets of {info.tokens} tokens")
         self.encoded: Encoded = map_bytes(token_path, info.token_file.bytes).reshape(-1, codec.row_bytes)
         self._prefetcher = Prefetcher(self.encoded)
+        self._mapped = 0
 
     def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many tokens each row has, int64 [n]; 0 for an erased one."""
@@ -64,3 +70,8 @@ class OpenSegment:
             self._prefetcher.prefetch(begin * width, end * width)
         for begin, end, position in zip(begins, ends, positions.tolist(), strict=True):
             out[position : position + end - begin] = self.encoded[begin:end]
+        # Threads may count too little together; it is a bound on memory, not an account.
+        self._mapped += len(rows) * AROUND + int(out.shape[1]) * int(np.subtract(ends, begins).sum())
+        if self._mapped > MOST_MAPPED:
+            self._mapped = 0
+            self._prefetcher.release()

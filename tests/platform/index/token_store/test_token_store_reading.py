@@ -11,7 +11,7 @@ from token_stores import DIM, assert_holds, drawn, store_of, write
 
 from cico_model.ragged import ragged_scores
 from cico_platform.errors import InputError
-from cico_platform.index.token_store import id_table, mapping
+from cico_platform.index.token_store import id_table, mapping, open_segment
 from cico_platform.index.token_store.changes import add_segments, create_store, mark_dead
 from cico_platform.index.token_store.errors import DamagedFileError, DeadRowsError
 from cico_platform.index.token_store.row_numbers import NO_ROW, as_rows, row_numbers, segment_number, split
@@ -279,3 +279,29 @@ def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     for name in ("../secret", "/etc/passwd", ".hidden", "a/b", ""):
         with pytest.raises(ValidationError):
             StoredFile(name=name, bytes=1, sha256="0" * 64)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="the system does not tell what is mapped")
+def test_what_was_read_does_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that reads all of a large store keeps only a bounded part of it mapped."""
+    monkeypatch.setattr(open_segment, "MOST_MAPPED", 1 << 20)
+    clips = {str(i): np.full((4096, DIM), i, np.float16) for i in range(256)}
+    (rows,) = store_of(tmp_path, clips)
+    size = sum(tokens.nbytes for tokens in clips.values())
+    with TokenStore.open(tmp_path) as store:
+        for row in rows:
+            last = store.tokens(as_rows([row])).tokens
+        assert np.array_equal(last, clips["255"])
+        assert 0 < resident(tmp_path) < size / 4
+        assert np.array_equal(store.tokens(rows[:1]).tokens, clips["0"])
+
+
+def resident(folder: Path) -> int:
+    """Bytes of this process' memory that are pages of files in the folder."""
+    found, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            inside = str(folder) in line
+        elif inside and line.startswith("Rss:"):
+            found += int(line.split()[1]) << 10
+    return found

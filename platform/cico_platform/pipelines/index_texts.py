@@ -1,0 +1,77 @@
+"""The texts of a collection, built beside its clips: by this process, or by workers where they are many."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+
+from cico_model.model import RetrievalModel
+from cico_model.retrieval_checkpoint import load_retrieval_model
+from cico_platform.encoding.texts import TextQuery, encode_texts
+from cico_platform.index.base import VectorIndex, is_url, open_index
+from cico_platform.index.server_settings import PREFIX
+from cico_platform.index.serving_info import ServingInfo
+from cico_platform.index.text_writer import (
+    TextCounts,
+    build_graph,
+    check_texts,
+    groups_of_parts,
+    update_texts,
+)
+from cico_platform.index.texts import texts_of
+from cico_platform.pipelines.workers import on_workers
+from cico_platform.storage import absolute, on_this_machine
+
+# The texts of so many clips are written by this process: starting Ray would take longer.
+CLIPS_HERE = 20_000
+
+
+def write_texts(index: VectorIndex, info: ServingInfo, model: RetrievalModel | None = None) -> TextCounts:
+    """Make the texts of a filled collection what its clips say.
+
+    Texts that are there are not encoded again, so a run that was cut goes on. Workers read, encode and write
+    the texts of a large collection on a server, each some parts of it; an embedded one has one owner, who
+    does it, part by part.
+
+    Parameters
+    ----------
+    model
+        The retrieval model of `info`; loaded if it is needed and not given.
+
+    Raises
+    ------
+    CicoError
+        If the collection does not hold exactly these texts afterwards.
+    """
+    index.create(texts_of(info.collection), info.dim)
+    clips = index.count(info.collection)
+    groups = groups_of_parts(clips)
+    counts = TextCounts()
+    if clips > CLIPS_HERE and is_url(index.location):
+        settings = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+        work = partial(_update_part, settings, index.location, info.collection, absolute(info.model))
+        for _, some in on_workers(work, groups, here=False):
+            counts = counts.plus(some)
+    else:
+        encode = partial(encode_texts, model) if model is not None else partial(_encode, info.model)
+        for group in groups:
+            counts = counts.plus(update_texts(index, info.collection, encode, group))
+    check_texts(index, info.collection, counts.texts)
+    build_graph(index, info.collection)
+    return counts
+
+
+def _update_part(
+    settings: Mapping[str, str], location: str, collection: str, model: str, parts: Sequence[str]
+) -> TextCounts:
+    os.environ.update(settings)  # of the index: a worker may have been started without
+    with open_index(location) as index:
+        return update_texts(index, collection, partial(_encode, model), parts)
+
+
+def _encode(model: str, texts: Sequence[str]) -> list[TextQuery]:
+    return encode_texts(_model(model), texts)
+
+
+@lru_cache(maxsize=1)
+def _model(folder: str) -> RetrievalModel:
+    return load_retrieval_model(on_this_machine(folder))

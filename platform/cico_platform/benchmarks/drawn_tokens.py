@@ -84,7 +84,7 @@ class DrawnTokens:
         return np.split(signs, ends[:-1])
 
     def _block(self, number: int, count: int) -> Block:
-        """Draw a whole block, of which the first clips are taken: they do not depend on how many these are."""
+        """Draw a whole block and take its first clips: these do not depend on how many are taken."""
         rng = np.random.default_rng((self.seed, 2, number))
         signs = self._sentences(rng, BLOCK)
         said, sizes = np.concatenate(signs), np.array([len(one) for one in signs])

@@ -19,7 +19,7 @@ from cico_platform.index.texts import batches, clip_filters, no_texts, text_filt
 
 # Of so many clips that are nearest to the video, the texts are candidates too; of more where filters are
 # given: these clips pass them, and many of the texts that may pass may have no such clip.
-NEIGHBOURS, FILTERED_NEIGHBOURS = 64, 256
+NEIGHBOURS, FILTERED_NEIGHBOURS = 64, 128
 # Texts that are read together, and clips for each when the nearest is looked for.
 PAGE, CLIPS_EACH = 32, 4
 

@@ -24,8 +24,8 @@ from cico_platform.index.texts import (
 from cico_platform.index.writer import enough
 
 Encode = Callable[[Sequence[str]], list[TextQuery]]
-# Clips whose texts are worked on at once, roughly; and texts that are encoded together.
-CLIPS_AT_ONCE, BATCH = 4096, 64
+# Clips whose texts are worked on at once, roughly; texts that are encoded together, and written together.
+CLIPS_AT_ONCE, TEXTS_AT_ONCE, BATCH = 4096, 4096, 64
 
 
 class TextCounts(NamedTuple):
@@ -71,6 +71,11 @@ def update_texts(
     """Make the texts of some parts what the collection's clips say; without parts, all.
 
     Only texts that are not there yet are encoded.
+
+    Parameters
+    ----------
+    encode
+        Texts, up to some thousands, to queries; a `ValueError` says that one of them can't be encoded.
     """
     texts, only = texts_of(collection), ClipFilters(text_part=list(parts)) if parts else None
     said = read_said(index, collection, only)
@@ -135,8 +140,8 @@ def _changed(
 def _encoded(
     said: dict[str, SaidText], missing: Sequence[str], encode: Encode, refused: list[str]
 ) -> Iterator[IndexedClip]:
-    for first in range(0, len(missing), BATCH):
-        keys = missing[first : first + BATCH]
+    for first in range(0, len(missing), TEXTS_AT_ONCE):
+        keys = missing[first : first + TEXTS_AT_ONCE]
         for key, query in _encode(said, keys, encode, refused):
             yield text_point(key, said[key], query)
 
@@ -144,12 +149,13 @@ def _encoded(
 def _encode(
     said: dict[str, SaidText], keys: Sequence[str], encode: Encode, refused: list[str]
 ) -> list[tuple[str, TextQuery]]:
-    """Each with its query; if a batch can't be encoded, one by one, and what can't be is named."""
+    """Each with its query; if some can't be encoded, halves of them are, and what can't be is named."""
     try:
         return list(zip(keys, encode([said[key].text for key in keys]), strict=True))
     except ValueError as error:
         if len(keys) > 1:
-            return [pair for key in keys for pair in _encode(said, [key], encode, refused)]
+            half = len(keys) // 2
+            return [p for some in (keys[:half], keys[half:]) for p in _encode(said, some, encode, refused)]
         refused.extend(keys)
         logging.getLogger(__name__).warning(
             "no video can be answered with the text '%s': %s", said[keys[0]].text, error

@@ -252,7 +252,9 @@ def test_a_build_that_was_cut_goes_on_part_by_part(
     index: VectorIndex, model: RetrievalModel, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_writer, "CLIPS_AT_ONCE", 64)
-    monkeypatch.setattr(text_writer, "BATCH", 8)
+    monkeypatch.setattr(text_writer, "TEXTS_AT_ONCE", 8)
+    monkeypatch.setattr(text_writer, "BATCH", 4)
+    monkeypatch.setattr(index, "write_bytes", 1)
     clips = {f"c{i}": {"text": f"book {i}", "signer": "A"} for i in range(200)}
     fill(index, folder, drawn(clips))
     index.create(texts_of(NAME), DIM)
@@ -282,11 +284,11 @@ def test_a_text_that_cannot_be_encoded_is_named_and_the_others_are_there(
             raise ValueError("text 0 is empty")
         return encode_texts(model, said)
 
-    fill(index, folder, drawn({f"c{i}": {"text": f"book {i}"} for i in range(3)}))
+    fill(index, folder, drawn({f"c{i}": {"text": f"book {i}"} for i in range(7)}))
     index.create(texts_of(NAME), DIM)
-    assert update_texts(index, NAME, encode) == TextCounts(texts=2, encoded=2, refused=1)
+    assert update_texts(index, NAME, encode) == TextCounts(texts=6, encoded=6, refused=1)
     assert "'book 1': text 0 is empty" in caplog.text
-    check_texts(index, NAME, 2)
+    check_texts(index, NAME, 6)
 
 
 def test_what_a_text_is_filtered_by_has_a_bound() -> None:

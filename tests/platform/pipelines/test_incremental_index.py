@@ -170,12 +170,14 @@ def test_how_tokens_are_kept_stays_unless_it_is_said(
     assert (live.quantization, live.merge) == ("scalar", 3)
 
 
-def test_workers_write_the_texts_of_a_collection_on_a_server(
-    server_index: VectorIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", ["embedded", "server"])
+def test_workers_write_the_texts_of_a_server_and_encode_those_of_an_embedded_index(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers, each for some parts; the texts are of these parts."""
+    """On a server two workers, each for some parts; all texts are of these parts."""
     groups = [all_parts()[:64], all_parts()[64:128]]
     monkeypatch.setattr(index_texts, "CLIPS_HERE", 0)
+    monkeypatch.setattr(index_texts, "A_TASK", 16)
     monkeypatch.setattr(index_texts, "groups_of_parts", lambda clips: groups)
     model = make_model(tmp_path / "model", 16)
     info = ServingInfo("clips-1", 16, str(tmp_path / "model"), (), 1.0, "small")
@@ -183,13 +185,15 @@ def test_workers_write_the_texts_of_a_collection_on_a_server(
     in_parts = (text for text in drawn if text_part(text_key(text) or "") in {*groups[0], *groups[1]})
     chosen = list(itertools.islice(in_parts, 80))
     said = {f"clip-{i}": chosen[i // 2] for i in range(160)}
-    writer = IndexWriter(server_index, info)
-    writer.add(points(model, said))
-    writer.flush()
-    assert write_texts(server_index, info) == TextCounts(texts=80, encoded=80)
-    held = {hit.payload["text"]: hit for hit in server_index.fetch(texts_of("clips-1"), tokens=True)}
-    for query, text in zip(encode_texts(model, list(held)), held, strict=True):
-        assert text in said.values()
-        assert held[text].payload["signer"] == ["A", "B"]
-        np.testing.assert_allclose(held[text].tokens, query.tokens, atol=2e-3)
-    assert write_texts(server_index, info) == TextCounts(texts=80)
+    where = request.getfixturevalue("server_url") if engine == "server" else str(tmp_path / "index")
+    with open_index(where) as index:
+        writer = IndexWriter(index, info)
+        writer.add(points(model, said))
+        writer.flush()
+        assert write_texts(index, info, model) == TextCounts(texts=80, encoded=80)
+        held = {hit.payload["text"]: hit for hit in index.fetch(texts_of("clips-1"), tokens=True)}
+        assert held.keys() == set(chosen)
+        for query, text in zip(encode_texts(model, list(held)), held, strict=True):
+            assert held[text].payload["signer"] == ["A", "B"]
+            np.testing.assert_allclose(held[text].tokens, query.tokens, atol=2e-3)
+        assert write_texts(index, info) == TextCounts(texts=80)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from cico_platform.errors import InputError
 from cico_platform.index.candidates import candidates_for
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.points import Points
 from cico_platform.index.server_settings import SCHEMES
 from cico_platform.index.token_storage import Quantization
 from cico_platform.storage import Place
@@ -65,6 +66,10 @@ class VectorIndex(ABC):
     def candidates(self, collection: str) -> int:
         """How many clips leave the first stage of a search that is told no number (`ranking.Stages`)."""
         return candidates_for(self.size(collection))
+
+    @abstractmethod
+    def points(self, collection: str) -> Points:
+        """A collection's points, for whoever ranks what the engine finds."""
 
     @abstractmethod
     def query(

@@ -27,6 +27,7 @@ from cico_platform.index.point_changes import (
     write_clips,
 )
 from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.points import Points
 from cico_platform.index.set_encoding import EARLIER, LAYOUT
 from cico_platform.index.token_storage import Quantization
 from cico_platform.steps import write_json
@@ -106,6 +107,9 @@ class EmbeddedIndex(VectorIndex):
 
     def size(self, collection: str) -> int:
         return self._points(collection).tokens().size()
+
+    def points(self, collection: str) -> Points:
+        return self._points(collection)
 
     def query(
         self,

@@ -18,6 +18,7 @@ from cico_platform.index.point_changes import (
     write_clips,
 )
 from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.points import Points
 from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
 from cico_platform.index.server_collections import ServerCollection, ServerCollections
 from cico_platform.index.server_messages import INDEXED, new_collection
@@ -91,6 +92,9 @@ class ServerIndex(VectorIndex):
 
     def size(self, collection: str) -> int:
         return self._points(collection).tokens().size()
+
+    def points(self, collection: str) -> Points:
+        return self._points(collection)
 
     def query(
         self,

@@ -12,6 +12,7 @@ import pyarrow as pa
 from cico_platform.errors import InputError
 from cico_platform.index.candidates import candidates_for
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.points import Points
 from cico_platform.index.server_settings import SCHEMES
 from cico_platform.index.staging import Stage, Staged
 from cico_platform.index.token_storage import Quantization
@@ -102,6 +103,10 @@ class VectorIndex(ABC):
 
         A clip with several values counts for each. The numbers of a server may be estimates.
         """
+
+    @abstractmethod
+    def points(self, collection: str) -> Points:
+        """A collection's points, for whoever ranks what the engine finds."""
 
     @abstractmethod
     def query(

@@ -30,6 +30,7 @@ from cico_platform.index.point_changes import (
     write_clips,
 )
 from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.points import Points
 from cico_platform.index.set_encoding import EARLIER, LAYOUT
 from cico_platform.index.staging import Stage, Staged
 from cico_platform.index.token_storage import Quantization
@@ -134,6 +135,9 @@ class EmbeddedIndex(VectorIndex):
 
     def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
         return self._points(collection).facets(field, limit)
+
+    def points(self, collection: str) -> Points:
+        return self._points(collection)
 
     def query(
         self,

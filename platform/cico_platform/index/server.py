@@ -20,6 +20,7 @@ from cico_platform.index.point_changes import (
     write_clips,
 )
 from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.points import Points
 from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
 from cico_platform.index.server_collections import ServerCollection, ServerCollections
 from cico_platform.index.server_messages import INDEXED, new_collection
@@ -117,6 +118,9 @@ class ServerIndex(VectorIndex):
 
     def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
         return self._points(collection).facets(field, limit)
+
+    def points(self, collection: str) -> Points:
+        return self._points(collection)
 
     def query(
         self,

@@ -80,7 +80,7 @@ def serve_index(
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # `connect` keeps it
     for name, value in PROXY.items():
         os.environ.setdefault(name, value)
-    os.environ[proxy.SEARCHES] = str((settings or ServiceSettings()).searches)
+    os.environ[proxy.SECONDS] = str(request_seconds)
     connect()
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     address = f"http://{host}:{port}"

@@ -4,15 +4,13 @@ import logging
 import math
 import os
 import socket
-import time
-from collections import OrderedDict
 from pathlib import Path
 
 from cico_platform.errors import InputError
 from cico_platform.index.feedback_files import PREFIX, SUFFIX, locked
 from cico_platform.schemas.feedback import Judgement
-from cico_platform.serving.guard import REMEMBERED, TokenBucket
 from cico_platform.serving.problems import ProblemError
+from cico_platform.serving.rates import OwnRates
 from cico_platform.serving.settings import ServiceSettings
 
 # Full files that are kept beside the one that is appended to; the oldest goes.
@@ -34,7 +32,7 @@ class FeedbackWriter:
         check_folder(self.folder)
         name = "".join(c if c.isalnum() else "_" for c in socket.gethostname())[:48]
         self.file = self.folder / f"{PREFIX}{name}-{os.getpid()}{SUFFIX}"
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._rates = OwnRates(max(1, math.ceil(settings.feedback_per_minute / 2)))
 
     def admit(self, client: str) -> None:
         """Count a judgement of a client.
@@ -44,12 +42,8 @@ class FeedbackWriter:
         ProblemError
             429 if it sends too many.
         """
-        now, rate = time.monotonic(), self.settings.feedback_per_minute
-        bucket = self._buckets.pop(client, None) or TokenBucket(rate, max(1, math.ceil(rate / 2)), now)
-        self._buckets[client] = bucket
-        if len(self._buckets) > REMEMBERED:
-            self._buckets.popitem(last=False)
-        if wait := bucket.take(now):
+        rate = self.settings.feedback_per_minute
+        if wait := self._rates.take(client, rate):
             raise ProblemError(
                 429, f"at most {rate:g} judgements a minute are taken", retry_after=max(1, math.ceil(wait))
             )

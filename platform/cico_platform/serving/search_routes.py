@@ -41,9 +41,10 @@ def add_search(app: FastAPI, service: SearchService) -> None:
         with service.admitted(_client(request)):
             async with receive_upload(request, service.settings.upload_bytes) as upload:
                 body = _fields(schemas.VideoForm, upload)
-                data = upload.file.read()
-            part = {"start": body.start, "end": body.end}
-            ranked = await service.by_video(data, body.limit + 1, body.filters, body.offset, **part)
+                part = {"start": body.start, "end": body.end}
+                ranked = await service.by_video(
+                    upload.video, body.limit + 1, body.filters, body.offset, **part
+                )
             return await _found(request, service, "video", body, ranked, began)
 
     @app.post(
@@ -76,8 +77,7 @@ def add_inside(app: FastAPI, service: SearchService) -> None:
         with service.admitted(_client(request)):
             async with receive_upload(request, service.settings.upload_bytes) as upload:
                 asked = _fields(schemas.InsideForm, upload)
-                data = upload.file.read()
-            found = await service.inside(asked.text, data, asked.limit)
+                found = await service.inside(asked.text, upload.video, asked.limit)
         return schemas.InsideResponse(
             text=asked.text,
             ranges=[answers.video_range(one) for one in found.ranges],
@@ -114,8 +114,7 @@ def add_aligning(app: FastAPI, service: SearchService) -> None:
         with service.admitted(_client(request)):
             async with receive_upload(request, service.settings.upload_bytes) as upload:
                 text = _fields(schemas.AlignForm, upload).text
-                data = upload.file.read()
-            aligned = await service.align_video(text, data)
+                aligned = await service.align_video(text, upload.video)
         return _aligned(request, service, text, None, aligned, began)
 
 

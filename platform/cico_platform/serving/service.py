@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
@@ -20,14 +21,19 @@ from cico_platform.index.deadlines import limited
 from cico_platform.index.inside import Inside
 from cico_platform.index.ranking import Ranked, Ranking
 from cico_platform.index.similar_clips import similar_clips
+from cico_platform.index.spread_ranking import Score, SpreadRanking
 from cico_platform.index.texts import open_whole
 from cico_platform.observability.metrics import SearchMetrics
 from cico_platform.serving.aligning import Aligned, align_clip, align_video
+from cico_platform.serving.limits import AdaptiveLimit, cores
 from cico_platform.serving.problems import ProblemError
 from cico_platform.serving.settings import ServiceSettings
+from cico_platform.serving.video_file import VideoFile
 
 TOO_BUSY = "the service has too much to do to answer in time; try again"
 TOO_LONG = "the video could not be searched in within the time there is; try again, or send a part of it"
+# Searches a core whose candidates rankers may be scoring at the same time.
+WAITING = 8
 Answer = TypeVar("Answer")
 
 
@@ -52,8 +58,8 @@ class Encoders:
     """
 
     texts: Callable[[Sequence[str]], Awaitable[list[TextQuery | str]]]
-    video: Callable[[bytes, float | None, float | None], Awaitable[VideoQuery | str]]
-    look_inside: Callable[[bytes, TextQuery, int], Awaitable[Inside | str]]
+    video: Callable[[VideoFile, float | None, float | None], Awaitable[VideoQuery | str]]
+    look_inside: Callable[[VideoFile, TextQuery, int], Awaitable[Inside | str]]
 
 
 class SearchService:
@@ -69,6 +75,8 @@ class SearchService:
         What encodes texts and videos.
     calibrations
         What scores of a search by `text` and by `video` mean.
+    score
+        What scores candidates, if not the thread that searches.
     """
 
     def __init__(
@@ -79,20 +87,29 @@ class SearchService:
         encoders: Encoders,
         settings: ServiceSettings | None = None,
         calibrations: Mapping[str, Calibration] | None = None,
+        score: Score | None = None,
     ) -> None:
         self.index, self.collection = index, collection
         self.settings = settings or ServiceSettings()
         self.metrics = SearchMetrics()
-        self.ranking = Ranking(index, collection, config)
+        self.ranking = (
+            Ranking(index, collection, config)
+            if score is None
+            else SpreadRanking(index, collection, config, score)
+        )
         self.calibrations = calibrations or {}
         self.encoders = encoders
         # Whether both kinds of search can be answered at once; set by whoever starts the encoders.
         self.ready = False
-        self._rankings = asyncio.Semaphore(self.settings.rankings)
+        # A thread that waits for rankers needs no core.
+        threads = cores() if score is None else WAITING * cores()
+        self._rankings = asyncio.Semaphore(self.settings.rankings or threads)
+        self._threads = ThreadPoolExecutor(self.settings.rankings or threads, "searches")
+        self._limit = AdaptiveLimit(self.settings.rankings or cores(), self.settings.searches)
         self._long_videos, self._long_asked = asyncio.Semaphore(1), 0
         self._clients: Counter[str] = Counter()
-        self._in_hand = 0
         self.metrics.clips.set(open_whole(index, collection))
+        self.metrics.places.set(self._limit.limit)
 
     async def by_text(self, text: str, limit: int, filters: Filters, offset: int = 0) -> list[Ranked]:
         """The clips that say a sentence."""
@@ -102,7 +119,7 @@ class SearchService:
 
     async def by_video(
         self,
-        data: bytes,
+        video: VideoFile,
         limit: int,
         filters: Filters,
         offset: int = 0,
@@ -111,7 +128,7 @@ class SearchService:
         end: float | None = None,
     ) -> list[Ranked]:
         """The sentences that a video file, or its part from `start` to `end` (seconds), may sign."""
-        query = await self._video_query(data, start, end)
+        query = await self._video_query(video, start, end)
         return await self._rank("video", self.ranking.by_video, query, limit, filters, offset)
 
     async def by_clip(
@@ -138,13 +155,13 @@ class SearchService:
             query = await self._text_query(text)
             return await self._rank("align", align_clip, hit, query, self.ranking.config)
 
-    async def align_video(self, text: str, data: bytes) -> Aligned:
+    async def align_video(self, text: str, video: VideoFile) -> Aligned:
         """A sentence and a video file."""
         query = await self._text_query(text)
-        video = await self._video_query(data)
-        return await self._rank("align", align_video, video, query, self.ranking.config)
+        signed = await self._video_query(video)
+        return await self._rank("align", align_video, signed, query, self.ranking.config)
 
-    async def inside(self, text: str, data: bytes, limit: int) -> Inside:
+    async def inside(self, text: str, video: VideoFile, limit: int) -> Inside:
         """The parts of a long video file in which a sentence may be signed; one such file at a time.
 
         Raises
@@ -153,13 +170,13 @@ class SearchService:
             503 if too many long videos wait already, or it takes too long.
         """
         query = await self._text_query(text)
-        self.metrics.upload_bytes.inc(len(data))
+        self.metrics.upload_bytes.inc(video.size)
         if self._long_asked > self.settings.inside_queue:
             raise ProblemError(503, "other long videos are waiting to be searched in; try again")
         self._long_asked += 1
         try:
             with self._timed("inside", "encode"):
-                asked = self._look_inside(data, query, limit)
+                asked = self._look_inside(video, query, limit)
                 found = await self._within(asked, self.settings.video_seconds, TOO_LONG)
         finally:
             self._long_asked -= 1
@@ -167,9 +184,9 @@ class SearchService:
             raise InputError(found)
         return found
 
-    async def _look_inside(self, data: bytes, query: TextQuery, limit: int) -> Inside | str:
+    async def _look_inside(self, video: VideoFile, query: TextQuery, limit: int) -> Inside | str:
         async with self._long_videos:
-            return await self.encoders.look_inside(data, query, limit)
+            return await self.encoders.look_inside(video, query, limit)
 
     async def _text_query(self, text: str) -> TextQuery:
         with self._timed("text", "encode"):
@@ -180,11 +197,11 @@ class SearchService:
         return query
 
     async def _video_query(
-        self, data: bytes, start: float | None = None, end: float | None = None
+        self, video: VideoFile, start: float | None = None, end: float | None = None
     ) -> VideoQuery:
-        self.metrics.upload_bytes.inc(len(data))
+        self.metrics.upload_bytes.inc(video.size)
         with self._timed("video", "encode"):
-            asked = self.encoders.video(data, start, end)
+            asked = self.encoders.video(video, start, end)
             query = await self._within(asked, self.settings.video_seconds)
         if isinstance(query, str):
             raise InputError(query)
@@ -230,20 +247,32 @@ class SearchService:
 
     @contextmanager
     def _taken_in_hand(self) -> Iterator[None]:
-        """Hold one of the `searches` places: an answer that would come late is refused at once instead.
+        """Hold a place: an answer that would come late is refused at once instead.
 
         Raises
         ------
         ProblemError
             503 if none is free.
         """
-        if self._in_hand >= self.settings.searches:
+        place = self._limit.take(time.monotonic())
+        if place is None:
             raise ProblemError(503, "too many searches are being answered; try again")
-        self._in_hand += 1
+        answered = False
         try:
             yield
+            answered = True
         finally:
-            self._in_hand -= 1
+            self._limit.give_back(place, time.monotonic(), measured=answered)
+            self.metrics.places.set(self._limit.limit)
+
+    def load(self) -> float:
+        """Return the share of this service that is in use."""
+        return self._limit.load()
+
+    @property
+    def places(self) -> int:
+        """How many searches by text are taken at the same time now."""
+        return self._limit.limit
 
     async def _rank(self, kind: str, work: Callable[..., Answer], *arguments: object) -> Answer:
         """Work on the index in a thread, no more at a time than `rankings`; one given up still counts."""
@@ -251,7 +280,9 @@ class SearchService:
         await self._within(self._rankings.acquire(), seconds)
         with self._timed(kind, "rank"):
             left = began + seconds - time.monotonic()
-            running = asyncio.get_running_loop().run_in_executor(None, limited(left, work), *arguments)
+            running = asyncio.get_running_loop().run_in_executor(
+                self._threads, limited(left, work), *arguments
+            )
             running.add_done_callback(lambda _: self._rankings.release())
             return await self._within(asyncio.shield(running), began + seconds - time.monotonic())
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
+from cico_platform.errors import CicoError
 from cico_platform.index.candidate_ranking import Candidates, Comparison, Scored, score_candidates
 from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.deadlines import remaining
@@ -136,7 +137,13 @@ class Rankers:
         self._look_at = 0.0
 
     def score(self, table: CollectionTokens, candidates: Candidates, how: Comparison) -> list[Scored]:
-        """Score all candidates that live."""
+        """Score all candidates that live.
+
+        Raises
+        ------
+        CicoError
+            If a ranker does not answer in the time that the search has.
+        """
         work = Work(str(table.folder), table.dim, table.storage, candidates, how)
         while (ranker := self._take()) is not None:
             try:
@@ -196,8 +203,8 @@ class Rankers:
         try:
             connection.send(work)
             left = remaining()
-            if not connection.poll(SECONDS if left is None else max(0.0, left)):
-                raise TimeoutError("a ranker does not answer")
+            if not connection.poll(SECONDS if left is None else left):
+                raise CicoError("the candidates were not ranked in time; try again")
             answer: Scored | str = connection.recv()
         except BaseException:
             connection.close()

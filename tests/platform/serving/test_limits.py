@@ -112,3 +112,15 @@ def test_searches_that_failed_are_not_measured() -> None:
         assert place is not None
         limit.give_back(place, seconds, measured)
     assert (limit.limit, limit.taken) == (first_limit(2), 0)
+
+
+def test_its_load_is_the_share_of_places_that_are_taken_or_all_where_a_search_was_refused() -> None:
+    limit = AdaptiveLimit(4, fixed=4)
+    places = [limit.take(0.0) for _ in range(3)]
+    assert limit.load() == 0.75
+    assert limit.take(0.0)
+    assert limit.take(0.0) is None
+    for place in places:
+        assert place is not None
+        limit.give_back(place, 1.0)
+    assert [limit.load(), limit.load()] == [1.0, 0.25]

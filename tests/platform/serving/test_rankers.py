@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cico_platform.errors import CicoError
 from cico_platform.index.candidate_ranking import Candidates, Comparison, Scored, score_candidates
 from cico_platform.index.clips import IndexedClip
 from cico_platform.index.collection_tokens import CollectionTokens
+from cico_platform.index.deadlines import time_limit
 from cico_platform.index.token_store.row_numbers import as_rows
-from cico_platform.serving.rankers import Rankers, RankerServer, ranker_folder
+from cico_platform.serving.rankers import Rankers, RankerServer, Work, ranker_folder
 from cico_platform.serving.replica_sockets import private_folder, sockets
 
 DIM, CLIPS = 8, 20
@@ -107,6 +109,26 @@ def test_without_rankers_or_with_one_that_fails_candidates_are_scored_here(
     server = RankerServer(node)
     monkeypatch.setattr(RankerServer, "score", fail)
     assert same(here, *Rankers(lambda: node).score(table, candidates, HOW))
+    server.close()
+
+
+def test_a_search_waits_for_a_ranker_no_longer_than_it_has_time(
+    node: Path, table: CollectionTokens, candidates: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    score = RankerServer.score
+
+    def late(self: RankerServer, work: Work) -> Scored:
+        free.wait(30)
+        return score(self, work)
+
+    server, rankers = RankerServer(node), Rankers(lambda: node)
+    monkeypatch.setattr(RankerServer, "score", late)
+    with time_limit(0.1), pytest.raises(CicoError, match="in time"):
+        rankers.score(table, candidates, HOW)
+    free.set()
+    assert same(score_candidates(table, candidates, HOW), *rankers.score(table, candidates, HOW))
+    rankers.close()
     server.close()
 
 

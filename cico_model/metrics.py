@@ -11,6 +11,8 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 Scores = NDArray[Any]  # float32 or float64
 CUTS = (1, 5, 10)
+# Of DCG.
+DEPTH = 10
 # Queries that are ranked at a time, so that a large split needs no second matrix of its size.
 BLOCK = 1024
 
@@ -111,6 +113,53 @@ def summarise_ranks(ranks: Floats) -> dict[str, float]:
     """R@k in percent, median and mean of ranks."""
     recalls = {f"R@{k}": float(100 * (ranks <= k).mean()) for k in CUTS}
     return {**recalls, "MedR": float(np.median(ranks)), "MeanR": float(ranks.mean())}
+
+
+def discounted_gain(ranks: Floats, depth: int = DEPTH) -> Floats:
+    """What an answer of this rank gains: 1 / log2(1 + rank), and nothing below the first `depth`.
+
+    Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002), in the form with a
+    logarithm of base 2 that discounts the second place, too.
+
+    Examples
+    --------
+    >>> discounted_gain(np.array([1.0, 3.0, 11.0])).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    gains: Floats = np.where(ranks <= depth, 1 / np.log2(1 + ranks), 0.0)
+    return gains
+
+
+def cumulated_gain(ranks: Floats, depth: int = DEPTH) -> float:
+    """DCG@10 in percent: the mean gain of queries that have one right answer each, of these ranks."""
+    return float(100 * discounted_gain(ranks, depth).mean())
+
+
+def normalised_gains(
+    similarity: Tensor | ArrayLike,
+    video_text_index: Tensor | Sequence[int] | NDArray[np.int64],
+    depth: int = DEPTH,
+) -> Floats:
+    """NDCG@10 of each text that owns a video, 0 to 1: all of its videos are right answers.
+
+    Each text ranks all videos. Right answers that tie with wrong ones take the mean of the ranks that they
+    may have. The gains are divided by those of a ranking in which all right answers come first.
+
+    Examples
+    --------
+    >>> normalised_gains([[0.9], [0.1], [0.5]], [0, 0, 0]).tolist()
+    [1.0]
+    """
+    scores, owners = as_array(similarity), as_array(video_text_index).astype(np.int64)
+    found = []
+    for text in np.unique(owners):
+        column, right = scores[:, text], owners == text
+        own, wrong = np.sort(column[right])[::-1], column[~right]
+        first = np.arange(1, len(own) + 1)
+        above = (wrong > own[:, None]).sum(axis=1) + (wrong == own[:, None]).sum(axis=1) / 2
+        gained = discounted_gain(first + above, depth).sum()
+        found.append(gained / discounted_gain(first.astype(np.float64), depth).sum())
+    return np.array(found)
 
 
 def as_array(values: Tensor | ArrayLike) -> NDArray[np.generic]:

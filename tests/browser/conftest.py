@@ -1,6 +1,7 @@
 """One index and one service for all tests of the page, a Chromium for each module."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from drawn_index import DrawnIndex, build_drawn_index
@@ -26,9 +27,15 @@ def service(ray_cluster: None, drawn: DrawnIndex) -> Iterator[LiveService]:
 
 
 @pytest.fixture(scope="module")
-def address(request: pytest.FixtureRequest, service: LiveService) -> str:
-    """The address of the service, with the module's own SERVICE settings if it has some."""
-    return service.serve(getattr(request.module, "SERVICE", PAGE))
+def address(service: LiveService, feedback: Path) -> str:
+    """The address of the service."""
+    return service.serve(PAGE.model_copy(update={"feedback": str(feedback)}))
+
+
+@pytest.fixture(scope="package")
+def feedback(drawn: DrawnIndex) -> Path:
+    """The folder that judgements are written into."""
+    return drawn.index.parent / "feedback"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import Browser, Page, Request, expect  # noqa: E402
+from playwright.sync_api import Browser, Locator, Page, Request, expect  # noqa: E402
 
 from cico_platform.serving.settings import ServiceSettings  # noqa: E402
 
@@ -26,6 +26,7 @@ FLAGS = [
     "--disable-component-update",
     "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
 ]
 PATIENCE_MS = 90_000
 # Small enough for a file to be too large.
@@ -104,6 +105,24 @@ def ask(page: Page, text: str) -> None:
     page.get_by_role("searchbox").fill(text)
     page.get_by_role("searchbox").press("Enter")
     expect(page.locator(".card:not(.skeleton)").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until the focus is on an element like this."""
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"the keyboard does not reach {selector}")
+
+
+def details(page: Page, number: int = 0) -> Locator:
+    """A card with its details shown."""
+    card = page.locator(".card").nth(number)
+    if card.locator(".more-of-it").get_attribute("aria-expanded") == "false":
+        card.locator(".more-of-it").click()
+    expect(card.locator(".details")).to_be_visible()
+    return card
 
 
 def until(page: Page, script: str, argument: object = None, selector: str = ".card video") -> None:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 from drawn_index import DrawnIndex
-from live_page import PATIENCE_MS, ask, picture, until
+from live_page import PATIENCE_MS, ask, details, picture, tab_to, until
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -23,6 +23,8 @@ def test_a_typed_sentence_shows_its_clip_playing_with_the_words_marked(page: Pag
     expect(card.locator(".text")).to_have_text(drawn.sentences[1])
     until(page, "v => v.readyState >= 2 && !v.paused && v.muted && v.currentTime > 0.2")
     until(page, "(v, t) => v.currentTime !== t", card.locator("video").evaluate("v => v.currentTime"))
+    expect(card.locator(".word").first).to_be_hidden()
+    details(page)
     words = words_of(drawn.sentences[1])
     assert card.locator(".word").all_inner_texts() == words
     assert card.locator(".span").count() == len(words)
@@ -39,6 +41,7 @@ def test_a_word_lights_its_span_and_jumps_to_it_by_mouse_and_by_keyboard(
 ) -> None:
     ask(page, drawn.sentences[7])
     card = page.locator(".card").first
+    details(page)
     until(page, "v => v.readyState >= 2")
     card.locator(".play").click()
     expect(card.locator(".play")).to_have_attribute("aria-pressed", "false")
@@ -85,10 +88,9 @@ def test_the_keyboard_alone_is_enough(page: Page, drawn: DrawnIndex) -> None:
     page.keyboard.type(drawn.sentences[4])
     page.keyboard.press("Enter")
     expect(page.locator(".card").first).to_have_attribute("data-clip", "clip-4", timeout=PATIENCE_MS)
-    for _ in range(16):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.classList.contains('word')"):
-            break
+    tab_to(page, ".more-of-it")
+    page.keyboard.press("Enter")
+    tab_to(page, ".word")
     expect(page.locator(".word").first).to_be_focused()
     expect(page.locator(".span").first).to_have_class("span lit")
 

@@ -42,6 +42,7 @@ def page(browser: Browser, address: str, key: str) -> Iterator[Page]:
     """A watched page; no key may be in any address that it asked for."""
     asked: list[str] = []
     with watched(browser, address) as page:
+        page.set_viewport_size({"width": 1180, "height": 520})  # some cards are out of sight
         page.on("request", lambda request: asked.append(request.url))
         yield page
         assert key not in page.url

@@ -35,6 +35,15 @@ def bad_input(what: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"Wrong input: {what}")
 
 
+def facet_value(value: Any) -> messages.FacetValue:
+    """A value of the payload that was counted."""
+    if isinstance(value, bool):
+        return messages.FacetValue(bool_value=value)
+    if isinstance(value, int):
+        return messages.FacetValue(integer_value=value)
+    return messages.FacetValue(string_value=value)
+
+
 def edge_config(request: messages.CreateCollection) -> Any:
     """The engine's settings of a collection."""
     config = request.vectors_config

@@ -15,6 +15,7 @@ from qdrant_stand_in.messages import (
     edge_id,
     edge_point,
     edge_query,
+    facet_value,
     fill_payload,
     fill_vectors,
     payload_of,
@@ -162,6 +163,19 @@ class Points(PointsServicer):
         found.strict.filter(request.filter)
         asked = edge.CountRequest(exact=exact, filter=edge_filter(request.filter))
         return messages.CountResponse(result=messages.CountResult(count=found.shard.count(asked)))
+
+    def Facet(self, request: Any, context: Any) -> Any:
+        found, exact = self._of(request), request.exact
+        found.strict.exact(exact)
+        found.strict.filter(request.filter)
+        if request.key not in found.fields:
+            raise bad_input(f"No appropriate index for faceting: `{request.key}`")
+        asked = edge.FacetRequest(
+            request.key, limit=request.limit or PAGE, exact=exact, filter=edge_filter(request.filter)
+        )
+        counted = found.shard.facet(asked).hits
+        hits = [messages.FacetHit(value=facet_value(hit.value), count=hit.count) for hit in counted]
+        return messages.FacetResponse(hits=hits)
 
     def Query(self, request: Any, context: Any) -> Any:
         found = self._of(request)

@@ -41,6 +41,10 @@ class BenchSettings(Settings):
         Checkpoint of the sign encoder to measure; one of the paper's size with drawn weights without it.
     device
         Where both sides compute: "cpu" or "cuda".
+    size
+        Clips of a row whose number of clips can be chosen; 0 takes its own.
+    server
+        URL of a Qdrant server for rows that build an index; an embedded one without it.
     """
 
     quick: bool = False
@@ -50,6 +54,8 @@ class BenchSettings(Settings):
     videos: Path | None = None
     encoder: Path | None = None
     device: Device = "cpu"
+    size: int = Field(default=0, ge=0)
+    server: str = ""
 
     def task(self, folder: Path, **values: Any) -> "Task":
         """What a side of this run is given."""

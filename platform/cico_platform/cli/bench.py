@@ -248,6 +248,10 @@ def scale(
         Path | None,
         typer.Option("--folder", help="Where drawn corpora are put meanwhile; else the temporary folder."),
     ] = None,
+    size: Annotated[int, typer.Option(min=0, help="Clips of the row index-building; 0: 100,000.")] = 0,
+    server: Annotated[
+        str, typer.Option(metavar="URL", help="Build the index of that row on this Qdrant server.")
+    ] = "",
     quick: Quick = False,
     repeats: Repeats = 0,
     threads: Threads = 0,
@@ -261,7 +265,8 @@ def scale(
 
     if folder is not None and not folder.is_dir():
         raise InputError(f"'{folder}' is not a folder")
-    settings = _settings(quick=quick, repeats=repeats, threads=threads, seed=seed)
+    chosen = {"quick": quick, "repeats": repeats, "threads": threads, "seed": seed}
+    settings = _settings(**chosen, size=size, server=server)
     finish("bench scale", bench_scale(settings, say, tuple(only or ()), folder), json)
 
 

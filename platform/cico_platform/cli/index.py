@@ -48,6 +48,9 @@ def build(
         bool, typer.Option("--even-forgotten", help="Take clips that were to be forgotten, too.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip was quarantined.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that embed and write; 0: one a GPU, or up to four a node.")
+    ] = 0,
     qdrant: Qdrant = None,
     json: Json = False,
 ) -> None:
@@ -71,6 +74,7 @@ def build(
             advance,
             storage=storage,
             even_forgotten=even_forgotten,
+            workers=workers,
         )
     known = summary.details["calibrations"]
     for way, one in known.items():
@@ -122,20 +126,44 @@ def forget(
         float,
         typer.Option(min=0, help="Seconds that services get to leave the old collections of a server."),
     ] = 10.0,
+    feedback: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feedback",
+            help="File or folder of feedback (service.feedback) to clear of these clips; may be given again.",
+        ),
+    ] = None,
     qdrant: Qdrant = None,
     json: Json = False,
 ) -> None:
-    """Remove every trace of a signer or of clips from an index, on disk too, and show that they are gone."""
+    """Remove every trace of a signer or of clips from an index, on disk too, and show that they are gone.
+
+    With --feedback, judgements of these clips are removed from files that the service wrote, too.
+    """
     from cico_platform.cli.output import emit, say
     from cico_platform.index.base import is_url, open_index
-    from cico_platform.index.forgetting import as_json, forget
+    from cico_platform.index.feedback_files import feedback_files, withdraw
+    from cico_platform.index.forgetting import as_json, forget, forgotten
 
+    feedback_files(feedback or [])  # what is not there is said before anything is removed
+    withdrawn = None
     with open_index(index, must_exist=True) as opened:
         proof = forget(opened, signer=signer, video_ids=video or [], grace=grace if is_url(index) else 0.0)
+        if feedback:
+            is_gone = forgotten(opened)
+            withdrawn = withdraw(feedback, lambda video_id: is_gone(video_id, ()))
     say(f"forgotten: {proof.clips} clips; written anew: {', '.join(proof.rewritten.values()) or 'nothing'}")
     if proof.files is not None:
         say(
             f"searched {proof.files} files for {proof.searched_for} names, ids and vectors: "
             f"{proof.found_before} were there before, {proof.found_after} are now"
         )
-    emit(json, as_json(proof))
+    if withdrawn is None:
+        say("[dim]files of feedback may still name these clips: --feedback PATH clears them[/dim]")
+        emit(json, as_json(proof))
+        return
+    say(
+        f"removed from {withdrawn.files} files of feedback: {withdrawn.lines} judgements of forgotten clips, "
+        f"{withdrawn.unreadable} lines that are no judgements"
+    )
+    emit(json, {**as_json(proof), "feedback": withdrawn._asdict()})

@@ -32,6 +32,7 @@ def reindex(
     ] = "",
     merge: Annotated[int, typer.Option(min=0, help="Neighbouring tokens that become one; 0: as live.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Go live even if it finds less.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="As in 'cico index'.")] = 0,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Make the one before live again; once more: forward again.")
     ] = False,
@@ -70,6 +71,7 @@ def reindex(
             advance,
             quantize or None,
             merge or None,
+            workers,
         )
     compared = summary.details.get("probes")
     if isinstance(compared, dict) and compared["probes"]:

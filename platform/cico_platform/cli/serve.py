@@ -1,5 +1,6 @@
 """`cico serve`: the search API and the page."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,10 @@ def serve(
     media_root: Annotated[
         Many, typer.Option("--media-root", help="Give out files below it only; may be given again.")
     ] = None,
+    feedback: Annotated[
+        str | None,
+        typer.Option("--feedback", help="Folder to write judgements of results into; without it none."),
+    ] = None,
     qdrant: Qdrant = None,
     config: Config = None,
     set_: Set = None,
@@ -65,6 +70,7 @@ def serve(
         "service.per_minute": per_minute,
         "service.cors_origins": cors_origin or None,
         "service.media_roots": media_root or None,
+        "service.feedback": feedback and str(Path(feedback).absolute()),
     }
     served = resolve(ServedIndex(index=""), what, set_, options)
     http = resolve(HttpSettings(), where, None, {"host": host, "port": port})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -13,11 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from cico_platform.client.errors import ApiError, ClientError, UnreachableError, error_of
 from cico_platform.index.clips import Filters
+from cico_platform.serving.feedback_schemas import Feedback
 from cico_platform.serving.schemas import (
     AlignResponse,
     Clip,
     Collection,
     CollectionsResponse,
+    FiltersResponse,
     InsideResponse,
     SearchResponse,
 )
@@ -85,12 +87,58 @@ class Client:
         return self._ask(SearchResponse, "POST", "/v1/search", json=body)
 
     def search_video(
-        self, video: str | Path, limit: int = 10, page: int = 1, filters: Filters | None = None
+        self,
+        video: str | Path,
+        limit: int = 10,
+        page: int = 1,
+        filters: Filters | None = None,
+        *,
+        start: float | None = None,
+        end: float | None = None,
     ) -> SearchResponse:
-        """The sentences that a video file may sign, best first."""
+        """The sentences that a video file, or its part from `start` to `end` (seconds), may sign."""
         asked = Filters() if filters is None else filters
         form = {"limit": limit, "page": page, "filters": asked.model_dump_json(exclude_none=True)}
+        form |= {name: value for name, value in (("start", start), ("end", end)) if value is not None}
         return self._upload(SearchResponse, "/v1/search/video", video, form)
+
+    def search_clip(
+        self,
+        video_id: str,
+        start: float | None = None,
+        end: float | None = None,
+        *,
+        find: Literal["sentences", "clips"] = "sentences",
+        limit: int = 10,
+        page: int = 1,
+        filters: Filters | None = None,
+    ) -> SearchResponse:
+        """The sentences that an indexed clip, or its part (seconds), may sign, or clips that look like it."""
+        body = {"video_id": video_id, "start": start, "end": end, "find": find, "limit": limit, "page": page}
+        return self._ask(SearchResponse, "POST", "/v1/search/clip", json=body | {"filters": _given(filters)})
+
+    def judge(
+        self,
+        video_id: str,
+        verdict: Literal["right", "wrong"],
+        rank: int,
+        *,
+        query: str | None = None,
+        kind: Literal["text", "video", "clip"] = "text",
+        search: str | None = None,
+    ) -> None:
+        """Say that the result at a rank of a search is right or wrong, where the service takes feedback.
+
+        `query` is the sentence of a search by text; `search`, drawn at random, is shared by the judgements of
+        one search.
+        """
+        said = Feedback(kind=kind, query=query, search=search, video_id=video_id, rank=rank, verdict=verdict)
+        with self._answer("POST", "/v1/feedback", json=said.model_dump()) as answer:
+            answer.read()
+
+    def filters(self) -> FiltersResponse:
+        """What can be filtered by, and how many clips have it."""
+        return self._ask(FiltersResponse, "GET", "/v1/filters")
 
     def search_inside(self, text: str, video: str | Path, limit: int = 10) -> InsideResponse:
         """When a sentence may be signed in a long video file, best first; the times are the file's own."""

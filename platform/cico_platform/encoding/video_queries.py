@@ -26,8 +26,17 @@ class VideoQuery(NamedTuple):
     windows: Sequence[tuple[float, float]] = ()
 
 
-def encode_video(path: str | Path, encoder: ClipEncoder, limits: DecodeLimits = QUERY_LIMITS) -> VideoQuery:
+def encode_video(
+    path: str | Path,
+    encoder: ClipEncoder,
+    limits: DecodeLimits = QUERY_LIMITS,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+) -> VideoQuery:
     """A video file to a query: the tokens that it has in the collection, had it been read into the corpus.
+
+    Of a part, `start` to `end` in seconds, nothing else is decoded or counts for the limits.
 
     Raises
     ------
@@ -35,7 +44,7 @@ def encode_video(path: str | Path, encoder: ClipEncoder, limits: DecodeLimits = 
         If the file can't be decoded within the limits; the message is the reason.
     """
     try:
-        clip = decode_framed(path, encoder.encoding.framing, encoder.frame_size, limits)
+        clip = decode_framed(path, encoder.encoding.framing, encoder.frame_size, limits, start=start, end=end)
     except ClipError as error:
         raise InputError(f"the video can't be searched with: {error}") from error
     starts, features = encoder.clip_features(clip.frames)

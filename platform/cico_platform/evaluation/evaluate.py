@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cico_model.metrics import retrieval_ranks, summarise_ranks
+from cico_model.metrics import cumulated_gain, normalised_gains, retrieval_ranks, summarise_ranks
 from cico_model.model import RetrievalModel
 from cico_platform.corpus.manifest import MANIFEST_FILE, SPLITS, Clip, Corpus
 from cico_platform.errors import InputError
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 STAGE = "evaluate"
 REPORT_FILE, PAGE_FILE = "report.json", "report.html"
 # Changes with what is written, so that a folder of an earlier version is written again.
-VERSION = 2
+VERSION = 3
 
 
 class EvaluationSettings(Settings):
@@ -68,7 +68,7 @@ def evaluate(
 ) -> Summary:
     """Score a split; write `report.json` and, for people, `report.html`.
 
-    The report: R@k, MedR and MeanR both ways with 95% intervals, ranks, breakdowns, hubness and what
+    The report: R@k, MedR, MeanR and DCG@10 both ways with 95% intervals, ranks, breakdowns, hubness and what
     correcting for it does, published numbers where the split is theirs, the best and the worst queries.
 
     Returns
@@ -133,6 +133,7 @@ def report_of(
         "videos": len(pairs),
         **{way: _rounded(summarise_ranks(found)) for way, found in ranks.items()},
         "intervals": {way: bootstrap(found, settings.resamples, rng) for way, found in ranks.items()},
+        "gains": gains(scores, ranks, pairs, settings),
         "hubness": {"t2v": hubness(scores.T), "v2t": hubness(scores)},
         "ranks": {way: rank_summary(found, candidates[way]) for way, found in ranks.items()},
         "breakdown": breakdown(ranks, pairs, clips),
@@ -150,6 +151,25 @@ def bootstrap(ranks: Floats, resamples: int, rng: np.random.Generator) -> dict[s
         name: [round(float(v), 2) for v in np.percentile([d[name] for d in drawn], [2.5, 97.5])]
         for name in drawn[0]
     }
+
+
+def gains(
+    scores: NDArray[Any], ranks: dict[str, Floats], pairs: Pairs, settings: EvaluationSettings
+) -> dict[str, dict[str, Any]]:
+    """DCG@10 of the right answers' ranks, both ways, in percent with its interval.
+
+    Where texts own several videos, text to video has NDCG@10, too, for which all of them are right.
+    """
+    rng = np.random.default_rng(settings.seed)
+    found: dict[str, dict[str, Any]] = {}
+    for way, those in ranks.items():
+        drawn = [cumulated_gain(rng.choice(those, len(those))) for _ in range(settings.resamples)]
+        interval = [round(float(v), 2) for v in np.percentile(drawn, [2.5, 97.5])]
+        found[way] = {"DCG@10": round(cumulated_gain(those), 2), "interval": interval}
+    if len(ranks["t2v"]) < len(pairs):
+        ndcg = 100 * normalised_gains(scores, pairs.text_of_video).mean()
+        found["t2v"]["NDCG@10"] = round(float(ndcg), 2)
+    return found
 
 
 def _score(

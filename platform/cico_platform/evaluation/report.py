@@ -129,24 +129,33 @@ def as_csv(report: dict[str, Any]) -> str:
     """The main table with intervals, comma-separated."""
     lines = ["direction,metric,value,low,high"]
     for way in WAYS:
-        for name in METRICS:
-            low, high = report["intervals"][way][name]
-            lines.append(f"{way},{name},{report[way][name]},{low},{high}")
+        for name, value, (low, high) in main_row(report, way):
+            lines.append(f"{way},{name},{value},{low},{high}")
     return "\n".join(lines) + "\n"
 
 
 def as_latex(report: dict[str, Any]) -> str:
     """The main table for a paper that uses booktabs; intervals beneath the values."""
-    head = " & ".join(name.replace("@", r"@") for name in METRICS)
-    lines = [r"\begin{tabular}{l" + "r" * len(METRICS) + "}", r"\toprule", rf" & {head} \\", r"\midrule"]
+    names = [name for name, _, _ in main_row(report, WAYS[0])]
+    head = " & ".join(names)
+    lines = [r"\begin{tabular}{l" + "r" * len(names) + "}", r"\toprule", rf" & {head} \\", r"\midrule"]
     for way in WAYS:
-        values = " & ".join(figure(name, report[way][name]) for name in METRICS)
+        row = main_row(report, way)
+        values = " & ".join(figure(name, value) for name, value, _ in row)
         intervals = " & ".join(
-            r"{\scriptsize [" + "--".join(figure(name, v) for v in report["intervals"][way][name]) + "]}"
-            for name in METRICS
+            r"{\scriptsize [" + "--".join(figure(name, v) for v in interval) + "]}"
+            for name, _, interval in row
         )
         lines += [rf"{TITLES[way].capitalize()} & {values} \\", rf" & {intervals} \\"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def main_row(report: dict[str, Any], way: str) -> list[tuple[str, float, list[float]]]:
+    """The metrics of a direction with their intervals; DCG@10 is missing in reports of earlier versions."""
+    row = [(name, report[way][name], report["intervals"][way][name]) for name in METRICS]
+    if gained := report.get("gains", {}).get(way):
+        row.append(("DCG@10", gained["DCG@10"], gained["interval"]))
+    return row
 
 
 def _own(environment: jinja2.Environment, name: str) -> Markup:

@@ -7,11 +7,16 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import pyarrow as pa
+
 from cico_platform.errors import InputError
 from cico_platform.index.candidates import candidates_for
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.points import Points
 from cico_platform.index.server_settings import SCHEMES
+from cico_platform.index.staging import Stage, Staged
 from cico_platform.index.token_storage import Quantization
+from cico_platform.index.token_store.row_numbers import Rows
 from cico_platform.storage import Place
 
 COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
@@ -55,6 +60,32 @@ class VectorIndex(ABC):
         """Add clips, replacing those with the same `video_id`."""
 
     @abstractmethod
+    def stage(self, collection: str) -> Stage:
+        """What writes clips of a collection in other processes; `complete` takes what it returns."""
+
+    @abstractmethod
+    def complete(self, collection: str, staged: Staged) -> None:
+        """Make staged clips part of the collection, replacing those with the same `video_id`."""
+
+    @abstractmethod
+    def settle(self, collection: str) -> None:
+        """Remove what writes that were cut have left behind; searches do not see it.
+
+        No other process may write to the collection meanwhile.
+        """
+
+    @abstractmethod
+    def names(self, collection: str) -> Iterator[pa.Table]:
+        """All clips, as tables of `gathering.CLIPS_SCHEMA`: `row`, `video_id`, `clip_key`.
+
+        They are read from files of the token store, and no payload is: a million clips take a second.
+        """
+
+    @abstractmethod
+    def delete_rows(self, collection: str, rows: Rows) -> None:
+        """Delete clips by the rows that `names` gives; those that are gone are no error."""
+
+    @abstractmethod
     def count(self, collection: str, filters: Filters | None = None) -> int:
         """Number of clips; of those that pass the filters."""
 
@@ -65,6 +96,17 @@ class VectorIndex(ABC):
     def candidates(self, collection: str) -> int:
         """How many clips leave the first stage of a search that is told no number (`ranking.Stages`)."""
         return candidates_for(self.size(collection))
+
+    @abstractmethod
+    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
+        """The values of a keyword field of payloads that most clips have, each with its number of clips.
+
+        A clip with several values counts for each. The numbers of a server may be estimates.
+        """
+
+    @abstractmethod
+    def points(self, collection: str) -> Points:
+        """A collection's points, for whoever ranks what the engine finds."""
 
     @abstractmethod
     def query(

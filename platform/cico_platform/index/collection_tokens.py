@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from cico_platform.errors import CicoError, InputError
@@ -98,7 +99,7 @@ class CollectionTokens:
             digest.update(np.ascontiguousarray(clip.tokens).tobytes())
         with SegmentWriter(self.folder, store.layout, digest.hexdigest()) as writer:
             for clip in clips:
-                writer.add(clip.video_id, str(clip.payload.get("clip_key") or ""), clip.tokens)
+                writer.add(clip.video_id, clip_key_of(clip), clip.tokens)
             return writer.finish()
 
     def commit(self, segment: SegmentInfo, replaced: Rows) -> None:
@@ -131,8 +132,16 @@ class CollectionTokens:
         if self._newest() is None:
             return
         compact(self.folder, cache=self._cache)
-        sweep(self.folder)
+        self.sweep()
         self._newest()
+
+    def sweep(self) -> None:
+        """Remove what was written and never committed.
+
+        No other process may write to the collection meanwhile.
+        """
+        if self._newest() is not None:
+            sweep(self.folder)
 
     def announce_removal(self, collection: str) -> None:
         """Note in the folder that the collection is being removed, for the case that this is cut."""
@@ -190,6 +199,11 @@ class CollectionTokens:
         store = self._newest()
         tables = [] if store is None else [table["row"].to_numpy() for table in store.clips()]
         return np.concatenate(tables) if tables else as_rows([])
+
+    def names(self) -> Iterator[pa.Table]:
+        """The living clips, segment by segment, as tables of `gathering.CLIPS_SCHEMA`."""
+        store = self._newest()
+        return iter(()) if store is None else store.clips()
 
     def lost(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether each row is of a segment that is not in the folder, bool [n].
@@ -293,3 +307,8 @@ def _sample(clips: Sequence[IndexedClip]) -> Tokens:
     tokens = sum(len(clip.tokens) for clip in clips)
     step = max(1, tokens // (2 * SAMPLE))
     return np.concatenate([np.asarray(clip.tokens, np.float32) for clip in clips[::step]])
+
+
+def clip_key_of(clip: IndexedClip) -> str:
+    """The key of a clip, which changes with what is known of it; empty where its payload has none."""
+    return str(clip.payload.get("clip_key") or "")

@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
@@ -17,18 +18,23 @@ from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.disk_space import check_space
 from cico_platform.index.earlier_embedded import earlier_clips
 from cico_platform.index.embedded_points import EmbeddedPoints
+from cico_platform.index.embedded_stage import EmbeddedStage, complete
 from cico_platform.index.engine import engine_config
 from cico_platform.index.locking import take_lock
 from cico_platform.index.point_changes import (
     delete_filtered,
     delete_named,
+    delete_rows,
     erase_deleted,
     settle,
     write_clips,
 )
 from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.points import Points
 from cico_platform.index.set_encoding import EARLIER, LAYOUT
+from cico_platform.index.staging import Stage, Staged
 from cico_platform.index.token_storage import Quantization
+from cico_platform.index.token_store.row_numbers import Rows
 from cico_platform.steps import write_json
 from cico_platform.storage import Place
 
@@ -101,11 +107,37 @@ class EmbeddedIndex(VectorIndex):
         check_space(self.path)
         write_clips(self._points(collection), clips)
 
+    def stage(self, collection: str) -> Stage:
+        table = self._points(collection).table
+        return EmbeddedStage(self.path / COLLECTIONS / collection / TOKENS, table.dim, table.storage)
+
+    def complete(self, collection: str, staged: Staged) -> None:
+        self._own()
+        check_space(self.path)
+        complete(self._points(collection), staged)
+
+    def settle(self, collection: str) -> None:
+        self._own()
+        settle(self._points(collection))
+
+    def names(self, collection: str) -> Iterator[pa.Table]:
+        return self._points(collection).table.names()
+
+    def delete_rows(self, collection: str, rows: Rows) -> None:
+        self._own()
+        delete_rows(self._points(collection), rows)
+
     def count(self, collection: str, filters: Filters | None = None) -> int:
         return self._points(collection).count(filters)
 
     def size(self, collection: str) -> int:
         return self._points(collection).tokens().size()
+
+    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
+        return self._points(collection).facets(field, limit)
+
+    def points(self, collection: str) -> Points:
+        return self._points(collection)
 
     def query(
         self,

@@ -43,6 +43,10 @@ class EmbeddedPoints(Points):
     def count(self, filters: Filters | None) -> int:
         return int(self.shard.count(qdrant.CountRequest(exact=True, filter=engine_filter(filters))))
 
+    def facets(self, field: str, limit: int) -> dict[str, int]:
+        found = self.shard.facet(qdrant.FacetRequest(field, limit=limit, exact=True))
+        return {str(hit.value): int(hit.count) for hit in found.hits}
+
     def nearest(self, tokens: Tokens, limit: int, filters: Filters | None, names: bool) -> Found:
         payload = [VIDEO_ID] if names else False
         return _found(self.shard.query(nearest(tokens, limit, engine_filter(filters), payload)), names)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -20,8 +20,8 @@ from cico_platform.index.serving_info import (
     write_serving,
 )
 from cico_platform.index.texts import texts_of
-from cico_platform.index.texts_rewrite import rewrite_texts, texts_said
-from cico_platform.index.traces import Traces, find_traces, traces_of
+from cico_platform.index.texts_rewrite import keys_said, rewrite_texts, some_texts
+from cico_platform.index.traces import CLIPS, Traces, find_traces, traces_of
 from cico_platform.index.writer import enough
 from cico_platform.steps import write_json
 
@@ -84,19 +84,20 @@ def forget(
     if signer is None and not video_ids:
         raise InputError("say whom or what to forget: --signer NAME or --video ID")
     known = known_collections(index)
-    found = {hit.video_id for name in known for hit in _matching(index, name, signer, video_ids)}
+    found = {clip for name in known for clip in _matching(index, name, signer, video_ids)}
     ids = sorted(found | set(video_ids))
     # A clip goes from every collection, also from one that was built before its people were known.
     held = {name: _matching(index, name, None, ids) for name in known} if ids else {}
-    held = {name: hits for name, hits in held.items() if hits}
+    held = {name: clips for name, clips in held.items() if clips}
     remember(index, signer, ids)
     for name in known:  # also what was deleted from one earlier
         for each in (name, texts_of(name)):
             with suppress(InputError):
                 index.erase_deleted(each)
-    said = [text for name, hits in held.items() for text in texts_said(index, name, hits)]
-    traces = traces_of([hit for hits in held.values() for hit in hits], signer).plus(traces_of(said, None))
-    touched = {text.video_id for text in said}
+    said = {name: keys_said(index, name, clips) for name, clips in held.items()}
+    texts = [hit for name, keys in said.items() for hit in some_texts(index, name, keys)]
+    traces = traces_of(_some(index, held), signer).plus(traces_of(texts, None))
+    touched = {key for keys in said.values() for key in keys}
     named = _names(index, known.values())
     rest = [name for name in held if name not in named]
     for name in rest:
@@ -119,7 +120,7 @@ def forget(
     if after.found:
         raise CicoError(f"traces are left in {', '.join(after.where)}; run the same command again")
     return Proof(
-        len({hit.video_id for hits in held.values() for hit in hits}),
+        len({clip for clips in held.values() for clip in clips}),
         rewritten,
         rest,
         after.files,
@@ -173,15 +174,31 @@ def _record(index: VectorIndex) -> dict[str, Any]:
     return found or {"salt": secrets.token_hex(32), "hashes": []}
 
 
-def _matching(index: VectorIndex, collection: str, signer: str | None, video_ids: Sequence[str]) -> list[Hit]:
+def _matching(index: VectorIndex, collection: str, signer: str | None, video_ids: Sequence[str]) -> list[str]:
+    """The names of the clips of a collection that show a person, or are among these: nothing else is kept."""
+    asked: list[Filters] = []
+    if signer is not None:
+        asked = [Filters(signer=[signer]), Filters(participants=[signer])]
     try:
-        found = list(index.fetch(collection, video_ids, tokens=True)) if video_ids else []
-        if signer is not None:
-            for shows in (Filters(signer=[signer]), Filters(participants=[signer])):
-                found += index.fetch(collection, filters=shows, tokens=True)
+        found = (
+            {hit.video_id for hit in index.fetch(collection, video_ids, fields=())} if video_ids else set()
+        )
+        for shows in asked:
+            found.update(hit.video_id for hit in index.fetch(collection, filters=shows, fields=()))
     except InputError:  # registered, but its build was cut before it was there
         return []
-    return list({hit.video_id: hit for hit in found}.values())
+    return sorted(found)
+
+
+def _some(index: VectorIndex, held: Mapping[str, Sequence[str]]) -> list[Hit]:
+    """As many clips of collections, with tokens, as are looked for in files; spread evenly over all."""
+    named = [(collection, name) for collection, names in held.items() for name in names]
+    chosen = named[:: max(1, len(named) // CLIPS)]
+    return [
+        hit
+        for collection in held
+        for hit in index.fetch(collection, [name for of, name in chosen if of == collection], tokens=True)
+    ]
 
 
 def _names(index: VectorIndex, known: Iterable[ServingInfo]) -> dict[str, list[str]]:
@@ -216,7 +233,9 @@ def _rewrite(
             waiting = []
     if waiting:
         index.upsert(new, waiting)
-    wanted = index.count(info.collection) - len(list(index.fetch(info.collection, sorted(gone), fields=())))
+    wanted = index.count(info.collection) - sum(
+        1 for _ in index.fetch(info.collection, sorted(gone), fields=())
+    )
     if index.count(new) != wanted:
         raise CicoError(f"'{new}' holds {index.count(new)} clips, not {wanted}; run the same command again")
     return rewrite_texts(index, info, new, touched, traces), new

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from cico_platform.errors import CicoError
 from cico_platform.index.clips import Filters, Hit, Hits, Payload, Tokens
 from cico_platform.index.mapped_tokens import Compared, compare, second_scores
-from cico_platform.index.points import VIDEO_ID, Fields, Found, Points, Record
+from cico_platform.index.points import Fields, Found, Points, Record
+from cico_platform.index.token_store.row_numbers import as_rows
 
 NO_HITS = Hits(0, lambda i: Hit(0.0, {}))
 # Clips that are asked for by name at once.
@@ -96,17 +97,28 @@ def fetched(
     read: Fields = "all" if fields is None else fields
     if video_ids is None:
         for page in points.scroll(filters, read):
-            yield from (_fetched(points, record, tokens) for record in points.only_living(page))
+            yield from _with_tokens(points, page, tokens)
         return
     for first in range(0, len(video_ids), NAMES):
         asked = list(video_ids[first : first + NAMES])
-        pages = points.of_clips(asked, read)
-        listed = {r.payload[VIDEO_ID]: r for page in pages for r in points.only_living(page)}
-        yield from (_fetched(points, listed[name], tokens) for name in asked if name in listed)
+        listed = {
+            hit.video_id: hit
+            for page in points.of_clips(asked, read)
+            for hit in _with_tokens(points, page, tokens)
+        }
+        yield from (listed[name] for name in asked if name in listed)
 
 
-def _fetched(points: Points, record: Record, tokens: bool) -> Hit:
-    return Hit(0.0, record.payload, points.tokens().read(record.row) if tokens else None)
+def _with_tokens(points: Points, page: Sequence[Record], tokens: bool) -> list[Hit]:
+    """The points of a page that hold living clips, their tokens read together."""
+    records = points.only_living(page)
+    if not tokens:
+        return [Hit(0.0, record.payload) for record in records]
+    found = points.tokens().gather(as_rows([record.row for record in records]))
+    parts = np.split(found.tokens, np.cumsum(found.lengths)[:-1]) if len(found.rows) else []
+    own = dict(zip(found.rows.tolist(), parts, strict=True))
+    # One that has died since is left out.
+    return [Hit(0.0, record.payload, own[record.row]) for record in records if record.row in own]
 
 
 def _as_found(points: Points, found: Found, with_tokens: bool) -> Hits:

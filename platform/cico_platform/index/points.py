@@ -70,6 +70,10 @@ class Points(ABC):
         """Number of points that pass the filters."""
 
     @abstractmethod
+    def facets(self, field: str, limit: int) -> dict[str, int]:
+        """The values of a keyword field that most points have, each with its number of points."""
+
+    @abstractmethod
     def nearest(self, tokens: Tokens, limit: int, filters: Filters | None, names: bool) -> Found:
         """The points whose encoding is nearest to the tokens' [Q, D], of those that pass the filters."""
 

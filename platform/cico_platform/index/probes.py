@@ -1,6 +1,7 @@
 """Probes: texts of a corpus whose clips a new collection must find as well as the one before it did."""
 
 import hashlib
+from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,12 +67,22 @@ def choose_texts(clips: Iterable[tuple[str, str]], count: int) -> dict[str, list
     >>> choose_texts([("a", "hello"), ("b", "hello"), ("c", "?")], 5)
     {'hello': ['a', 'b']}
     """
+    most = min(count, MOST)
     texts: dict[str, list[str]] = {}
+    order: list[tuple[bytes, str]] = []  # of these texts: a collection has too many to keep all
     for video_id, text in clips:
-        if has_word(said := clean_text(text)):
-            texts.setdefault(said, []).append(video_id)
-    order = sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())
-    return {text: sorted(texts[text]) for text in order[: min(count, MOST)]}
+        said = clean_text(text)
+        if said in texts:
+            texts[said].append(video_id)
+        elif most and has_word(said):
+            place = (hashlib.sha256(said.encode()).digest(), said)
+            if len(order) == most and place > order[-1]:
+                continue
+            insort(order, place)
+            texts[said] = [video_id]
+            if len(order) > most:
+                del texts[order.pop()[1]]
+    return {text: sorted(texts[text]) for _, text in order}
 
 
 def ask(

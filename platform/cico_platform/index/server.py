@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
 from qdrant_client import grpc as messages
 
 from cico_platform.errors import CicoError
@@ -13,18 +14,23 @@ from cico_platform.index.earlier_server import earlier_clips
 from cico_platform.index.point_changes import (
     delete_filtered,
     delete_named,
+    delete_rows,
     erase_deleted,
     settle,
     write_clips,
 )
 from cico_platform.index.point_hits import fetched, query_hits
+from cico_platform.index.points import Points
 from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
 from cico_platform.index.server_collections import ServerCollection, ServerCollections
 from cico_platform.index.server_messages import INDEXED, new_collection
 from cico_platform.index.server_points import ServerPoints, no_collection
 from cico_platform.index.server_records import ServerRecords
 from cico_platform.index.server_settings import ServerSettings, server_settings
+from cico_platform.index.server_stage import ServerStage
+from cico_platform.index.staging import Stage, Staged
 from cico_platform.index.token_storage import Quantization
+from cico_platform.index.token_store.row_numbers import Rows
 from cico_platform.storage import Place
 
 GREEN_SECONDS, FIRST_STEP, LONGEST_STEP = 600.0, 0.02, 1.0
@@ -86,11 +92,35 @@ class ServerIndex(VectorIndex):
     def upsert(self, collection: str, clips: Sequence[IndexedClip]) -> None:
         write_clips(self._points(collection), clips)
 
+    def stage(self, collection: str) -> Stage:
+        self._points(collection).tokens()
+        return ServerStage(self.location, self.settings, collection)
+
+    def complete(self, collection: str, staged: Staged) -> None:
+        """Do nothing: the stage has done all."""
+
+    @patient_reads()
+    def settle(self, collection: str) -> None:
+        settle(self._points(collection))
+
+    def names(self, collection: str) -> Iterator[pa.Table]:
+        return self._points(collection).tokens().names()
+
+    @patient_reads()
+    def delete_rows(self, collection: str, rows: Rows) -> None:
+        delete_rows(self._points(collection), rows)
+
     def count(self, collection: str, filters: Filters | None = None) -> int:
         return self._points(collection).count(filters)
 
     def size(self, collection: str) -> int:
         return self._points(collection).tokens().size()
+
+    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
+        return self._points(collection).facets(field, limit)
+
+    def points(self, collection: str) -> Points:
+        return self._points(collection)
 
     def query(
         self,

@@ -53,6 +53,13 @@ class ServerPoints(Points):
         request = messages.CountPoints(collection_name=self.name, filter=filter_of(filters), exact=True)
         return int(self._read(self.client.points.Count, request).result.count)
 
+    def facets(self, field: str, limit: int) -> dict[str, int]:
+        request = messages.FacetCounts(
+            collection_name=self.name, key=field, limit=limit, exact=self.collection.limits.exact
+        )
+        hits = self._read(self.client.points.Facet, request).hits
+        return {hit.value.string_value: int(hit.count) for hit in hits}
+
     def nearest(self, tokens: Tokens, limit: int, filters: Filters | None, names: bool) -> Found:
         wanted = self.collection.bounded(limit)
         request = nearest(self.name, tokens, wanted, filter_of(filters), self._search_params())

@@ -1,6 +1,6 @@
 """The texts of a collection that is written anew without some clips: those that only these said are gone."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 
 from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
@@ -16,14 +16,19 @@ from cico_platform.index.texts import (
     text_point,
     texts_of,
 )
-from cico_platform.index.traces import Traces, traces_of
+from cico_platform.index.traces import CLIPS, Traces, traces_of
 
 
-def texts_said(index: VectorIndex, collection: str, clips: Iterable[Hit]) -> list[Hit]:
-    """The points, with tokens, of the texts that these clips of a collection say."""
-    keys = sorted({str(hit.payload[TEXT_KEY]) for hit in clips if TEXT_KEY in hit.payload})
+def keys_said(index: VectorIndex, collection: str, video_ids: Sequence[str]) -> list[str]:
+    """The keys of what these clips of a collection say."""
+    told = index.fetch(collection, video_ids, fields=(TEXT_KEY,))
+    return sorted({str(hit.payload[TEXT_KEY]) for hit in told if TEXT_KEY in hit.payload})
+
+
+def some_texts(index: VectorIndex, collection: str, keys: Sequence[str]) -> list[Hit]:
+    """The points, with tokens, of some of these texts of a collection, spread evenly over all."""
     try:
-        return list(index.fetch(texts_of(collection), keys, tokens=True))
+        return list(index.fetch(texts_of(collection), keys[:: max(1, len(keys) // CLIPS)], tokens=True))
     except InputError:  # it was built without
         return []
 

@@ -6,9 +6,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import pyarrow as pa
+
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, previous_of
+from cico_platform.index.canaries import lost_canaries, spread
+from cico_platform.index.clip_names import NAMES_SCHEMA, difference, joined, last_of_each
 from cico_platform.index.clips import IndexedClip
+from cico_platform.index.collection_tokens import clip_key_of
 from cico_platform.index.serving_info import (
     DEFAULT_ALIAS,
     ServingInfo,
@@ -16,12 +21,14 @@ from cico_platform.index.serving_info import (
     remove_collection,
     write_serving,
 )
-from cico_platform.index.set_encoding import point_vector, query_vector
 from cico_platform.index.texts import with_text_key
+from cico_platform.index.token_store.gathering import CLIPS_SCHEMA
 
 BATCH = 128
 # That are written at once where an index likes to write much.
 MOST_CLIPS = 1024
+# That are deleted at once, and names that an error tells.
+ROWS, NAMED = 8192, 3
 
 
 class Written(NamedTuple):
@@ -54,22 +61,24 @@ class IndexWriter:
     def __init__(self, index: VectorIndex, info: ServingInfo, alias: str = DEFAULT_ALIAS) -> None:
         self.index, self.info, self.alias = index, info, alias
         self.written = Written(info.collection, 0)
-        self._ids: set[str] = set()
-        self._example: IndexedClip | None = None
+        # Of what the collection shall hold; Arrow columns take a third of what a set takes.
+        self._names: list[pa.Table] = []
         self._waiting: list[IndexedClip] = []
         # First of all, so that what a cut build leaves behind is known.
         write_serving(index, replace(info, alias=alias, content="", probes=()))
         index.create(info.collection, info.dim, info.quantization)
 
-    def present(self) -> dict[str, str]:
-        """The clips that the collection holds already, each with the `clip_key` of its payload, or ""."""
+    def present(self) -> pa.Table:
+        """The clips that the collection holds already: a table of `NAMES_SCHEMA`."""
         self.flush()
-        held = self.index.fetch(self.info.collection, fields=("clip_key",))
-        return {hit.video_id: str(hit.payload.get("clip_key", "")) for hit in held}
+        return joined(self.index.names(self.info.collection), NAMES_SCHEMA)
 
-    def keep(self, video_ids: Sequence[str]) -> None:
-        """Count clips of an earlier try as this one's: whatever is neither kept nor added is deleted."""
-        self._ids.update(video_ids)
+    def keep(self, names: pa.Table) -> None:
+        """Count clips (`NAMES_SCHEMA`) that the collection holds already: all others are deleted in the end.
+
+        They are of an earlier try, or were written by workers (`VectorIndex.stage`).
+        """
+        self._names.append(names.select(NAMES_SCHEMA.names).cast(NAMES_SCHEMA))
 
     def add(self, clips: Sequence[IndexedClip]) -> None:
         """Write clips; each needs `text` and an absolute `path` in its payload.
@@ -88,8 +97,8 @@ class IndexWriter:
                 )
         known = [with_text_key({"corpus": self.info.corpus, **clip.payload}) for clip in clips]
         self._waiting += [replace(clip, payload=one) for clip, one in zip(clips, known, strict=True)]
-        self._ids.update(clip.video_id for clip in clips)
-        self._example = clips[0] if clips else self._example
+        columns = [[clip.video_id for clip in clips], [clip_key_of(clip) for clip in clips]]
+        self.keep(pa.table([pa.array(column, pa.string()) for column in columns], schema=NAMES_SCHEMA))
         if enough(self.index, self._waiting):
             self.flush()
 
@@ -100,39 +109,43 @@ class IndexWriter:
             del self._waiting[:MOST_CLIPS]
 
     def verify(self) -> int:
-        """Drop what was neither kept nor added; returns how many clips the collection holds.
+        """Delete what was neither kept nor added; returns how many clips the collection holds.
 
         Raises
         ------
         CicoError
-            If the collection doesn't hold exactly the clips that were added, or doesn't find one of them.
+            If the collection does not hold exactly the clips that were kept or added, each once, or does not
+            find some of them by their own tokens.
         """
-        collection = self.info.collection
         self.flush()
-        stale = set(self.present()) - self._ids
-        if stale:
-            self.index.delete(collection, sorted(stale))
-        count = self.index.count(collection)
-        if not count or count != len(self._ids):
+        index, collection = self.index, self.info.collection
+        index.settle(collection)
+        wanted = self._wanted()
+        surplus, missing = difference(joined(index.names(collection), CLIPS_SCHEMA), wanted)
+        for first in range(0, len(surplus), ROWS):
+            index.delete_rows(collection, surplus[first : first + ROWS])
+        count = index.count(collection)
+        if not count or len(missing) or count != len(wanted):
+            some = ", ".join(f"'{name}'" for name in missing[:NAMED].to_pylist())
+            lacks = f", without {some}{', …' if len(missing) > NAMED else ''}" if some else ""
             raise CicoError(
-                f"collection '{collection}' holds {count} clips, not {len(self._ids)}; index again"
+                f"collection '{collection}' holds {count} clips, not {len(wanted)}{lacks}; index again"
             )
-        if self._example is not None:
-            hits = self.index.query(collection, self._example.tokens, limit=1)
-            own = float(query_vector(self._example.tokens) @ point_vector(self._example.tokens))
-            if not hits or hits[0].score < own - 1e-2:
-                raise CicoError(
-                    f"collection '{collection}' doesn't find '{self._example.video_id}'; index again"
-                )
+        if lost := lost_canaries(index, collection, spread(wanted["video_id"])):
+            raise CicoError(f"collection '{collection}' doesn't find '{lost[0]}'; index again")
         return count
 
     def go_live(self, info: ServingInfo | None = None) -> Written:
         """Record what the collection holds, move the alias, and remove collections that nothing names."""
-        write_serving(self.index, replace(info or self.info, alias=self.alias, clips=len(self._ids)))
+        write_serving(self.index, replace(info or self.info, alias=self.alias, clips=len(self._wanted())))
         self.index.alias(self.alias, self.info.collection)
         tidy(self.index, self.alias)
-        self.written = Written(self.info.collection, len(self._ids))
+        self.written = Written(self.info.collection, len(self._wanted()))
         return self.written
+
+    def _wanted(self) -> pa.Table:
+        self._names = [last_of_each(joined(self._names, NAMES_SCHEMA))]
+        return self._names[0]
 
     def finish(self) -> Written:
         """Verify, record the models, make the collection live.

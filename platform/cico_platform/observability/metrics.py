@@ -42,7 +42,15 @@ class SearchMetrics:
             registry=self.registry,
         )
         self.in_flight = Gauge("cico_searches_in_flight", "Searches being answered.", registry=self.registry)
+        self.places = Gauge(
+            "cico_search_places", "Searches by text that are taken at the same time.", registry=self.registry
+        )
         self.clips = Gauge("cico_index_clips", "Clips in the live collection.", registry=self.registry)
+        self.counted_alone = Counter(
+            "cico_requests_counted_alone",
+            "Requests that a replica counted alone against a client's rate: the shared count did not answer.",
+            registry=self.registry,
+        )
         self.upload_bytes = Counter("cico_upload_bytes", "Bytes of videos received.", registry=self.registry)
 
     def text(self) -> bytes:

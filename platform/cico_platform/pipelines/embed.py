@@ -1,11 +1,10 @@
 """Embedding: sign features to the tokens that an index holds, by the retrieval model's video tower."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.data
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect, given_device, is_started_here
+from cico_platform.encoding.mixing import shares_of
 from cico_platform.encoding.video_tokens import EMBED_BATCH, embed_features
 from cico_platform.errors import InputError
 from cico_platform.pipelines.clip_table import ClipTable, table_of
@@ -25,9 +25,10 @@ from cico_platform.pipelines.ledgers import read_folder_ledger
 from cico_platform.pipelines.output import Output
 from cico_platform.pipelines.shard_sink import BatchClip, ShardSink
 from cico_platform.pipelines.shards import ShardKind
-from cico_platform.pipelines.stored_features import FEATURES_EDITION, Mix, read_mix
+from cico_platform.pipelines.stored_features import FEATURES_EDITION, Mix, read_info, read_mix
+from cico_platform.schemas.features_info import FeaturesInfo
 from cico_platform.schemas.ledger import DONE, LedgerRow
-from cico_platform.schemas.tokens import TOKENS_SCHEMA, ClipTokens, clip_tokens, tokens_table
+from cico_platform.schemas.tokens import TOKENS_SCHEMA, ClipTokens, tokens_table
 from cico_platform.settings import OnProgress
 from cico_platform.steps import Summary, content_key, earlier_outputs, fingerprint, run_step
 from cico_platform.storage import Place, absolute, on_this_machine, place
@@ -40,8 +41,13 @@ CLIPS_PER_SHARD = 64
 
 def model_alpha(model: str | Place) -> float | None:
     """The share of the first encoder's features that a retrieval model was trained with, if it says."""
-    alpha = read_config(on_this_machine(model)).get("metadata", {}).get("alpha")
+    alpha = _metadata(model).get("alpha")
     return None if alpha is None else float(alpha)
+
+
+def _metadata(model: str | Place) -> dict[str, Any]:
+    found: dict[str, Any] = read_config(on_this_machine(model)).get("metadata", {})
+    return found
 
 
 def embed(
@@ -92,31 +98,6 @@ def embed(
     return run_step(out, STAGE, content_key(recipe=recipe, clips=clips.digest()), body)
 
 
-def embed_videos(
-    features: str | Place, model: str | Place, alpha: float, only: Set[str] | None = None
-) -> Iterator[list[ClipTokens]]:
-    """Stream the videos of a feature folder through the video tower; yields them in batches.
-
-    Parameters
-    ----------
-    alpha
-        The first encoder's share.
-    only
-        Videos that are needed; row groups without any are not read.
-    """
-    few = only is not None and len(only) <= FEW_VIDEOS
-    if not few:
-        connect()
-    found = feature_groups(place(features), here=few)
-    names = found["video_id"].combine_chunks()
-    if only is not None:
-        names = names.filter(pc.is_in(names, value_set=pa.array(sorted(only), pa.string())))
-    clips = ClipTable(names, pa.array([""] * len(names), pa.string()), np.arange(len(names)))
-    actor = {"model": absolute(model), "mix": read_mix(features, alpha)}
-    for table in _mapped(_cut(found, clips, np.arange(len(clips))), actor, None, few):
-        yield clip_tokens(table)
-
-
 def _blocks(folder: Place, clips: ClipTable, waiting: NDArray[np.int64], here: bool) -> list[pa.Table]:
     """Tables of `GROUPS_SCHEMA` with the clips at these positions, each a shard's worth."""
     return _cut(feature_groups(folder, here), clips, waiting) if len(waiting) else []
@@ -155,12 +136,12 @@ def _mapped(
 
 
 def open_model(model: str | Place, features: str | Place, dim: int) -> RetrievalModel:
-    """A retrieval model that takes features of this width.
+    """A retrieval model that takes the features of a folder, which have this width.
 
     Raises
     ------
     InputError
-        If it is no retrieval model, or takes others.
+        If it is no retrieval model, or takes features of another width or of other sign encoders.
     """
     try:
         loaded = load_retrieval_model(on_this_machine(model))
@@ -169,7 +150,32 @@ def open_model(model: str | Place, features: str | Place, dim: int) -> Retrieval
     wanted = loaded.config.feature_dim
     if wanted != dim:
         raise InputError(f"'{model}' takes features of width {wanted}; '{features}' has {dim}")
+    _check_encoders(model, features)
     return loaded
+
+
+def _check_encoders(model: str | Place, features: str | Place) -> None:
+    """Refuse features of other encoders than those of the model's training, where it says which these were.
+
+    Encoders without a share in the mixed features do not count.
+    """
+    about = _metadata(model)
+    if "features" not in about:  # imported, or trained by an earlier version
+        return
+    trained = FeaturesInfo.model_validate(about["features"])
+    wanted, given = (
+        [encoder for encoder, share in zip(info.encoders, shares, strict=True) if share]
+        for info, shares in (
+            (each, shares_of(len(each.encoders), float(about.get("alpha", each.alpha))))
+            for each in (trained, read_info(features))
+        )
+    )
+    if [encoder.id for encoder in wanted] != [encoder.id for encoder in given]:
+        ours, theirs = (" and ".join(f"'{each.path}' ({each.id})" for each in one) for one in (wanted, given))
+        raise InputError(
+            f"'{model}' was trained on features of the sign encoder {ours}, and '{features}' has those of "
+            f"{theirs}: run 'cico features' with the model's encoders, or 'cico train retrieval' on these"
+        )
 
 
 def check_searchable(path: str | Place, model: RetrievalModel) -> TowerConfig:

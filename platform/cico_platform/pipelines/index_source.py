@@ -1,30 +1,28 @@
 """What an index is filled from: a corpus, its features and a model, and what each clip is known by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from cico_platform.corpus.framing import framing_of
 from cico_platform.corpus.manifest import Clip, Corpus
 from cico_platform.corpus.manifest_rows import Rows, manifest_rows
 from cico_platform.encoding.clip_encoder import VideoEncoding
 from cico_platform.errors import InputError
-from cico_platform.index.clips import IndexedClip
 from cico_platform.index.serving_info import ServingInfo
-from cico_platform.index.texts import with_text_key
-from cico_platform.index.token_storage import TokenStorage, merge_tokens
+from cico_platform.index.token_storage import TokenStorage
 from cico_platform.pipelines.changed_clips import check_unchanged
 from cico_platform.pipelines.clip_table import ROWS_PER_TASK, ClipTable, sentences, table_of
-from cico_platform.pipelines.embed import check_searchable, embed_videos, model_alpha, open_model
+from cico_platform.pipelines.embed import check_searchable, model_alpha, open_model
 from cico_platform.pipelines.ledgers import read_folder_ledger
 from cico_platform.pipelines.stored_features import read_info
 from cico_platform.pipelines.workers import on_workers
 from cico_platform.schemas.clips import MANIFEST_SCHEMA, people_of
-from cico_platform.schemas.tokens import ClipTokens
 from cico_platform.steps import content_key, fingerprint
 from cico_platform.storage import Place, absolute, place
 
@@ -32,9 +30,6 @@ from cico_platform.storage import Place, absolute, place
 CHUNKS_HERE = 2
 # In every recipe since layout 4: migrated collections hold the same tokens.
 TOKENS_LAYOUT = 4
-DEFAULT_FPS = 25.0
-# Seconds: a quarter of a frame.
-SAME_TIME = 0.01
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,8 @@ class Source:
     ----------
     clips
         Their keys change when a clip's features or its row of the manifest do.
+    windows
+        int32 [N]: how many windows of each clip have features; 0 where it has none.
     info
         What a collection of them is built with.
     """
@@ -52,6 +49,7 @@ class Source:
     corpus: Corpus
     features: str
     clips: ClipTable
+    windows: NDArray[np.int32]
     info: ServingInfo
 
     def __len__(self) -> int:
@@ -61,32 +59,17 @@ class Source:
         """Name each clip and the people whom it shows."""
         table = self.corpus.table(["signer", "participants"]).take(pa.array(self.clips.rows))
         columns = (self.clips.video_ids, table["signer"], table["participants"])
-        for name, signer, others in zip(*(column.to_pylist() for column in columns), strict=True):
-            yield name, people_of(signer, others)
+        for first in range(0, len(self), ROWS_PER_TASK):
+            some = (column.slice(first, ROWS_PER_TASK).to_pylist() for column in columns)
+            for name, signer, others in zip(*some, strict=True):
+                yield name, people_of(signer, others)
 
     def without(self, video_ids: set[str]) -> "Source":
         """The source as if these clips were not in the manifest."""
         gone = self.clips.positions(pa.array(sorted(video_ids), pa.string()))
-        clips = self.clips.select(np.setdiff1d(np.arange(len(self.clips)), gone))
-        return replace(self, clips=clips, info=_named(self.info, clips))
-
-    def points(self, only: set[str]) -> Iterator[IndexedClip]:
-        """Those of these clips that have features, embedded by workers."""
-        names = sorted(only)
-        found = self.clips.positions(pa.array(names, pa.string())).tolist()
-        place_of = dict(zip(names, found, strict=True))  # looking up a batch costs what all clips do
-        for batch in embed_videos(self.features, self.info.model, self.info.alpha, only):
-            positions = np.array([place_of[row.video_id] for row in batch], dtype=np.int64)
-            table = manifest_rows(self.corpus.path, self.clips.rows[positions], MANIFEST_SCHEMA.names)
-            keys = self.clips.keys.take(pa.array(positions)).to_pylist()
-            for row, clip, key in zip(batch, table.to_pylist(), keys, strict=True):
-                yield self._point(row, Clip(**clip), key)
-
-    def _point(self, row: ClipTokens, clip: Clip, key: str) -> IndexedClip:
-        tokens, starts = merge_tokens(row.tokens, row.window_starts.tolist(), self.info.merge)
-        payload = _payload(self.corpus, clip, starts, _times_by_start(row))
-        payload |= {"clip_key": key, "model_id": self.info.recipe}
-        return IndexedClip(clip.video_id, tokens, with_text_key(payload))
+        kept = np.setdiff1d(np.arange(len(self.clips)), gone)
+        clips = self.clips.select(kept)
+        return replace(self, clips=clips, windows=self.windows[kept], info=_named(self.info, clips))
 
 
 def read_source(
@@ -116,7 +99,8 @@ def read_source(
     recipe = content_key(
         features=made, model=fingerprint(model), alpha=alpha, storage=asdict(storage), layout=TOKENS_LAYOUT
     )
-    clips = _keyed(source, name, table_of(ledger.done()))
+    done = ledger.done()
+    clips, windows = _keyed(source, name, table_of(done), done["windows"])
     crops = source.table(["crop"])["crop"].take(pa.array(clips.rows))
     encoders = tuple(encoder.path for encoder in info.encoders)
     serving = ServingInfo(
@@ -138,25 +122,29 @@ def read_source(
             framing_of((crop.as_py() for crop in crops), bool(about.get("trim", True))),
         ),
     )
-    return Source(source, str(features), clips, _named(serving, clips))
+    return Source(source, str(features), clips, windows, _named(serving, clips))
 
 
-def _keyed(corpus: Corpus, name: str, features: ClipTable) -> ClipTable:
-    """The sentence clips of a corpus, with the keys of their points."""
+def _keyed(
+    corpus: Corpus, name: str, features: ClipTable, windows: pa.ChunkedArray
+) -> tuple[ClipTable, NDArray[np.int32]]:
+    """The sentence clips of a corpus, with the keys of their points, and how many windows each has."""
     names, rows = sentences(corpus)
     held = features.positions(names)
-    known = features.keys.take(pa.array(np.maximum(held, 0), mask=held < 0))
-    chunks = [
-        _Chunk(rows[first : first + ROWS_PER_TASK], known.slice(first, ROWS_PER_TASK).to_pylist())
-        for first in range(0, len(rows), ROWS_PER_TASK)
+    at = pa.array(np.maximum(held, 0), mask=held < 0)
+    known = features.keys.take(at)
+    counts = np.asarray(pc.fill_null(windows.take(at), 0), dtype=np.int32)
+    parts = [
+        np.arange(len(rows))[first : first + ROWS_PER_TASK] for first in range(0, len(rows), ROWS_PER_TASK)
     ]
-    keys: dict[int, list[str]] = {}
+    chunks = [_Chunk(rows[part], known.take(pa.array(part))) for part in parts]
+    keys: dict[int, pa.StringArray] = {}
     find = partial(_point_keys, corpus=absolute(corpus.path), name=name)
     here = len(chunks) <= CHUNKS_HERE
     for (number, _), found in on_workers(find, list(enumerate(chunks)), here):
         keys[number] = found
-    joined = [key for number in range(len(chunks)) for key in keys[number]]
-    return ClipTable(names, pa.array(joined, pa.string()), rows)
+    joined = pa.concat_arrays([pa.array([], pa.string()), *(keys[number] for number in range(len(chunks)))])
+    return ClipTable(names, joined, rows), counts
 
 
 @dataclass(frozen=True)
@@ -164,17 +152,18 @@ class _Chunk:
     """Rows of the manifest, and the key of each clip's features, None where there are none."""
 
     rows: Rows
-    features: list[str | None]
+    features: pa.StringArray
 
 
-def _point_keys(item: tuple[int, _Chunk], corpus: str, name: str) -> list[str]:
+def _point_keys(item: tuple[int, _Chunk], corpus: str, name: str) -> pa.StringArray:
     chunk, source = item[1], Corpus(corpus)
     table = manifest_rows(corpus, chunk.rows, MANIFEST_SCHEMA.names)
     clips = [Clip(**row) for row in table.to_pylist()]
-    return [
+    keys = [
         content_key(features=key, clip=asdict(clip), path=_location(source, clip), corpus=name)
-        for clip, key in zip(clips, chunk.features, strict=True)
+        for clip, key in zip(clips, chunk.features.to_pylist(), strict=True)
     ]
+    return pa.array(keys, pa.string())
 
 
 def _location(corpus: Corpus, clip: Clip) -> str:
@@ -188,31 +177,3 @@ def _location(corpus: Corpus, clip: Clip) -> str:
 def _named(info: ServingInfo, clips: ClipTable) -> ServingInfo:
     content = content_key(recipe=info.recipe, clips=clips.digest(), encoding=asdict(info.encoding))
     return replace(info, collection=f"{info.alias}-{content}", content=content)
-
-
-def _times_by_start(row: ClipTokens) -> dict[int, tuple[float, float]]:
-    """Begin and end of each window, by its first frame; empty where an earlier version did not store them."""
-    spans = [(begin, end) for begin, end in row.window_times.tolist()]
-    return dict(zip(row.window_starts.tolist(), spans, strict=False))
-
-
-def _payload(
-    corpus: Corpus, clip: Clip, window_starts: list[int], times: Mapping[int, tuple[float, float]]
-) -> dict[str, Any]:
-    """What people filter by and see of a clip; what is not known is absent."""
-    fps = clip.fps or DEFAULT_FPS
-    # The last window ends with the clip.
-    duration = times[max(times)][1] if times else clip.frames / fps if clip.frames else None
-    if clip.end is not None:
-        duration = clip.end - (clip.start or 0.0)
-    known = {
-        **asdict(clip),
-        "path": corpus.resolve(clip),
-        "fps": fps,
-        "duration": duration,
-        "window_starts": window_starts,
-    }
-    # Times that a constant rate tells anyway would only make answers of a server larger.
-    if any(abs(times[s][0] - s / fps) > SAME_TIME for s in window_starts if s in times):
-        known["window_times"] = [round(time, 4) for s in window_starts for time in times[s]]
-    return {name: value for name, value in known.items() if value is not None}

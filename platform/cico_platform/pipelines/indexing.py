@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import cast
 
-import numpy as np
 import pyarrow as pa
 
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, open_index, previous_of
-from cico_platform.index.clips import IndexedClip
 from cico_platform.index.forgetting import forgotten
 from cico_platform.index.probes import Probe, ask, choose_texts, compare, from_records
 from cico_platform.index.serving_info import (
@@ -22,8 +20,9 @@ from cico_platform.index.serving_info import (
     read_serving,
 )
 from cico_platform.index.token_storage import Quantization, TokenStorage
-from cico_platform.index.writer import BATCH, IndexWriter
+from cico_platform.index.writer import IndexWriter
 from cico_platform.pipelines.calibrating import calibrate_collection
+from cico_platform.pipelines.index_building import Filling, fill
 from cico_platform.pipelines.index_source import Source, read_source
 from cico_platform.pipelines.index_texts import write_texts
 from cico_platform.settings import OnProgress
@@ -63,6 +62,7 @@ def build_index(
     *,
     storage: TokenStorage | None = None,
     even_forgotten: bool = False,
+    workers: int = 0,
 ) -> Summary:
     """Embed a corpus' sentence clips and make them searchable.
 
@@ -85,6 +85,8 @@ def build_index(
         How tokens are kept.
     even_forgotten
         Take clips too that the index was told to forget.
+    workers
+        How many processes embed and write, where clips are many; 0: one a GPU, or up to four a node.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def build_index(
         name = live if live is not None and same else _free_name(opened, source)
         source = replace(source, info=replace(source.info, collection=name))
         if not _is_there(opened, known, source):
-            done, skipped = _build(opened, source, on_progress)
+            done, skipped = _build(opened, source, Filling(on_progress, workers))
         else:
             done, skipped = 0, opened.count(name)
         calibrations = _calibrations(opened, name)
@@ -124,6 +126,7 @@ def reindex(
     on_progress: OnProgress | None = None,
     quantization: str | None = None,
     merge: int | None = None,
+    workers: int = 0,
 ) -> Summary:
     """Build a new collection beside the live one, compare them, and move the alias.
 
@@ -136,6 +139,8 @@ def reindex(
         Folder that `extract_features` wrote; None takes the one that the live collection was filled from.
     quantization, merge
         How tokens are kept (`TokenStorage`); None: as those of the live collection.
+    workers
+        As in `build_index`.
 
     Returns
     -------
@@ -165,7 +170,8 @@ def reindex(
             )
         name = _free_name(opened, source)
         source = replace(source, info=replace(source.info, collection=name))
-        done, skipped, compared = _build_beside(opened, source, before, check, on_progress)
+        how = Filling(on_progress, workers)
+        done, skipped, compared = _build_beside(opened, source, before, check, how)
     details = {
         "collection": name,
         "before": before.collection,
@@ -176,21 +182,21 @@ def reindex(
     return _summary(began, done, skipped, source, details)
 
 
-def _build(index: VectorIndex, source: Source, on_progress: OnProgress | None) -> tuple[int, int]:
+def _build(index: VectorIndex, source: Source, how: Filling) -> tuple[int, int]:
     """Fill a collection and make it live; returns how many clips were written and how many were there."""
     writer = IndexWriter(index, source.info, source.info.alias)
-    done, skipped = _fill(writer, source, on_progress)
+    done, skipped = fill(writer, source, how)
     writer.verify()
     writer.go_live(_described(index, source, PROBES))
     return done, skipped
 
 
 def _build_beside(
-    index: VectorIndex, source: Source, before: ServingInfo, check: Check, on_progress: OnProgress | None
+    index: VectorIndex, source: Source, before: ServingInfo, check: Check, how: Filling
 ) -> tuple[int, int, dict[str, object]]:
     """`_build`, once the new collection is known to find what the old one finds."""
     writer = IndexWriter(index, source.info, source.info.alias)
-    done, skipped = _fill(writer, source, on_progress)
+    done, skipped = fill(writer, source, how)
     writer.verify()
     old = _answers(index, before, check.probes)
     model = load_retrieval_model(on_this_machine(source.info.model))
@@ -204,29 +210,6 @@ def _build_beside(
         )
     writer.go_live(_described(index, source, PROBES))
     return done, skipped, asdict(compared)
-
-
-def _fill(writer: IndexWriter, source: Source, on_progress: OnProgress | None) -> tuple[int, int]:
-    there = writer.present()
-    names, keys = (pa.chunked_array([list(each)], pa.string()) for each in (there, there.values()))
-    held = source.clips.same(names, keys)
-    kept = held[held >= 0]
-    writer.keep(sorted(source.clips.select(kept).video_ids.to_pylist()))
-    missing = set(source.clips.select(np.setdiff1d(np.arange(len(source)), kept)).video_ids.to_pylist())
-    waiting: list[IndexedClip] = []
-    done = 0
-    for point in source.points(missing):
-        waiting.append(point)
-        done += 1
-        if len(waiting) == BATCH:
-            writer.add(waiting)
-            waiting = []
-        if on_progress:
-            on_progress(done + len(kept), len(source))
-    writer.add(waiting)
-    if not done + len(kept):
-        raise CicoError(f"none of the clips of '{source.corpus.path}' has features in '{source.features}'")
-    return done, len(kept)
 
 
 def _known(source: Source, video_ids: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from cico_platform.index.serving_info import DEFAULT_ALIAS, ServingInfo, live_se
 from cico_platform.ray_compat import SERVE_ENVIRONMENT, SERVE_PROXY_MIDDLEWARES
 from cico_platform.serving import proxy
 from cico_platform.serving.deployments import build
+from cico_platform.serving.feedback import check_folder
 from cico_platform.serving.keys import read_keys
 from cico_platform.serving.settings import ServiceSettings
 
@@ -63,7 +64,7 @@ def serve_index(
     Raises
     ------
     InputError
-        If there is no index or no file of keys, or the port is taken.
+        If there is no index or no file of keys, feedback can't be written, or the port is taken.
     CicoError
         If the index is in use, or the service does not come up.
     """
@@ -71,13 +72,15 @@ def serve_index(
     info = _check(location, alias)
     if settings is not None and settings.keys is not None:
         read_keys(settings.keys)
+    if settings is not None and settings.feedback is not None:
+        check_folder(Path(settings.feedback))
     check_port(host, port)
     ours = not ray.is_initialized()
     if blocking and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # `connect` keeps it
     for name, value in PROXY.items():
         os.environ.setdefault(name, value)
-    os.environ[proxy.SEARCHES] = str((settings or ServiceSettings()).searches)
+    os.environ[proxy.SECONDS] = str(request_seconds)
     connect()
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     address = f"http://{host}:{port}"

@@ -9,6 +9,7 @@ from fastapi import Path as PathParameter
 from cico_platform.serving import answers, schemas
 from cico_platform.serving.collections import list_collections
 from cico_platform.serving.described import PROBLEMS, Answers, problems
+from cico_platform.serving.filter_values import FilterValues
 from cico_platform.serving.media import media_response
 from cico_platform.serving.service import SearchService
 
@@ -17,7 +18,8 @@ VIDEO = {"video/*": {"schema": {"type": "string", "format": "binary"}}}
 
 
 def add_clips(app: FastAPI, service: SearchService) -> None:
-    """`GET /v1/clips/{id}`, `GET /v1/clips/{id}/media`, `GET /v1/collections`."""
+    """`GET /v1/clips/{id}`, `GET /v1/clips/{id}/media`, `GET /v1/collections`, `GET /v1/filters`."""
+    values = FilterValues(service.index, service.collection)
     given: Answers = {
         200: {"description": "The whole file.", "content": VIDEO},
         206: {"description": "The part that was asked for.", "content": VIDEO},
@@ -38,6 +40,14 @@ def add_clips(app: FastAPI, service: SearchService) -> None:
     @app.get("/v1/clips/{video_id:path}", responses=problems(404), summary="What is known of a clip")
     async def clip(video_id: Id) -> schemas.Clip:
         return answers.clip(await service.find(video_id))
+
+    @app.get(
+        "/v1/filters",
+        responses={**problems(), 503: PROBLEMS[503]},
+        summary="What can be filtered by, and how many clips have it",
+    )
+    async def filters() -> schemas.FiltersResponse:
+        return await values.read()
 
     @app.get("/v1/collections", responses=problems(), summary="What the index holds")
     async def collections() -> schemas.CollectionsResponse:

@@ -30,6 +30,18 @@ SEARCH_FORM = {
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 10},
     "page": {"type": "integer", "minimum": 1, "maximum": MAX_DEPTH, "default": 1},
     "filters": {"type": "string", "description": "JSON, as the `filters` of a search by text."},
+    "start": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 86400,
+        "description": "Of the part, in seconds.",
+    },
+    "end": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 86400,
+        "description": "Of the part, in seconds.",
+    },
 }
 INSIDE_FORM = {
     "file": FILE,

@@ -35,6 +35,16 @@ class FollowingApp:
     def __init__(self, first: Served) -> None:
         self.live: Swappable[Served] = Swappable(first)
 
+    def places(self) -> int:
+        """How many searches by text are taken at the same time now."""
+        with self.live.use() as served:
+            return served.service.places
+
+    def load(self) -> float:
+        """Return the share of it that is in use."""
+        with self.live.use() as served:
+            return served.service.load()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] == "lifespan":  # it would hold the first collection until the end

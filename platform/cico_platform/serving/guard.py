@@ -1,9 +1,6 @@
 """Who may ask, and how often: API keys and rates, before a request is read."""
 
 import math
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,46 +9,19 @@ from cico_platform.errors import InputError
 from cico_platform.serving.envelope import log
 from cico_platform.serving.keys import Key, KeyRing
 from cico_platform.serving.problems import ProblemError, problem_response
+from cico_platform.serving.rates import OwnRates, Rates
 from cico_platform.serving.settings import ServiceSettings
 
 GUARDED = "/v1/"
-# Clients whose rate is remembered; one that is forgotten starts with a full bucket.
-REMEMBERED = 10_000
-
-
-class TokenBucket:
-    """Lets `burst` requests through at once, and `per_minute` in the long run.
-
-    Examples
-    --------
-    >>> bucket = TokenBucket(per_minute=60, burst=2, now=0.0)
-    >>> bucket.take(0.0), bucket.take(0.0), bucket.take(0.0), bucket.take(1.0)
-    (0.0, 0.0, 1.0, 0.0)
-    """
-
-    def __init__(self, per_minute: float, burst: int, now: float) -> None:
-        self.per_second, self.burst = per_minute / 60, burst
-        self._tokens, self._at = float(burst), now
-
-    def take(self, now: float) -> float:
-        """0 if a request may pass now; otherwise the seconds after which one may."""
-        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.per_second)
-        self._at = now
-        if self._tokens < 1:
-            return (1 - self._tokens) / self.per_second
-        self._tokens -= 1
-        return 0.0
 
 
 class Guard:
     """Answers 401 without a key where keys are needed, and 429 to whoever asks too often."""
 
-    def __init__(
-        self, app: ASGIApp, settings: ServiceSettings, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.app, self.settings, self.clock = app, settings, clock
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, rates: Rates | None = None) -> None:
+        self.app, self.settings = app, settings
+        self.rates = rates or OwnRates(settings.burst)
         self.ring = None if settings.keys is None else KeyRing(settings.keys)
-        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
@@ -97,14 +67,7 @@ class Guard:
         return key
 
     def _count(self, client: str, rate: float) -> None:
-        now = self.clock()
-        bucket = self._buckets.pop(client, None)
-        if bucket is None or bucket.per_second != rate / 60:
-            bucket = TokenBucket(rate, self.settings.burst, now)
-        self._buckets[client] = bucket
-        if len(self._buckets) > REMEMBERED:
-            self._buckets.popitem(last=False)
-        wait = bucket.take(now)
+        wait = self.rates.take(client, rate)
         if wait:
             raise ProblemError(
                 429, f"at most {rate:g} requests a minute are answered", retry_after=max(1, math.ceil(wait))

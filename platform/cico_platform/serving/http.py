@@ -11,9 +11,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from cico_platform.serving.clip_routes import add_clips
 from cico_platform.serving.described import PROBLEMS, describe
 from cico_platform.serving.envelope import BodyLimits, Envelope
+from cico_platform.serving.feedback_routes import add_feedback
 from cico_platform.serving.guard import Guard
 from cico_platform.serving.keys import read_keys
 from cico_platform.serving.problems import ProblemError, install_handlers
+from cico_platform.serving.rates import Rates
 from cico_platform.serving.search_routes import add_aligning, add_inside, add_search
 from cico_platform.serving.service import SearchService
 
@@ -22,8 +24,13 @@ CORS_HEADERS = ["authorization", "content-type", "range", "x-api-key", "x-reques
 CORS_EXPOSED = ["x-request-id", "retry-after", "content-range", "accept-ranges"]
 
 
-def build_app(service: SearchService, version: str) -> FastAPI:
+def build_app(service: SearchService, version: str, rates: Rates | None = None) -> FastAPI:
     """The app: search, alignment, clips, collections, health, metrics, the page.
+
+    Parameters
+    ----------
+    rates
+        What counts how often a client asks; of this app alone if it is None.
 
     Raises
     ------
@@ -45,11 +52,12 @@ def build_app(service: SearchService, version: str) -> FastAPI:
     add_inside(app, service)
     add_aligning(app, service)
     add_clips(app, service)
+    add_feedback(app, service)
     _add_operations(app, service)
     describe(app, settings)
     # The last is the outermost.
     app.add_middleware(BodyLimits, settings=settings)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, rates=rates)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -4,20 +4,23 @@ import asyncio
 import os
 import time
 import uuid
+from collections.abc import Callable
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cico_platform.serving.direct_route import DirectRoute
 from cico_platform.serving.envelope import REQUEST_ID, SECURITY_HEADERS
 from cico_platform.serving.problems import problem_response
 from cico_platform.serving.refusals import COUNTED, Refusals
+from cico_platform.serving.replica_sockets import node_folder
 
 # Ray Serve's proxy calls the function of this name in its own process (`ray_compat.SERVE_PROXY_MIDDLEWARES`).
 IMPORT_PATH = "cico_platform.serving.proxy:middlewares"
-# How many searches the proxy lets through at once; as many as come where it is not set.
-SEARCHES = "CICO_PROXY_SEARCHES"
+# Longest that a request may take until its answer begins.
+SECONDS, DEFAULT_SECONDS = "CICO_REQUEST_SECONDS", 120.0
 # A body that takes longer or is larger holds no place meanwhile: the API judges it.
 BODY_SECONDS, BODY_BYTES = 1.0, 256 << 10
 HEADER = "x-request-id"
@@ -34,8 +37,13 @@ REASONS = {
 
 def middlewares() -> list[Middleware]:
     """What the proxy puts around everything that it answers."""
-    told = os.environ.get(SEARCHES, "")
-    return [Middleware(ProxyEnvelope, searches=int(told) if told.isdecimal() else None)]
+    return [Middleware(around_proxy)]
+
+
+def around_proxy(app: ASGIApp) -> "ProxyEnvelope":
+    """Ray Serve's proxy with the direct way to this node's replicas, in our envelope."""
+    route = DirectRoute(app, node_folder, float(os.environ.get(SECONDS) or DEFAULT_SECONDS))
+    return ProxyEnvelope(route, lambda: route.places)
 
 
 class ProxyEnvelope:
@@ -46,13 +54,14 @@ class ProxyEnvelope:
 
     Parameters
     ----------
-    searches
-        Searches by text that are let through at once; others get a 503 here, for the way to the API and back
-        costs as much as a good part of a search. The API counts them in its metrics.
+    places
+        Returns how many searches by text are let through at once, None where the API has not said so yet.
+        Others get a 503 here: an answer of the API would cost it a tenth of a search. The API counts them in
+        its metrics.
     """
 
-    def __init__(self, app: ASGIApp, searches: int | None = None) -> None:
-        self.app, self.searches = app, searches
+    def __init__(self, app: ASGIApp, places: Callable[[], int | None] = lambda: None) -> None:
+        self.app, self.places = app, places
         self._in_hand, self._refusals = 0, Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +75,7 @@ class ProxyEnvelope:
         asked[HEADER] = request_id
         body = Body(receive)
         receive = body.receive
-        counted = self.searches is not None and scope["path"] in COUNTED and await body.is_small()
+        counted = scope["path"] in COUNTED and await body.is_small()
         started = replaced = False
 
         def release() -> None:
@@ -92,7 +101,8 @@ class ProxyEnvelope:
             if not replaced:
                 await send(message)
 
-        if counted and self._in_hand >= (self.searches or 0):
+        places = self.places()
+        if counted and places is not None and self._in_hand >= places:
             self._refusals.add(scope["path"])
             await answer(503, BUSY)
             return

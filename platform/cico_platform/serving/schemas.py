@@ -1,6 +1,6 @@
 """What the API takes and answers; the client reads answers with the same models."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,6 +41,71 @@ class SearchRequest(Paging):
     """A search by a sentence."""
 
     text: Sentence
+
+
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+class VideoForm(Paging):
+    """The fields beside a video that is searched with: of its part from `start` to `end`, in seconds."""
+
+    start: Seconds | None = None
+    end: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _is_a_part(self) -> Self:
+        check_part(self.start, self.end)
+        return self
+
+
+class ClipRequest(Paging):
+    """A search by an indexed clip, or by its part from `start` to `end`, in seconds within the clip.
+
+    `find` says what is looked for: the sentences that the part may sign, or clips that look like it.
+    """
+
+    video_id: VideoId
+    start: Seconds | None = None
+    end: Seconds | None = None
+    find: Literal["sentences", "clips"] = "sentences"
+
+    @model_validator(mode="after")
+    def _is_a_part(self) -> Self:
+        check_part(self.start, self.end)
+        return self
+
+
+def check_part(start: float | None, end: float | None) -> None:
+    """Refuse a part that is empty.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    if end is not None and end <= (start or 0.0):
+        raise ValueError(f"the part ends at {end:g} s, which is not after its start at {start or 0:g} s")
+
+
+class ValueCount(BaseModel):
+    """A value of a field, and how many clips have it; an index on a server may estimate the number."""
+
+    value: str
+    clips: int
+
+
+class FieldValues(BaseModel):
+    """The commonest values of a field; `more` if there are others."""
+
+    values: list[ValueCount]
+    more: bool
+
+
+class FiltersResponse(BaseModel):
+    """What can be filtered by, as it was at most a minute ago: `fields` by the names of `filters`."""
+
+    clips: int
+    fields: dict[str, FieldValues]
 
 
 class AlignRequest(BaseModel):
@@ -114,12 +179,14 @@ class SearchResponse(BaseModel):
 
     `nothing_fits`: even the best result of all is likelier wrong than right, by the collection's threshold;
     None where the collection was not calibrated, and on later pages. `next_page` is None on the last.
+    `takes_feedback`: whether `POST /v1/feedback` takes judgements of these results.
     """
 
     results: list[Result]
     nothing_fits: bool | None = None
     page: int = 1
     next_page: int | None = None
+    takes_feedback: bool = False
     seconds: float
     request_id: str
 

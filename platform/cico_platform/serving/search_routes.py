@@ -13,7 +13,7 @@ from cico_platform.serving import answers, schemas
 from cico_platform.serving.aligning import Aligned
 from cico_platform.serving.described import ALIGN_FORM, INSIDE_FORM, SEARCH_FORM, form, problems
 from cico_platform.serving.problems import ProblemError
-from cico_platform.serving.service import SearchService
+from cico_platform.serving.service import ClipPart, SearchService
 from cico_platform.serving.uploads import Upload, receive_upload
 
 M = TypeVar("M", bound=BaseModel)
@@ -21,7 +21,7 @@ SENT = problems(400, 408, 413, 503)
 
 
 def add_search(app: FastAPI, service: SearchService) -> None:
-    """`POST /v1/search` and `POST /v1/search/video`."""
+    """`POST /v1/search`, `POST /v1/search/video` and `POST /v1/search/clip`."""
 
     @app.post("/v1/search", responses=SENT, summary="Find clips that say a sentence")
     async def search(body: schemas.SearchRequest, request: Request) -> schemas.SearchResponse:
@@ -40,10 +40,26 @@ def add_search(app: FastAPI, service: SearchService) -> None:
         began = time.perf_counter()
         with service.admitted(_client(request)):
             async with receive_upload(request, service.settings.upload_bytes) as upload:
-                body = _fields(schemas.Paging, upload)
-                data = upload.file.read()
-            ranked = await service.by_video(data, body.limit + 1, body.filters, body.offset)
+                body = _fields(schemas.VideoForm, upload)
+                part = {"start": body.start, "end": body.end}
+                ranked = await service.by_video(
+                    upload.video, body.limit + 1, body.filters, body.offset, **part
+                )
             return await _found(request, service, "video", body, ranked, began)
+
+    @app.post(
+        "/v1/search/clip",
+        responses={**SENT, **problems(404)},
+        summary="Find what a part of an indexed clip signs, or clips that look like it",
+    )
+    async def search_by_clip(body: schemas.ClipRequest, request: Request) -> schemas.SearchResponse:
+        began = time.perf_counter()
+        part = ClipPart(body.video_id, body.start, body.end)
+        with service.admitted(_client(request)):
+            ranked = await service.by_clip(part, body.find, body.limit + 1, body.filters, body.offset)
+            # What probabilities mean was measured on whole videos with sentences.
+            way = "video" if body.find == "sentences" and part[1:] == (None, None) else None
+            return await _found(request, service, way, body, ranked, began)
 
 
 def add_inside(app: FastAPI, service: SearchService) -> None:
@@ -61,8 +77,7 @@ def add_inside(app: FastAPI, service: SearchService) -> None:
         with service.admitted(_client(request)):
             async with receive_upload(request, service.settings.upload_bytes) as upload:
                 asked = _fields(schemas.InsideForm, upload)
-                data = upload.file.read()
-            found = await service.inside(asked.text, data, asked.limit)
+                found = await service.inside(asked.text, upload.video, asked.limit)
         return schemas.InsideResponse(
             text=asked.text,
             ranges=[answers.video_range(one) for one in found.ranges],
@@ -99,20 +114,19 @@ def add_aligning(app: FastAPI, service: SearchService) -> None:
         with service.admitted(_client(request)):
             async with receive_upload(request, service.settings.upload_bytes) as upload:
                 text = _fields(schemas.AlignForm, upload).text
-                data = upload.file.read()
-            aligned = await service.align_video(text, data)
+                aligned = await service.align_video(text, upload.video)
         return _aligned(request, service, text, None, aligned, began)
 
 
 async def _found(
     request: Request,
     service: SearchService,
-    way: str,
+    way: str | None,
     body: schemas.Paging,
     ranked: list[Ranked],
     began: float,
 ) -> schemas.SearchResponse:
-    known = service.calibrations.get(way)
+    known = None if way is None else service.calibrations.get(way)
     shown = ranked[: body.limit]
     best = shown[0] if shown and body.page == 1 else None
     nothing_fits = None
@@ -124,6 +138,7 @@ async def _found(
         nothing_fits=nothing_fits,
         page=body.page,
         next_page=body.page + 1 if deeper else None,
+        takes_feedback=service.settings.feedback is not None,
         seconds=round(time.perf_counter() - began, 4),
         request_id=_request_id(request),
     )

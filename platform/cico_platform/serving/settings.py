@@ -17,10 +17,9 @@ class ServiceSettings(Settings):
     searches_per_client
         Searches of one key (or of one address, where no keys are needed) at the same time; more answers 429.
     searches
-        Searches by text, and alignments of indexed clips, at the same time: being encoded, ranked, or waiting
-        for that; more answer 503 at once. What is let in waits for no more than so many others. The default
-        is for two cores: raise it, and `rankings`, with the cores. It bounds a text encoder's load as well:
-        a second one starts where this is above 16.
+        Searches by text, and alignments of indexed clips, that a replica takes at the same time: being
+        encoded, ranked, or waiting for that; more answer 503 at once. Without it, the number follows the
+        cores and the time that searches take (`limits.AdaptiveLimit`).
     text_seconds, video_seconds, rank_seconds
         Longest that encoding a text, reading a video and ranking may take, waiting included; longer answers
         503.
@@ -29,9 +28,14 @@ class ServiceSettings(Settings):
     inside_queue
         Such videos that may wait for the one that is being read; more answer 503.
     rankings
-        Searches of the index at the same time; further ones that were let in wait.
+        Searches of the index at the same time; further ones that were let in wait. Without it, one a core.
+    least_replicas, most_replicas
+        Replicas of the API of an index on a server, as many as the load needs. An embedded index has one.
+    rankers
+        Processes that score candidates. Without it, one a core, none on a single core: the API scores them;
+        of an index on a server as many as the load needs, one a core at most.
     max_replicas
-        Most replicas of each encoder.
+        Most replicas of the encoder of videos.
     encoder_queue
         Requests that may wait for an encoder, as videos do that are encoded one at a time; more answer 503.
     keys
@@ -44,6 +48,13 @@ class ServiceSettings(Settings):
     media_roots
         Folders and URLs below which a clip's file must lie to be given out, symbolic links followed; without
         any, every indexed clip's file is.
+    feedback
+        Folder into which judgements of results are written, one file of JSON lines a process; without it
+        none are taken. A line holds no key and no address; it holds the sentence that was searched for.
+    feedback_bytes
+        Largest file of them; three full ones are kept beside the one that grows.
+    feedback_per_minute
+        Judgements of a key (or address) in a minute; more answer 429.
     remote_media_bytes
         Largest file that is passed through from a store.
     """
@@ -52,13 +63,16 @@ class ServiceSettings(Settings):
     body_bytes: int = Field(default=256 << 10, ge=1)
     upload_seconds: float = Field(default=60.0, gt=0)
     searches_per_client: int = Field(default=16, ge=1)
-    searches: int = Field(default=3, ge=1)
+    searches: int | None = Field(default=None, ge=1)
     text_seconds: float = Field(default=15.0, gt=0)
     video_seconds: float = Field(default=90.0, gt=0)
     rank_seconds: float = Field(default=30.0, gt=0)
     inside_length: float = Field(default=600.0, gt=0)
     inside_queue: int = Field(default=4, ge=0)
-    rankings: int = Field(default=2, ge=1)
+    rankings: int | None = Field(default=None, ge=1)
+    least_replicas: int = Field(default=1, ge=1)
+    most_replicas: int = Field(default=8, ge=1)
+    rankers: int | None = Field(default=None, ge=0)
     max_replicas: int = Field(default=2, ge=1)
     encoder_queue: int = Field(default=8, ge=1)
     keys: str | None = None
@@ -66,4 +80,7 @@ class ServiceSettings(Settings):
     burst: int = Field(default=10, ge=1)
     cors_origins: tuple[str, ...] = ()
     media_roots: tuple[str, ...] = ()
+    feedback: str | None = None
+    feedback_bytes: int = Field(default=64 << 20, ge=1)
+    feedback_per_minute: float = Field(default=60.0, gt=0)
     remote_media_bytes: int = Field(default=256 << 20, ge=1)

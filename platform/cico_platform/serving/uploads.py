@@ -1,14 +1,16 @@
 """Receiving an uploaded video: streamed to disk, counted as it comes, refused when it is too large."""
 
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import IO, Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from cico_platform.serving.problems import ProblemError
+from cico_platform.serving.video_file import VideoFile
 
 # Boundaries and small fields beside the file.
 OVERHEAD_BYTES = 64 << 10
@@ -16,10 +18,9 @@ MAX_FIELDS = 8
 
 
 class Upload(NamedTuple):
-    """The file (on disk if it is large), its size in bytes, and the other fields of the form."""
+    """The file, and the other fields of the form."""
 
-    file: IO[bytes]
-    size: int
+    video: VideoFile
     fields: dict[str, str]
 
 
@@ -29,7 +30,7 @@ class _TooLargeError(Exception):
 
 @asynccontextmanager
 async def receive_upload(request: Request, limit: int) -> AsyncIterator[Upload]:
-    """The multipart field `file` of a request, deleted from disk when it has been used.
+    """The multipart field `file` of a request, written to disk as it comes, deleted when it has been used.
 
     Raises
     ------
@@ -49,6 +50,19 @@ async def receive_upload(request: Request, limit: int) -> AsyncIterator[Upload]:
         await form.close()
 
 
+class _Parser(MultiPartParser):
+    """Writes files where other processes can read them: under a name, from the first byte on."""
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        upload = self._current_part.file
+        if upload is not None:
+            upload.file.close()
+            named = tempfile.NamedTemporaryFile(prefix="cico-upload-", suffix=".video")  # noqa: SIM115
+            upload.file = cast(BinaryIO, named)
+            self._files_to_close_on_error.append(cast(Any, named))
+
+
 async def _parse(request: Request, limit: int) -> FormData:
     async def counted() -> AsyncGenerator[bytes, None]:
         received = 0
@@ -58,7 +72,7 @@ async def _parse(request: Request, limit: int) -> FormData:
                 raise _TooLargeError
             yield chunk
 
-    parser = MultiPartParser(request.headers, counted(), max_files=1, max_fields=MAX_FIELDS)
+    parser = _Parser(request.headers, counted(), max_files=1, max_fields=MAX_FIELDS)
     try:
         return await parser.parse()
     except BaseException as error:
@@ -81,8 +95,9 @@ def _upload(form: FormData, limit: int) -> Upload:
         raise ProblemError(422, "the video can't be searched with: the file is empty")
     if size > limit:
         raise _too_large(limit)
+    sent.file.flush()
     fields = {key: value for key, value in form.items() if isinstance(value, str)}
-    return Upload(sent.file, size, fields)
+    return Upload(VideoFile(sent.file.name, size), fields)
 
 
 def _too_large(limit: int) -> ProblemError:

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -19,6 +17,7 @@ from cico_platform.errors import InputError
 from cico_platform.index.inside import Inside, find_inside
 from cico_platform.index.serving_info import ServingInfo, clip_encoder_of
 from cico_platform.serving.models import Models
+from cico_platform.serving.video_file import VideoFile, opened_here
 from cico_platform.storage import on_this_machine
 
 # Seconds of a long video that are read before others get their turn.
@@ -49,17 +48,29 @@ class VideoEncoder:
         await asyncio.to_thread(self.models.of, info)
         return True
 
-    async def encode(self, data: bytes, info: ServingInfo) -> VideoQuery | str:
-        """A query, or the reason why the file has none."""
-        return await self._in_turn(self._encode, data, info)
+    async def encode(
+        self,
+        video: VideoFile | bytes,
+        info: ServingInfo,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> VideoQuery | str:
+        """A query of the part from `start` to `end` (seconds), or the reason why there is none.
+
+        Raises
+        ------
+        NotHereError
+            If the file lies on another node.
+        """
+        return await self._in_turn(self._encode, video, info, start, end)
 
     async def look_inside(
-        self, data: bytes, query: TextQuery, limit: int, longest: float, info: ServingInfo
+        self, video: VideoFile | bytes, query: TextQuery, limit: int, longest: float, info: ServingInfo
     ) -> Inside | str:
         """Where in a file of at most `longest` seconds a sentence may be signed, or why it can't be read."""
         encoder = await asyncio.to_thread(self.models.of, info)
         read: list[LongVideo] = []
-        with _video_file(data) as path:
+        with opened_here(video) as path:
             chunks = read_chunks(path, encoder, LongVideoSettings(chunk=CHUNK, longest=longest))
             try:
                 while (chunk := await self._in_turn(next, chunks, None)) is not None:
@@ -72,19 +83,12 @@ class VideoEncoder:
         """Wait for the worker; what is given up before its turn is never begun."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, work, *arguments)
 
-    def _encode(self, data: bytes, info: ServingInfo) -> VideoQuery | str:
+    def _encode(
+        self, video: VideoFile | bytes, info: ServingInfo, start: float | None, end: float | None
+    ) -> VideoQuery | str:
         encoder = self.models.of(info)
-        with _video_file(data) as path:
+        with opened_here(video) as path:
             try:
-                return encode_video(path, encoder)
+                return encode_video(path, encoder, start=start, end=end)
             except InputError as error:
                 return str(error)
-
-
-@contextmanager
-def _video_file(data: bytes) -> Iterator[str]:
-    """A file that decoders can open; gone afterwards."""
-    with tempfile.NamedTemporaryFile(prefix="cico-query-", suffix=".video") as file:
-        file.write(data)
-        file.flush()
-        yield file.name

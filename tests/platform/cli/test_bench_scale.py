@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cico_platform.benchmarks.scale import feature_store
 from cico_platform.benchmarks.scale.drawn_features import DIM, WINDOWS, draw_corpus
 from cico_platform.benchmarks.scale.feature_store_sides import in_memory, mapped
-from cico_platform.benchmarks.scale.rows import bench_scale
+from cico_platform.benchmarks.scale.rows import ROWS, bench_scale
 from cico_platform.benchmarks.settings import BenchSettings, Task
 from cico_platform.cli.bench import app
 from cico_platform.errors import InputError
@@ -62,13 +62,14 @@ def test_what_does_not_fit_into_memory_is_not_tried(tmp_path: Path, monkeypatch:
 
 
 def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="feature-store, not 'speed'"):
+    with pytest.raises(InputError, match="not 'speed'"):
         bench_scale(BenchSettings(), lambda _: None, only=["speed"])
 
 
 @pytest.mark.slow
 def test_a_quick_run_gives_every_row() -> None:
-    done = CliRunner().invoke(app, ["scale", "--quick", "--repeats", "1", "--json", "--threads", "1"])
+    rows = [f"--row={name}" for name in ROWS if name != "index-building"]
+    done = CliRunner().invoke(app, ["scale", "--quick", "--repeats", "1", "--json", "--threads", "1", *rows])
     assert done.exit_code == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     rows = {row["name"]: row for row in report["rows"]}
@@ -81,3 +82,15 @@ def test_a_quick_run_gives_every_row() -> None:
     assert not row["skipped"]
     assert [size["clips"] for size in row["sizes"]] == [1_000, 10_000]
     assert row["resident_mib"] < row["sizes"][1]["plain"]["resident_mib"]
+
+
+@pytest.mark.chaos
+def test_one_and_two_workers_build_an_index() -> None:
+    done = CliRunner().invoke(app, ["scale", "--row", "index-building", "--size", "800", "--json"])
+    assert done.exit_code == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert "skipped" not in row
+    for side in row["sides"].values():
+        assert side["clips"] == 800
+        assert 0 < side["first_s"] < side["filled_s"] < side["seconds"]
+    assert row["ratio"] > 0

@@ -40,8 +40,19 @@ def test_a_perfect_model_gets_a_perfect_report_without_hubs() -> None:
     for way in ("t2v", "v2t"):
         assert report[way] == {"R@1": 100.0, "R@5": 100.0, "R@10": 100.0, "MedR": 1.0, "MeanR": 1.0}
         assert report["intervals"][way]["R@1"] == [100.0, 100.0]
+        assert report["gains"][way] == {"DCG@10": 100.0, "interval": [100.0, 100.0]}
         assert report["ranks"][way]["steps"][0] == {"from": 1, "to": 1, "count": 30}
         assert [row["rank"] for row in report["worst"][way]] == [1.0] * 10
+
+
+def test_where_texts_have_several_videos_all_of_them_are_right() -> None:
+    owners = [0, 0, 1, 2]
+    scores = np.array([[0.9, 0.1, 0.0], [0.2, 0.1, 0.0], [0.8, 0.9, 0.1], [0.1, 0.1, 0.9]], np.float32)
+    gains = report_of(scores, pairs(owners), clips(4), EvaluationSettings())["gains"]
+    assert gains["t2v"]["DCG@10"] == 100.0  # the best video of each text counts
+    first = (1 + 0.5) / (1 + 1 / np.log2(3))
+    assert gains["t2v"]["NDCG@10"] == pytest.approx(100 * (first + 2) / 3, abs=0.01)
+    assert "NDCG@10" not in gains["v2t"]
 
 
 def test_the_interval_of_a_share_is_that_of_the_binomial() -> None:

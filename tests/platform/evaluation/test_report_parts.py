@@ -2,6 +2,7 @@
 
 import base64
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_the_colours_grow_lighter_all_the_way() -> None:
 
 def test_the_main_table_can_be_taken_into_a_paper() -> None:
     metrics = {"R@1": 56.62, "R@5": 70.0, "R@10": 80.0, "MedR": 2.5, "MeanR": 9.01}
-    report = {
+    report: dict[str, Any] = {
         "t2v": metrics,
         "v2t": metrics,
         "intervals": {way: {n: [v - 1, v + 1] for n, v in metrics.items()} for way in ("t2v", "v2t")},
@@ -172,3 +173,6 @@ def test_the_main_table_can_be_taken_into_a_paper() -> None:
     assert r"Text to video & 56.6 & 70.0 & 80.0 & 2.5 & 9.0 \\" in latex
     assert "[55.6--57.6]" in latex
     assert latex.count(r"\\") == 5
+    report["gains"] = {way: {"DCG@10": 61.25, "interval": [60.1, 62.4]} for way in ("t2v", "v2t")}
+    assert as_csv(report).splitlines()[6] == "t2v,DCG@10,61.25,60.1,62.4"
+    assert r"Text to video & 56.6 & 70.0 & 80.0 & 2.5 & 9.0 & 61.2 \\" in as_latex(report)

@@ -192,3 +192,22 @@ def test_the_search_of_files_finds_what_lies_anywhere(
         expected = {s for s in strings if s in content}
         assert string in expected
         assert Search({*strings, absent}).file(tmp_path / "file") == expected
+
+
+def test_judgements_of_the_forgotten_leave_the_files_of_feedback(tmp_path: Path) -> None:
+    location, kept = tmp_path / "index", tmp_path / "feedback-a-1.jsonl"
+    with open_index(str(location)) as index:
+        fill(index, tmp_path)
+        gone = next(index.fetch("clips-2", filters=Filters(signer=SIGNER))).video_id
+    said = {"day": "2026-01-01", "collection": "clips-2", "kind": "video", "rank": 1, "verdict": "right"}
+    lines = [json.dumps({**said, "video_id": name, "text": name}) for name in (gone, "clip-1")]
+    kept.write_text("\n".join(lines))
+    command = ["index", "forget", "--signer", SIGNER, "--index", str(location), "--json"]
+    refused = CliRunner().invoke(app, [*command, "--feedback", str(tmp_path / "none")])
+    assert refused.exit_code != 0
+    for _ in range(2):  # the second run finds the clips no more, and knows them all the same
+        result = CliRunner().invoke(app, [*command, "--feedback", str(kept)])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["feedback"] == {"files": 1, "lines": 1, "unreadable": 0}
+        assert kept.read_text() == lines[1] + "\n"
+        kept.write_text("\n".join(lines))

@@ -71,6 +71,17 @@ def test_probes_tell_a_collection_that_finds_less(index: VectorIndex, tmp_path: 
     assert (gone.probes, gone.kept) == (0, None)
 
 
+def test_the_texts_that_are_chosen_do_not_depend_on_the_order_of_the_clips() -> None:
+    said = [(f"clip-{number}", f"text {number % 97}") for number in range(300)]
+    chosen = choose_texts(said, 20)
+    assert len(chosen) == 20
+    assert choose_texts(reversed(said), 20) == chosen
+    assert list(choose_texts(said, 97))[:20] == list(chosen)
+    for text, clips in chosen.items():
+        assert clips == sorted(name for name, other in said if other == text)
+    assert choose_texts(said, 0) == {}
+
+
 def test_searches_go_on_while_the_alias_moves_and_never_mix_models(tmp_path: Path) -> None:
     location = str(tmp_path / "index")
     widths = {"clips-1": 16, "clips-2": 24}
@@ -169,8 +180,9 @@ def build(name):
     with open_index(str(folder / "index")) as index:
         info = ServingInfo(name, 16, str(folder / "model"), (), 1.0, "small", content=name)
         with IndexWriter(index, info) as writer:
-            there = writer.present()
-            writer.keep(sorted(there))
+            present = writer.present()
+            writer.keep(present)
+            there = set(present["video_id"].to_pylist())
             for clip in made:
                 if clip.video_id not in there:
                     writer.add([clip])

@@ -257,6 +257,7 @@ def test_a_server_in_strict_mode_is_asked_for_what_it_allows(
         index.upsert("c", made[:200])
         assert index.count("c") == 250
         assert index.count("c", Filters(signer="A", min_duration=100)) == 75
+        assert set(index.facets("c", "signer", 10)) == {str(clip.payload["signer"]) for clip in made}
         assert len(list(index.fetch("c"))) == 250
         assert len(list(index.fetch("c", [clip.video_id for clip in made], tokens=True))) == 250
         hits = index.query("c", made[3].tokens, limit=10, candidates=3000, filters=Filters(signer="B"))

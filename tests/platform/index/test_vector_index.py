@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,20 @@ def test_filters_act_inside_the_engine(index: VectorIndex, name: str) -> None:
     assert {h.video_id for h in index.fetch(name, filters=only)} == expected
     assert index.count(name, Filters(signer=["A", "nobody"])) == 20
     assert index.count(name, Filters(language="en")) == 0
+    index.delete(name)
+
+
+def test_values_of_a_field_are_counted(index: VectorIndex, name: str) -> None:
+    index.create(name, DIM)
+    index.upsert(name, clips())
+    wanted = Counter(str(clip.payload["signer"]) for clip in clips())
+    assert len(wanted) > 1
+    assert index.facets(name, "signer", 10) == wanted
+    assert len(index.facets(name, "signer", 1)) == 1
+    assert index.facets(name, "licence", 10) == {}
+    gone = next(clip for clip in clips() if clip.payload["signer"] == "B")
+    index.delete(name, [gone.video_id])
+    assert index.facets(name, "signer", 10)["B"] == wanted["B"] - 1
     index.delete(name)
 
 

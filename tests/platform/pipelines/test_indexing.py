@@ -18,7 +18,7 @@ from cico_platform.corpus.manifest import Corpus, write_manifest
 from cico_platform.encoding.video_tokens import pad_rows
 from cico_platform.errors import InputError
 from cico_platform.index.base import open_index
-from cico_platform.pipelines.embed import embed, embed_videos
+from cico_platform.pipelines.embed import embed
 from cico_platform.pipelines.features import extract_features
 from cico_platform.pipelines.indexing import build_index
 from cico_platform.pipelines.stored_features import load_features
@@ -141,21 +141,6 @@ def test_embedding_stores_the_models_tokens_and_goes_on_where_it_was(
         assert rows[name]["window_starts"] == loaded.window_starts[number].tolist()
     again = embed(features, model_folder, tokens_folder)
     assert (again.done, again.skipped) == (0, len(rows))
-
-
-def test_few_videos_are_embedded_here_as_many_are_by_actors(
-    made: tuple[Path, Path, RetrievalModel], embedded: tuple[Path, Summary]
-) -> None:
-    features, model_folder, _ = made
-    wanted = set(load_features(features).video_ids[::2])
-    few, all_of_them = (
-        {row.video_id: row for batch in embed_videos(features, model_folder, 0.25, only) for row in batch}
-        for only in (wanted, None)
-    )
-    assert set(few) == wanted < set(all_of_them)
-    for name, row in few.items():
-        np.testing.assert_array_equal(row.window_starts, all_of_them[name].window_starts)
-        np.testing.assert_allclose(row.tokens, all_of_them[name].tokens, atol=2e-3)
 
 
 def test_added_videos_are_all_that_is_embedded(

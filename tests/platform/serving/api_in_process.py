@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from cico_platform.index.serving_info import clip_encoder_of
 from cico_platform.serving import service as serving
 from cico_platform.serving.service import SearchService
 from cico_platform.serving.settings import ServiceSettings
+from cico_platform.serving.video_file import VideoFile
 
 SETTINGS = ServiceSettings(upload_bytes=200_000, searches_per_client=2, text_seconds=30)
 
@@ -25,8 +25,8 @@ SETTINGS = ServiceSettings(upload_bytes=200_000, searches_per_client=2, text_sec
 class Encoders:
     """The real models in this process; `hold` makes texts wait, as under load."""
 
-    def __init__(self, searcher: Searcher, path: Path) -> None:
-        self.model, self.info, self.path = searcher.model, searcher.info, path
+    def __init__(self, searcher: Searcher) -> None:
+        self.model, self.info = searcher.model, searcher.info
         self.fast = clip_encoder_of(searcher.info, searcher.model, threads=1)
         self.hold, self.longest = 0.0, 20.0
 
@@ -38,21 +38,21 @@ class Encoders:
         await asyncio.sleep(self.hold)
         return list(encode_texts(self.model, texts))
 
-    async def video(self, data: bytes) -> VideoQuery | str:
-        self.path.write_bytes(data)
+    async def video(
+        self, video: VideoFile, start: float | None = None, end: float | None = None
+    ) -> VideoQuery | str:
         try:
-            return encode_video(self.path, self.fast)
+            return encode_video(video.path, self.fast, start=start, end=end)
         except InputError as error:
             return str(error)
 
-    async def inside(self, data: bytes, query: TextQuery, limit: int) -> Inside | str:
-        self.path.write_bytes(data)
+    async def inside(self, video: VideoFile, query: TextQuery, limit: int) -> Inside | str:
         settings = LongVideoSettings(chunk=4.0, longest=self.longest)
         try:
-            video = read_long_video(self.path, self.fast, settings)
+            read = read_long_video(video.path, self.fast, settings)
         except InputError as error:
             return str(error)
-        return find_inside(video, query, self.model, limit)
+        return find_inside(read, query, self.model, limit)
 
 
 def make_service(

@@ -30,8 +30,8 @@ def searcher(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="package")
-def encoders(searcher: Searcher, tmp_path_factory: pytest.TempPathFactory) -> Encoders:
-    return Encoders(searcher, tmp_path_factory.mktemp("query") / "query.video")
+def encoders(searcher: Searcher) -> Encoders:
+    return Encoders(searcher)
 
 
 @pytest.fixture(scope="package")

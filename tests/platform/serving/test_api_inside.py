@@ -17,6 +17,7 @@ from cico_platform.serving.http import build_app
 from cico_platform.serving.keys import add_key
 from cico_platform.serving.problems import ProblemError
 from cico_platform.serving.video_encoder import VideoEncoder
+from cico_platform.serving.video_file import VideoFile
 
 ROOMY = SETTINGS.model_copy(update={"upload_bytes": 4 << 20, "searches_per_client": 8})
 ASKED = (1, 2, 3)
@@ -100,7 +101,7 @@ def test_one_long_video_at_a_time_is_read_few_wait_and_none_for_ever(
     service = make_service(searcher, encoders, settings)
     reading, most = 0, 0
 
-    async def endless(data: bytes, query: TextQuery, limit: int) -> Inside | str:
+    async def endless(video: VideoFile, query: TextQuery, limit: int) -> Inside | str:
         nonlocal reading, most
         reading += 1
         most = max(most, reading)
@@ -113,7 +114,7 @@ def test_one_long_video_at_a_time_is_read_few_wait_and_none_for_ever(
     service.encoders = replace(service.encoders, look_inside=endless)
 
     async def three() -> list[Any]:
-        asked = [service.inside("boy", b"x", 1) for _ in range(3)]
+        asked = [service.inside("boy", VideoFile("any", 1), 1) for _ in range(3)]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     answers = asyncio.run(three())

@@ -62,6 +62,13 @@ def test_every_route_gives_a_typed_answer(asking: Client, folder: Path, tmp_path
     assert not {row.video_id for row in second.results} & {row.video_id for row in found.results}
     video = folder / "videos" / "clip 5.mp4"
     assert asking.search_video(video, filters=Filters(split="test")).results[0].text == SENTENCES[5]
+    assert asking.search_video(video, start=0.4, end=1.6).results
+    assert asking.search_clip("clip-5").results[0].text == SENTENCES[5]
+    like = asking.search_clip("clip-5", 0.0, 1.5, find="clips", limit=2, filters=Filters(signer="A"))
+    assert {row.signer for row in like.results} == {"A"}
+    assert [one.value for one in asking.filters().fields["corpus"].values] == ["tiny"]
+    with pytest.raises(NotFoundError):  # this service keeps none
+        asking.judge("clip-5", "wrong", 1, query="boy")
     aligned = asking.align(SENTENCES[3], "clip-3")
     assert [word.word for word in aligned.words] == aligned.map_words
     assert asking.align_video("a girl", video).video_id is None

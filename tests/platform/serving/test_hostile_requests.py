@@ -35,9 +35,10 @@ CHECKS = (
 
 
 def test_whatever_the_openapi_allows_or_forbids_gets_an_answer_that_it_describes(
-    searcher: Searcher, encoders: Encoders
+    searcher: Searcher, encoders: Encoders, tmp_path: Path
 ) -> None:
-    app = build_app(make_service(searcher, encoders), "0")
+    taking = SETTINGS.model_copy(update={"feedback": str(tmp_path)})
+    app = build_app(make_service(searcher, encoders, taking), "0")
     schemathesis.checks.load_all_checks()
     checks = [schemathesis.checks.CHECKS.get_one(name) for name in CHECKS]
     asked: Counter[str] = Counter()
@@ -63,6 +64,9 @@ def test_whatever_the_openapi_allows_or_forbids_gets_an_answer_that_it_describes
         "POST /v1/search",
         "POST /v1/align/video",
         "POST /v1/search/inside",
+        "POST /v1/search/clip",
+        "POST /v1/feedback",
+        "GET /v1/filters",
         "GET /v1/clips/{video_id}/media",
     } <= set(asked)
     assert asked["POST /v1/search"] >= EXAMPLES

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from cico_platform.cli.main import app as cli
 from cico_platform.errors import InputError
 from cico_platform.index.search import Searcher
-from cico_platform.serving.guard import TokenBucket
 from cico_platform.serving.http import build_app
 from cico_platform.serving.keys import KeyRing, add_key, read_keys, remove_key
+from cico_platform.serving.rates import TokenBucket
 
 
 def serve(searcher: Searcher, encoders: Encoders, **limits: object) -> TestClient:

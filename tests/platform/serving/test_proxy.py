@@ -62,7 +62,7 @@ def test_searches_beyond_the_places_are_refused_before_they_reach_the_api() -> N
         await asyncio.sleep(0.2)
         await PlainTextResponse("found")(scope, receive, send)
 
-    proxied = ProxyEnvelope(RequestIdMiddleware(slow), searches=2)
+    proxied = ProxyEnvelope(RequestIdMiddleware(slow), lambda: 2)
 
     async def ask_all() -> list[httpx.Response]:
         transport = httpx.ASGITransport(proxied)
@@ -88,7 +88,7 @@ def test_what_the_proxy_refused_is_in_the_metrics(served: tuple[FastAPI, object,
         await served[0](scope, receive, send)
 
     async def ask_all() -> tuple[list[int], str, str]:
-        transport = httpx.ASGITransport(ProxyEnvelope(RequestIdMiddleware(held), searches=1))
+        transport = httpx.ASGITransport(ProxyEnvelope(RequestIdMiddleware(held), lambda: 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             before = await client.get("/metrics", headers={"x-cico-refused": "/v1/search=700"})
             searches = [asyncio.create_task(client.post("/v1/search", json={"text": "a"})) for _ in range(4)]
@@ -111,7 +111,7 @@ def count_of(metrics: str, line: str = 'cico_requests_total{route="/v1/search",s
 
 def test_a_body_that_drips_holds_no_place() -> None:
     async def main() -> tuple[httpx.Response, httpx.Response]:
-        proxied = ProxyEnvelope(RequestIdMiddleware(answering), searches=1)
+        proxied = ProxyEnvelope(RequestIdMiddleware(answering), lambda: 1)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(proxied), base_url="http://test"
         ) as client:

@@ -128,7 +128,7 @@ def test_a_service_that_did_not_come_up_says_why_each_deployment_failed() -> Non
             DeploymentStatus.DEPLOY_FAILED,
             "failed.\nTraceback\nInputError: no file\n",
         ),
-        "TextEncoder": (DeploymentStatus.HEALTHY, "up"),
+        "Ranker": (DeploymentStatus.HEALTHY, "up"),
         "SearchApi": (DeploymentStatus.DEPLOY_FAILED, ""),
     }
     trigger = DeploymentStatusTrigger.REPLICA_STARTUP_FAILED

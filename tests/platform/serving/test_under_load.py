@@ -67,7 +67,7 @@ def test_at_twice_the_capacity_every_request_is_answered_and_the_next_one_too(
     assert len({answer.request_id for answer in answers}) == len(answers)
 
 
-@pytest.mark.parametrize("deployment", ["TextEncoder", "SearchApi"])
+@pytest.mark.parametrize("deployment", ["VideoEncoder", "SearchApi"])
 def test_a_replica_that_is_killed_under_load_fails_what_it_had_in_hand_and_comes_back(
     served: tuple[RunningService, list[Ask]], deployment: str
 ) -> None:

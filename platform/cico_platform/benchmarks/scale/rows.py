@@ -17,6 +17,7 @@ ROWS = {
     "driver": "cico_platform.benchmarks.scale.driver",
     "sample-store": "cico_platform.benchmarks.scale.sample_store",
     "feature-store": "cico_platform.benchmarks.scale.feature_store",
+    "index-building": "cico_platform.benchmarks.scale.index_building",
 }
 
 

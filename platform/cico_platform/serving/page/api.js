@@ -4,20 +4,41 @@ import { keyHeaders, keyInUse, renewKey } from "./key.js";
 
 export class SearchError extends Error {}
 
-export function searchByText(text, page, signal) {
-  return ask("v1/search", {
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ text, page, limit: 12 }),
-    signal,
-  });
+const PAGE = 12;
+
+export function searchByText(text, filters, page, signal) {
+  return ask("v1/search", json({ text, filters, page, limit: PAGE }, signal));
 }
 
-export function searchByVideo(file, page, signal) {
-  return ask("v1/search/video", { body: form({ limit: 12, page }, file), signal });
+// A part is { start, end } in seconds of the file, or null for all of it.
+export function searchByVideo(file, part, filters, page, signal) {
+  const fields = { limit: PAGE, page, filters: JSON.stringify(filters), ...part };
+  return ask("v1/search/video", { body: form(fields, file), signal });
+}
+
+// A part of an indexed clip: { video_id, start, end, find }.
+export function searchByClip(part, filters, page, signal) {
+  return ask("v1/search/clip", json({ ...part, filters, page, limit: PAGE }, signal));
 }
 
 export function searchInside(file, text, signal) {
   return ask("v1/search/inside", { body: form({ text, limit: 8 }, file), signal });
+}
+
+export function judge(judgement, signal) {
+  return ask("v1/feedback", json(judgement, signal));
+}
+
+export function aboutClip(videoId, signal) {
+  return ask(`v1/clips/${encodeURIComponent(videoId)}`, { method: "GET", signal });
+}
+
+export function filterValues(signal) {
+  return ask("v1/filters", { method: "GET", signal });
+}
+
+function json(body, signal) {
+  return { headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal };
 }
 
 function form(fields, file) {
@@ -27,10 +48,10 @@ function form(fields, file) {
   return made;
 }
 
-async function ask(address, { headers = {}, body, signal }) {
+async function ask(address, { method = "POST", headers = {}, body, signal }) {
   for (;;) {
     const used = keyInUse();
-    const response = await send(address, { method: "POST", headers: { ...headers, ...keyHeaders() }, body, signal });
+    const response = await send(address, { method, headers: { ...headers, ...keyHeaders() }, body, signal });
     const answer = await response.json().catch(() => ({}));
     signal.throwIfAborted();
     if (response.ok) return answer;

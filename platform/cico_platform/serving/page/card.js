@@ -1,169 +1,124 @@
-// One result: the clip playing in a loop, and under it the words at the time they are signed.
+// One sentence of the results: a clip of it, what is known of the clip on demand, and the other clips that say the same.
 
-import { attach, load, release } from "./media.js";
+import { mark as markChosen, choose } from "./compare.js";
+import { addFeedback } from "./feedback.js";
+import { release } from "./media.js";
+import { addPart } from "./part.js";
+import { playClip, unwatch } from "./player.js";
+import { addWords } from "./words.js";
 
-const playing = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    target.dataset.seen = isIntersecting ? "yes" : "";
-    if (isIntersecting) playSeen(target);
-    else target.pause();
-  }
-}, { threshold: 0.2 });
-
-const MOST_LANES = 5;
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-
-export function makeCard(result, number, speed) {
+// A group holds `results`, which say the same sentence, and which of them is `shown`.
+export function makeCard(group, speed, search) {
+  const result = group.shown;
   const card = document.getElementById("card").content.firstElementChild.cloneNode(true);
   const length = Math.max(result.end - result.start, 0.04);
   card.dataset.clip = result.video_id;
   card.querySelector(".text").textContent = result.text;
   addChance(card.querySelector(".chance"), result.probability);
   const video = card.querySelector("video");
-  video.setAttribute("aria-label", `Result ${number}: ${result.text}`);
+  video.setAttribute("aria-label", `Result ${result.rank}: ${result.text}`);
   const clip = playClip(card, video, result, length, speed);
   addWords(card, result.words, length, clip);
+  addPart(card, result, length, clip, search.byPart);
+  addFeedback(card, result, search);
   addAbout(card.querySelector(".about"), result, length);
+  addDetails(card, group, result);
+  const compare = card.querySelector(".compare");
+  compare.setAttribute("aria-label", `Compare result ${result.rank}`);
+  compare.addEventListener("click", () => choose(result));
+  markChosen(compare, result.video_id);
+  group.card = card;
+  showOthers(group, speed, search);
   return card;
 }
 
-export function dropCards(list) {
-  for (const video of list.querySelectorAll("video")) {
-    playing.unobserve(video);
+export function dropCard(card) {
+  for (const video of card.querySelectorAll("video")) {
+    unwatch(video);
     release(video);
   }
-  list.replaceChildren();
-}
-
-async function playSeen(video) {
-  const why = await load(video);
-  if (why) breakOff(video, why);
-  else if (video.dataset.seen && !video.dataset.held) video.play().catch(() => {});
-}
-
-function breakOff(video, why) {
-  const stage = video.closest(".stage");
-  stage.classList.add("broken");
-  stage.querySelector(".why").textContent = why;
 }
 
 // Words carry it; the bar only repeats them.
 function addChance(line, probability) {
-  if (typeof probability !== "number") return line.remove();
+  if (typeof probability !== "number") return line.classList.add("unknown");
   const percent = Math.round(100 * probability);
   const said = percent > 99 ? "over 99%" : percent < 1 ? "under 1%" : `${percent}%`;
   line.querySelector("span").textContent = `${said} likely right`;
   line.querySelector("b").style.width = `${100 * probability}%`;
 }
 
-// A clip may be a part of a longer file: it loops between its own start and end.
-function playClip(card, video, result, length, speed) {
-  const button = card.querySelector(".play");
-  const head = card.querySelector(".head");
-  const moved = [];
-  attach(video, result.media);
-  video.muted = true;
-  video.defaultPlaybackRate = speed;
-  video.playbackRate = speed;
-  if (still.matches) hold(true);
-
-  function hold(held) {
-    if (held) video.dataset.held = "yes";
-    else delete video.dataset.held;
-    button.setAttribute("aria-pressed", String(!held));
-    button.firstElementChild.textContent = held ? "Play" : "Pause";
-  }
-  function tick() {
-    const time = video.currentTime - result.start;
-    if (time >= length - 0.02 || time < -0.1) video.currentTime = result.start;
-    const shown = Math.min(Math.max(time / length, 0), 1);
-    head.style.left = `calc(${shown * 100}% - ${shown * 2}px)`;
-    for (const listen of moved) listen(time);
-    if (video.isConnected && !video.paused) requestAnimationFrame(tick);
-  }
-  video.addEventListener("loadedmetadata", () => { video.currentTime = result.start; });
-  video.addEventListener("play", () => requestAnimationFrame(tick));
-  video.addEventListener("seeked", () => { if (video.paused) tick(); });
-  video.addEventListener("ended", () => { video.currentTime = result.start; video.play().catch(() => {}); });
-  video.addEventListener("error", () => { if (video.hasAttribute("src")) breakOff(video, "This video can't be played"); });
-  button.addEventListener("click", () => {
-    hold(!video.dataset.held);
-    if (video.dataset.held) video.pause();
-    else playSeen(video);
-  });
-  playing.observe(video);
-  return {
-    jump(time) { video.currentTime = result.start + Math.min(time, length - 0.04); },
-    onTime(listen) { moved.push(listen); },
+function addDetails(card, group, result) {
+  const button = card.querySelector(".more-of-it");
+  const details = card.querySelector(".details");
+  button.setAttribute("aria-label", `Details of result ${result.rank}`);
+  const show = (open) => {
+    group.open = open;
+    details.hidden = !open;
+    card.classList.toggle("open", open);
+    button.setAttribute("aria-expanded", String(open));
   };
+  button.addEventListener("click", () => {
+    show(!group.open);
+    if (group.open) card.scrollIntoView({ block: "nearest" });
+  });
+  show(Boolean(group.open));
 }
 
-function addWords(card, words, length, clip) {
-  const track = card.querySelector(".track");
-  const list = card.querySelector(".words");
-  const lanes = laneOf(words);
-  const rows = Math.max(1, ...lanes.map((lane) => lane + 1));
-  track.style.height = `${Math.max(rows, 2) * 8 + 4}px`;
-  const marks = words.map((word, i) => {
-    const span = document.createElement("span");
-    span.className = "span";
-    span.style.left = `${(100 * word.start) / length}%`;
-    span.style.top = `${3 + lanes[i] * 8}px`;
-    span.style.width = `${(100 * Math.max(word.end - word.start, 0)) / length}%`;
-    track.append(span);
+// The badge on the clip, and in the details a button for each clip of the sentence.
+export function showOthers(group, speed, search) {
+  const { card, results, shown } = group;
+  const badge = card.querySelector(".badge");
+  const others = card.querySelector(".others");
+  const signers = new Set(results.map((one) => one.signer).filter(Boolean)).size;
+  badge.hidden = others.hidden = results.length < 2;
+  badge.textContent = signers > 1 ? `${signers} signers` : `${results.length} clips`;
+  badge.setAttribute("aria-label", `${badge.textContent} of this sentence: show them`);
+  badge.onclick = () => {
+    if (!group.open) card.querySelector(".more-of-it").click();
+    others.querySelector("button[aria-pressed='true']").focus();
+  };
+  const list = others.querySelector("ul");
+  list.replaceChildren(...results.map((one) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.className = "word";
-    button.textContent = word.word;
-    button.dataset.start = word.start;
-    button.dataset.end = word.end;
-    button.title = `${word.start.toFixed(1)}–${word.end.toFixed(1)} s`;
-    button.setAttribute("aria-label", `${word.word}, signed from ${word.start.toFixed(1)} to ${word.end.toFixed(1)} seconds`);
-    const light = (on) => {
-      span.classList.toggle("lit", on);
-      if (on) clip.jump(word.start);
-    };
-    button.addEventListener("pointerenter", () => light(true));
-    button.addEventListener("pointerleave", () => light(document.activeElement === button && button.matches(":focus-visible")));
-    button.addEventListener("focus", () => light(true));
-    button.addEventListener("blur", () => light(false));
-    button.addEventListener("click", () => light(true));
+    button.className = "chip";
+    button.textContent = [one.signer ? `signer ${one.signer}` : one.video_id, `match ${one.score.toFixed(2)}`].join(" · ");
+    button.setAttribute("aria-pressed", String(one === shown));
+    button.addEventListener("click", () => {
+      if (one === group.shown) return;
+      group.shown = one;
+      group.open = true;
+      const before = group.card;
+      dropCard(before);
+      before.replaceWith(makeCard(group, search.speed(), search));
+      group.card.querySelector(".others button[aria-pressed='true']").focus();
+    });
     const item = document.createElement("li");
     item.append(button);
-    list.append(item);
-    return { word, button };
-  });
-  clip.onTime((time) => {
-    for (const { word, button } of marks) button.classList.toggle("now", time >= word.start && time < word.end);
-  });
-}
-
-// Words that are signed at the same time lie under one another.
-function laneOf(words) {
-  const order = words.map((_, i) => i).sort((a, b) => words[a].start - words[b].start);
-  const ends = [];
-  const lanes = [];
-  for (const i of order) {
-    let lane = ends.findIndex((end) => end <= words[i].start);
-    if (lane < 0) lane = ends.length < MOST_LANES ? ends.length : ends.indexOf(Math.min(...ends));
-    ends[lane] = words[i].end;
-    lanes[i] = lane;
-  }
-  return lanes;
+    return item;
+  }));
 }
 
 function addAbout(line, result, length) {
   const facts = [
-    `match ${result.score.toFixed(2)}`,
-    `${length.toFixed(1)} s`,
-    result.signer && `signer ${result.signer}`,
-    result.sign_language,
-    result.licence,
-    result.video_id,
+    ["Match", result.score.toFixed(2)],
+    ["Length", `${length.toFixed(1)} s`],
+    ["Signer", result.signer],
+    ["Corpus", result.corpus],
+    ["Language", result.language],
+    ["Sign language", result.sign_language],
+    ["Licence", result.licence],
+    ["Clip", result.video_id],
   ];
-  for (const fact of facts.filter(Boolean)) {
-    const part = document.createElement("span");
-    part.textContent = fact;
-    line.append(part);
+  for (const [name, fact] of facts) {
+    if (!fact) continue;
+    const term = document.createElement("dt");
+    term.textContent = name;
+    const told = document.createElement("dd");
+    told.textContent = fact;
+    const pair = document.createElement("div");
+    pair.append(term, told);
+    line.append(pair);
   }
 }

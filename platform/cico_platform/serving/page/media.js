@@ -1,5 +1,5 @@
-// The file of a clip. Without a key the browser asks for it itself, part by part. A video element can't send a key:
-// then the file is fetched when its clip comes into view, held within bounds, and let go of.
+// The file of a clip, once it comes into view. Without a key the browser asks for it itself, part by part. A video element
+// can't send a key: then the file is fetched, held within bounds, and let go of.
 
 import { keyHeaders, keyInUse } from "./key.js";
 
@@ -8,14 +8,17 @@ const MOST_HELD = 256 << 20;
 const clips = new Map();
 
 export function attach(video, address) {
-  if (keyInUse()) clips.set(video, { address, url: "", size: 0, leaving: new AbortController(), loading: null });
-  else video.src = address;
+  clips.set(video, { address, keyed: Boolean(keyInUse()), url: "", size: 0, leaving: new AbortController(), loading: null });
 }
 
 // Resolves to "" once the video has its file, or to the reason why it has none.
 export function load(video) {
   const clip = clips.get(video);
   if (!clip) return Promise.resolve("");
+  if (!clip.keyed) {
+    if (!video.hasAttribute("src")) video.src = clip.address;
+    return Promise.resolve("");
+  }
   clip.loading ??= fetchClip(video, clip);
   return clip.loading;
 }

@@ -1,12 +1,14 @@
-// The list of results, and what is said above it.
+// The list of results, one card a sentence, and what is said above it.
 
-import { dropCards, makeCard } from "./card.js";
+import { dropCard, makeCard, showOthers } from "./card.js";
 
 const at = (id) => document.getElementById(id);
 const list = at("results"), message = at("message"), bar = at("bar"), summary = at("summary"), more = at("more");
+let groups = new Map();
+let count = 0;
 
 export function clear() {
-  dropCards(list);
+  drop();
   message.hidden = bar.hidden = more.hidden = true;
   message.replaceChildren();
   tellMore("");
@@ -17,26 +19,62 @@ export function busy(waits) {
   else list.removeAttribute("aria-busy");
 }
 
-export function show(found, describe, speed) {
-  dropCards(list);
-  if (!found.results.length) return say("Nothing fits", "No clip of this index passes. Try other words.");
+export function cardCount() {
+  return groups.size;
+}
+
+export function show(found, describe, search) {
+  drop();
+  if (!found.results.length) return say("Nothing fits", "No clip of this index passes. Try other words, or fewer filters.");
   if (found.nothing_fits) {
     say("Nothing fits", "Even the best of these is likelier wrong than right. They are only the nearest.");
     message.classList.add("unfit");
   } else message.hidden = true;
-  append(found, describe, speed);
+  append(found, describe, search);
   bar.hidden = false;
 }
 
-// Further results; returns the first of the new cards.
-export function append(found, describe, speed) {
-  const before = list.children.length;
-  list.append(...found.results.map((result, i) => makeCard(result, before + i + 1, speed)));
+// Further results; returns the card of the first of them. Clips of a sentence that is there join its card.
+export function append(found, describe, search) {
+  let first = null;
+  for (const result of found.results) {
+    count += 1;
+    result.rank = count;
+    const group = join(result, search);
+    first ??= group;
+  }
   const time = found.seconds < 1 ? `${Math.round(found.seconds * 1000)} ms` : `${found.seconds.toFixed(1)} s`;
   const nearest = message.classList.contains("unfit") && !message.hidden ? "Nearest anyway: " : "";
-  summary.textContent = `${nearest}${describe(list.children.length)} · ${time}`;
+  const sentences = groups.size < count ? ` in ${groups.size} sentence${groups.size === 1 ? "" : "s"}` : "";
+  summary.textContent = `${nearest}${describe(count)}${sentences} · ${time}`;
   more.hidden = !found.next_page;
-  return list.children[before];
+  return first?.card;
+}
+
+function join(result, search) {
+  const said = sameSentence(result.text) || result.video_id;
+  const known = groups.get(said);
+  if (known) {
+    known.results.push(result);
+    showOthers(known, search.speed(), search);
+    return known;
+  }
+  const group = { results: [result], shown: result, open: false, card: null };
+  groups.set(said, group);
+  list.append(makeCard(group, search.speed(), search));
+  return group;
+}
+
+// Case and punctuation make no other sentence, in any script.
+function sameSentence(text) {
+  return text.normalize("NFKC").toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, " ").trim();
+}
+
+function drop() {
+  for (const card of list.children) dropCard(card);
+  list.replaceChildren();
+  groups = new Map();
+  count = 0;
 }
 
 export function tellMore(text) {
@@ -44,7 +82,7 @@ export function tellMore(text) {
 }
 
 export function fail(text) {
-  dropCards(list);
+  drop();
   say("That didn't work", text, true);
 }
 
@@ -58,8 +96,8 @@ export function say(heading, text, bad = false) {
 }
 
 export function showSkeletons() {
-  dropCards(list);
-  for (let i = 0; i < 3; i += 1) {
+  drop();
+  for (let i = 0; i < 8; i += 1) {
     const card = document.createElement("li");
     card.className = "card skeleton";
     card.setAttribute("aria-hidden", "true");

@@ -23,16 +23,17 @@ from cico_platform.index.texts import query_of
 class Stages:
     """How many leave a stage: clips HNSW (`candidates`) and MaxSim (`rerank`), `texts` a video's first.
 
-    0 candidates grow with the collection (`candidates.candidates_for`); 0 of `rerank` are all candidates: to
-    rank one exactly costs little more than its MaxSim.
+    0 candidates grow with the collection (`candidates.candidates_for`), 0 texts with its texts
+    (`text_search.TextSearch`); 0 of `rerank` are all candidates: to rank one exactly costs little more than
+    its MaxSim.
     """
 
     candidates: int = 0
     rerank: int = 0
-    texts: int = 1000
+    texts: int = 0
 
     def of(self, index: VectorIndex, collection: str) -> "Stages":
-        """With every 0 replaced."""
+        """With the 0 of clips replaced."""
         candidates = self.candidates or index.candidates(collection)
         return Stages(candidates, self.rerank or candidates, self.texts)
 
@@ -106,9 +107,8 @@ class Ranking:
         CicoError
             If the collection was built without texts.
         """
-        search = TextSearch(
-            self.index, self.collection, self.stages.texts, self.stages.candidates, self._score_texts
-        )
+        stages = self.stages
+        search = TextSearch(self.index, self.collection, stages.texts, stages.candidates, self._score_texts)
         ranked = []
         for one in search.find(query.tokens, limit, filters, offset):
             said = query_of(one.text)

@@ -17,6 +17,8 @@ from cico_platform.index.clips import TEXT_KEY, Filters, Hit, Hits, Tokens
 from cico_platform.index.deadlines import check_time
 from cico_platform.index.texts import batches, clip_filters, no_texts, text_filters, texts_of
 
+# Of no more texts than these, all are scored.
+TEXTS = 1000
 # Of so many clips that are nearest to the video, the texts are candidates too; of more where filters are
 # given: these clips pass them, and many of the texts that may pass may have no such clip.
 NEIGHBOURS, FILTERED_NEIGHBOURS = 64, 128
@@ -38,7 +40,7 @@ class TextSearch:
     Parameters
     ----------
     texts
-        How many texts leave the first stage.
+        How many texts leave the first stage; 0: more in larger collections, at least `TEXTS`.
     neighbours
         Of no more than so many of the nearest clips the texts are candidates too.
     score
@@ -96,14 +98,15 @@ class TextSearch:
     def _candidates(self, tokens: Tokens, filters: Filters | None) -> list[Hits]:
         """The texts whose encoding is near, and those of the nearest clips where not all texts are near."""
         try:
-            near = self._query_texts(tokens, self.texts, text_filters(filters))
+            most = self.texts or max(TEXTS, self.index.candidates(texts_of(self.collection)))
+            near = self._query_texts(tokens, most, text_filters(filters))
         except InputError as error:
             raise no_texts(self.index, self.collection) from error
-        if len(near) < self.texts:
+        if len(near) < most:
             return [near] if near else []
         # As many for every page, so that pages join up.
-        most = NEIGHBOURS if filters is None or filters.is_empty() else FILTERED_NEIGHBOURS
-        neighbours = min(self.neighbours, most)
+        neighbours = NEIGHBOURS if filters is None or filters.is_empty() else FILTERED_NEIGHBOURS
+        neighbours = min(self.neighbours, neighbours)
         clips = self.index.query(self.collection, tokens, limit=neighbours, filters=filters)
         names = [hit.video_id for hit in clips]
         told = self.index.fetch(self.collection, names, fields=(TEXT_KEY,))

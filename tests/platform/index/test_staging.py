@@ -15,6 +15,7 @@ from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, open_index
 from cico_platform.index.clip_names import NAMES_SCHEMA, difference
 from cico_platform.index.clips import IndexedClip
+from cico_platform.index.embedded_stage import EmbeddedStage
 from cico_platform.index.serving_info import ServingInfo
 from cico_platform.index.staging import STAGED_SCHEMA, Staged
 from cico_platform.index.token_storage import Quantization
@@ -62,6 +63,21 @@ def test_what_is_staged_and_completed_is_what_is_upserted(
         assert [name for name, _ in ours] == [name for name, _ in theirs]
         np.testing.assert_allclose(*([score for _, score in found] for found in (ours, theirs)), rtol=1e-5)
     assert not left_over(index, "staged")
+
+
+def test_a_worker_that_does_not_see_the_index_sends_tokens_to_its_owner(tmp_path: Path) -> None:
+    made = [replace(clip, tokens=clip.tokens.astype(np.float16)) for clip in drawn_clips(20)]
+    with open_index(str(tmp_path / "index")) as index:
+        for name in ("staged", "upserted"):
+            index.create(name, DIM)
+        index.upsert("upserted", made)
+        here = index.stage("staged")
+        assert isinstance(here, EmbeddedStage)
+        there = replace(here, folder=tmp_path / "no such folder")
+        staged = there.write(made)
+        assert not (tmp_path / "no such folder").exists()
+        index.complete("staged", Staged.of_row(staged.row()))
+        assert content(index, "staged") == content(index, "upserted")
 
 
 def test_the_same_clips_twice_change_nothing(index: VectorIndex) -> None:

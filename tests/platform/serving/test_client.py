@@ -117,15 +117,15 @@ def test_a_busy_service_is_asked_again_when_it_says(
         now[0] += seconds
 
     carried.inner.get("/healthz")  # the middleware is made with the first request
-    while not hasattr(guard, "clock"):
+    while not hasattr(guard, "rates"):
         guard = guard.middleware_stack if hasattr(guard, "middleware_stack") else guard.app
-    guard.clock = lambda: now[0]
+    guard.rates._clock = lambda: now[0]
     with Client("http://service", transport=carried, retries=1, sleep=sleep) as asking:
         asking.collections()
         video = folder / "videos" / "clip 1.mp4"
         assert asking.search_video(video).results[0].text == SENTENCES[1]  # sent again, from its beginning
         assert carried.slept == [15.0]
-        guard.clock = lambda: 15.0  # time stands still
+        guard.rates._clock = lambda: 15.0  # time stands still
         with pytest.raises(BusyError, match="4 requests a minute") as caught:
             asking.collections()
         assert caught.value.retry_after == 15

@@ -26,9 +26,9 @@ from cico_platform.index.search import Searcher
 from cico_platform.index.serving_info import DEFAULT_ALIAS, live_serving
 from cico_platform.index.writer import IndexWriter
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 CLIPS, RATE, SHOWN = 48, 6.0, 8
-LOAD_SECONDS, LATE_SECONDS, START_SECONDS = 6.0, 8.0, 120.0
+LOAD_SECONDS, LATE_SECONDS, START_SECONDS = 6.0, 8.0, 240.0
 BACK_WITHIN, NOTICED_SECONDS = 30.0, 5.0
 SERVICE = """
 import os, sys, threading

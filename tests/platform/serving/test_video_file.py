@@ -37,12 +37,12 @@ def test_the_encoder_gets_the_path_of_a_file_that_is_gone_afterwards(
     service = make_service(searcher, encoders)
     encode = service.encoders.video
 
-    async def noted(video: VideoFile) -> VideoQuery | str:
+    async def noted(video: VideoFile, *span: float | None) -> VideoQuery | str:
         seen.append(video)
         assert Path(video.path).read_bytes() == data
         assert Path(video.path).parent == Path(tempfile.gettempdir())
         assert Path(video.path).stat().st_mode & 0o077 == 0
-        return "it can't be read" if fails else await encode(video)
+        return "it can't be read" if fails else await encode(video, *span)
 
     object.__setattr__(service.encoders, "video", noted)
     answer = post(build_app(service, "0"), data)

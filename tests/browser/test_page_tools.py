@@ -268,7 +268,7 @@ def test_two_results_play_side_by_side_in_step(page: Page, drawn: DrawnIndex) ->
         until(page, "(v, t) => Math.abs(v.currentTime - t) < 0.05", at, selector)
     page.keyboard.press("Escape")
     expect(page.locator("#compare")).to_be_hidden()
-    assert page.locator("#compare video[src]").count() == 0
+    expect(page.locator("#compare video[src]")).to_have_count(0)
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.locator("#chosen")).to_be_hidden()
 

@@ -16,6 +16,7 @@ from cico_platform import pretrained
 from cico_platform.corpus.manifest import Corpus
 from cico_platform.corpus.synthesis import SynthesisSettings, synthesize
 from cico_platform.corpus.video import decode_clip
+from cico_platform.steps import fingerprint
 
 MIB = 1 << 20
 # `scripts/pretrain.sh` draws with seed 1000.
@@ -61,3 +62,11 @@ def test_the_agnostic_encoder_knows_the_signs_of_signers_that_it_has_not_seen(
     assert len(clips) == 2 * len(labels)
     right = np.mean([name == clip.label for name, clip in zip(found, clips, strict=True)])
     assert right >= 0.7  # chance: 0.013
+
+
+def test_the_retrieval_model_names_the_encoders_beside_it() -> None:
+    """Else the features of these encoders would be refused."""
+    about = json.loads((pretrained.checkpoint("retrieval") / "config.json").read_text(encoding="utf-8"))
+    named = [encoder["id"] for encoder in about["metadata"]["features"]["encoders"]]
+    beside = (pretrained.checkpoint("agnostic"), pretrained.checkpoint("domain_aware"))
+    assert named == [fingerprint(folder) for folder in beside]

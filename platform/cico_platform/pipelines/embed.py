@@ -15,7 +15,6 @@ from cico_model.config import TowerConfig
 from cico_model.model import RetrievalModel
 from cico_model.retrieval_checkpoint import load_retrieval_model
 from cico_platform.cluster import connect, given_device, is_started_here
-from cico_platform.encoding.mixing import shares_of
 from cico_platform.encoding.video_tokens import EMBED_BATCH, embed_features
 from cico_platform.errors import InputError
 from cico_platform.pipelines.clip_table import ClipTable, table_of
@@ -25,8 +24,7 @@ from cico_platform.pipelines.ledgers import read_folder_ledger
 from cico_platform.pipelines.output import Output
 from cico_platform.pipelines.shard_sink import BatchClip, ShardSink
 from cico_platform.pipelines.shards import ShardKind
-from cico_platform.pipelines.stored_features import FEATURES_EDITION, Mix, read_info, read_mix
-from cico_platform.schemas.features_info import FeaturesInfo
+from cico_platform.pipelines.stored_features import FEATURES_EDITION, Mix, read_mix
 from cico_platform.schemas.ledger import DONE, LedgerRow
 from cico_platform.schemas.tokens import TOKENS_SCHEMA, ClipTokens, tokens_table
 from cico_platform.settings import OnProgress
@@ -141,7 +139,7 @@ def open_model(model: str | Place, features: str | Place, dim: int) -> Retrieval
     Raises
     ------
     InputError
-        If it is no retrieval model, or takes features of another width or of other sign encoders.
+        If it is no retrieval model, or takes features of another width.
     """
     try:
         loaded = load_retrieval_model(on_this_machine(model))
@@ -150,32 +148,7 @@ def open_model(model: str | Place, features: str | Place, dim: int) -> Retrieval
     wanted = loaded.config.feature_dim
     if wanted != dim:
         raise InputError(f"'{model}' takes features of width {wanted}; '{features}' has {dim}")
-    _check_encoders(model, features)
     return loaded
-
-
-def _check_encoders(model: str | Place, features: str | Place) -> None:
-    """Refuse features of other encoders than those of the model's training, where it says which these were.
-
-    Encoders without a share in the mixed features do not count.
-    """
-    about = _metadata(model)
-    if "features" not in about:  # imported, or trained by an earlier version
-        return
-    trained = FeaturesInfo.model_validate(about["features"])
-    wanted, given = (
-        [encoder for encoder, share in zip(info.encoders, shares, strict=True) if share]
-        for info, shares in (
-            (each, shares_of(len(each.encoders), float(about.get("alpha", each.alpha))))
-            for each in (trained, read_info(features))
-        )
-    )
-    if [encoder.id for encoder in wanted] != [encoder.id for encoder in given]:
-        ours, theirs = (" and ".join(f"'{each.path}' ({each.id})" for each in one) for one in (wanted, given))
-        raise InputError(
-            f"'{model}' was trained on features of the sign encoder {ours}, and '{features}' has those of "
-            f"{theirs}: run 'cico features' with the model's encoders, or 'cico train retrieval' on these"
-        )
 
 
 def check_searchable(path: str | Place, model: RetrievalModel) -> TowerConfig:

@@ -116,7 +116,7 @@ def summarise_ranks(ranks: Floats) -> dict[str, float]:
 
 
 def discounted_gain(ranks: Floats, depth: int = DEPTH) -> Floats:
-    """What an answer of this rank gains: 1 / log2(1 + rank), and nothing below the first `depth`.
+    """Gain of an answer at this rank: 1 / log2(1 + rank), and 0 for ranks greater than `depth`.
 
     Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002), in the form with a
     logarithm of base 2 that discounts the second place, too.

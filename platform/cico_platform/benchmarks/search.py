@@ -132,7 +132,7 @@ def bench_server_search(
 
 
 class _Report:
-    """What has been measured so far."""
+    """Rows and comparisons that are measured already."""
 
     def __init__(self, settings: BenchSettings, stages: Stages, say: Say, storages: bool) -> None:
         self.settings, self.stages, self.say, self.with_storages = settings, stages, say, storages

@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class SizeRow:
-    """What a row measures.
+    """Measurement of one row.
 
     Attributes
     ----------

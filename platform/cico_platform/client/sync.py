@@ -137,7 +137,7 @@ class Client:
             answer.read()
 
     def filters(self) -> FiltersResponse:
-        """What can be filtered by, and how many clips have it."""
+        """Values of the fields that searches can be filtered by, with the number of clips of each."""
         return self._ask(FiltersResponse, "GET", "/v1/filters")
 
     def search_inside(self, text: str, video: str | Path, limit: int = 10) -> InsideResponse:

@@ -1,4 +1,4 @@
-"""What people said of results: precision and DCG of judged searches, from files that the service wrote."""
+"""Users' judgements of results: precision and DCG of judged searches, from files that the service wrote."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ def feedback_report(paths: Sequence[str | Path]) -> dict[str, Any]:
 
 
 def _search(judgement: Judgement) -> tuple[str, ...]:
-    """What all judgements of one search have in common."""
+    """Key of a search: judgements with the same key belong to one search."""
     named = judgement.search or f"{judgement.day} {judgement.query or judgement.video_id}"
     return judgement.kind, judgement.collection, named
 

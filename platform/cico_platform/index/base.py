@@ -61,7 +61,7 @@ class VectorIndex(ABC):
 
     @abstractmethod
     def stage(self, collection: str) -> Stage:
-        """What writes clips of a collection in other processes; `complete` takes what it returns."""
+        """Return a writer of clips that works in any process; its results go to `complete`."""
 
     @abstractmethod
     def complete(self, collection: str, staged: Staged) -> None:

@@ -41,7 +41,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What candidates are compared with, and how.
+    """Query tokens and parameters with which candidates are scored.
 
     Attributes
     ----------

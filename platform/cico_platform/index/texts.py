@@ -91,7 +91,7 @@ def duration_class(seconds: float) -> float:
 
 
 def text_filters(filters: Filters | None) -> Filters | None:
-    """What a text must pass if one of its clips passes these filters; it may pass without such a clip."""
+    """Return filters on texts: they let each text through of which a clip passes, and some others."""
     if filters is None or filters.is_empty():
         return filters
     least, most = filters.min_duration, filters.max_duration

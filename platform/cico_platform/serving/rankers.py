@@ -34,7 +34,7 @@ Failed = (OSError, EOFError)
 
 @dataclass(frozen=True)
 class Work:
-    """What a ranker is asked: where the tokens are, and what is to be scored."""
+    """Request to a ranker: the place of the tokens, and the candidates to score."""
 
     folder: str
     dim: int
@@ -86,7 +86,8 @@ class RankerServer:
             if key not in self._tables:
                 self._tables[key] = CollectionTokens(place(work.folder), work.dim, work.storage)
                 if len(self._tables) > TABLES_KEPT:
-                    self._tables.popitem(last=False)
+                    # Whoever still reads from it opens its files again.
+                    self._tables.popitem(last=False)[1].close()
             self._tables.move_to_end(key)
             return self._tables[key]
 

@@ -101,7 +101,7 @@ class OwnRates:
 
 
 class Wanted(NamedTuple):
-    """What a process asks the ledger for: see `TokenBucket.borrow`."""
+    """Request of a process to the ledger: see `TokenBucket.borrow`."""
 
     client: str
     per_minute: float

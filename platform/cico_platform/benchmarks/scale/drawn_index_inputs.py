@@ -1,4 +1,4 @@
-"""What an index of drawn clips is built from: a manifest, random features, and a model with drawn weights."""
+"""Inputs of an index of drawn clips: a manifest, random features, and a model with drawn weights."""
 
 from dataclasses import replace
 from pathlib import Path

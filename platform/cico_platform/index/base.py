@@ -12,6 +12,7 @@ import pyarrow as pa
 from cico_platform.errors import InputError
 from cico_platform.index.candidates import candidates_for
 from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.point_hits import fetched, query_hits
 from cico_platform.index.points import Points
 from cico_platform.index.server_settings import SCHEMES
 from cico_platform.index.staging import Stage, Staged
@@ -74,41 +75,40 @@ class VectorIndex(ABC):
         No other process may write to the collection meanwhile.
         """
 
-    @abstractmethod
     def names(self, collection: str) -> Iterator[pa.Table]:
         """All clips, as tables of `gathering.CLIPS_SCHEMA`: `row`, `video_id`, `clip_key`.
 
         They are read from files of the token store, and no payload is: a million clips take a second.
         """
+        return self.points(collection).tokens().names()
 
     @abstractmethod
     def delete_rows(self, collection: str, rows: Rows) -> None:
         """Delete clips by the rows that `names` gives; those that are gone are no error."""
 
-    @abstractmethod
     def count(self, collection: str, filters: Filters | None = None) -> int:
         """Number of clips; of those that pass the filters."""
+        return self.points(collection).count(filters)
 
-    @abstractmethod
     def size(self, collection: str) -> int:
         """How many clips live in its token store, as far as this process has seen: nothing is asked for."""
+        return self.points(collection).tokens().size()
 
     def candidates(self, collection: str) -> int:
         """How many clips leave the first stage of a search that is told no number (`ranking.Stages`)."""
         return candidates_for(self.size(collection))
 
-    @abstractmethod
     def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
         """The values of a keyword field of payloads that most clips have, each with its number of clips.
 
         A clip with several values counts for each. The numbers of a server may be estimates.
         """
+        return self.points(collection).facets(field, limit)
 
     @abstractmethod
     def points(self, collection: str) -> Points:
-        """A collection's points, for whoever ranks what the engine finds."""
+        """The points of a collection."""
 
-    @abstractmethod
     def query(
         self,
         collection: str,
@@ -137,8 +137,8 @@ class VectorIndex(ABC):
         Hits
             Each is made, and may read its payload and tokens, when it is looked at.
         """
+        return query_hits(self.points(collection), tokens, limit, candidates, filters, with_tokens)
 
-    @abstractmethod
     def fetch(
         self,
         collection: str,
@@ -152,6 +152,7 @@ class VectorIndex(ABC):
 
         Of their payloads only these fields are read, if some are named, and always the `video_id`.
         """
+        return fetched(self.points(collection), video_ids, filters, tokens, fields)
 
     @abstractmethod
     def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:

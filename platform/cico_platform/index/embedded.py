@@ -8,12 +8,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import qdrant_edge as qdrant
 
 from cico_platform.errors import CicoError, InputError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import FILTER_FIELDS, Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.clips import FILTER_FIELDS, Filters, IndexedClip
 from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.disk_space import check_space
 from cico_platform.index.earlier_embedded import earlier_clips
@@ -29,7 +28,6 @@ from cico_platform.index.point_changes import (
     settle,
     write_clips,
 )
-from cico_platform.index.point_hits import fetched, query_hits
 from cico_platform.index.points import Points
 from cico_platform.index.set_encoding import EARLIER, LAYOUT
 from cico_platform.index.staging import Stage, Staged
@@ -120,47 +118,12 @@ class EmbeddedIndex(VectorIndex):
         self._own()
         settle(self._points(collection))
 
-    def names(self, collection: str) -> Iterator[pa.Table]:
-        return self._points(collection).table.names()
-
     def delete_rows(self, collection: str, rows: Rows) -> None:
         self._own()
         delete_rows(self._points(collection), rows)
 
-    def count(self, collection: str, filters: Filters | None = None) -> int:
-        return self._points(collection).count(filters)
-
-    def size(self, collection: str) -> int:
-        return self._points(collection).tokens().size()
-
-    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
-        return self._points(collection).facets(field, limit)
-
     def points(self, collection: str) -> Points:
         return self._points(collection)
-
-    def query(
-        self,
-        collection: str,
-        tokens: Tokens,
-        *,
-        limit: int = 10,
-        candidates: int | None = None,
-        filters: Filters | None = None,
-        with_tokens: bool = False,
-    ) -> Hits:
-        return query_hits(self._points(collection), tokens, limit, candidates, filters, with_tokens)
-
-    def fetch(
-        self,
-        collection: str,
-        video_ids: Sequence[str] | None = None,
-        *,
-        filters: Filters | None = None,
-        tokens: bool = False,
-        fields: Sequence[str] | None = None,
-    ) -> Iterator[Hit]:
-        yield from fetched(self._points(collection), video_ids, filters, tokens, fields)
 
     def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
         folder = self._folder(collection)

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Iterator, Sequence
 
-import pyarrow as pa
 from qdrant_client import grpc as messages
 
 from cico_platform.errors import CicoError
 from cico_platform.index.base import VectorIndex, check_name, previous_of
-from cico_platform.index.clips import Filters, Hit, Hits, IndexedClip, Tokens
+from cico_platform.index.clips import Filters, IndexedClip
 from cico_platform.index.collection_tokens import CollectionTokens
 from cico_platform.index.earlier_server import earlier_clips
 from cico_platform.index.point_changes import (
@@ -19,7 +18,6 @@ from cico_platform.index.point_changes import (
     settle,
     write_clips,
 )
-from cico_platform.index.point_hits import fetched, query_hits
 from cico_platform.index.points import Points
 from cico_platform.index.server_client import MissingError, ServerClient, patient_reads
 from cico_platform.index.server_collections import ServerCollection, ServerCollections
@@ -103,47 +101,12 @@ class ServerIndex(VectorIndex):
     def settle(self, collection: str) -> None:
         settle(self._points(collection))
 
-    def names(self, collection: str) -> Iterator[pa.Table]:
-        return self._points(collection).tokens().names()
-
     @patient_reads()
     def delete_rows(self, collection: str, rows: Rows) -> None:
         delete_rows(self._points(collection), rows)
 
-    def count(self, collection: str, filters: Filters | None = None) -> int:
-        return self._points(collection).count(filters)
-
-    def size(self, collection: str) -> int:
-        return self._points(collection).tokens().size()
-
-    def facets(self, collection: str, field: str, limit: int) -> dict[str, int]:
-        return self._points(collection).facets(field, limit)
-
     def points(self, collection: str) -> Points:
         return self._points(collection)
-
-    def query(
-        self,
-        collection: str,
-        tokens: Tokens,
-        *,
-        limit: int = 10,
-        candidates: int | None = None,
-        filters: Filters | None = None,
-        with_tokens: bool = False,
-    ) -> Hits:
-        return query_hits(self._points(collection), tokens, limit, candidates, filters, with_tokens)
-
-    def fetch(
-        self,
-        collection: str,
-        video_ids: Sequence[str] | None = None,
-        *,
-        filters: Filters | None = None,
-        tokens: bool = False,
-        fields: Sequence[str] | None = None,
-    ) -> Iterator[Hit]:
-        yield from fetched(self._points(collection), video_ids, filters, tokens, fields)
 
     def earlier(self, collection: str) -> Iterator[list[IndexedClip]]:
         return earlier_clips(self._client, check_name(collection))

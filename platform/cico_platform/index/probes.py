@@ -1,17 +1,17 @@
 """Probes: texts of a corpus whose clips a new collection must find as well as the one before it did."""
 
-import hashlib
-from bisect import insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cico_model.model import RetrievalModel
-from cico_model.text_cleaning import clean_text
-from cico_model.words import has_word
 from cico_platform.encoding.texts import encode_texts
+from cico_platform.errors import InputError
 from cico_platform.index.base import VectorIndex
+from cico_platform.index.clips import TEXT_KEY, TEXT_PART, ClipFilters, Hit
 from cico_platform.index.ranking import Ranking
+from cico_platform.index.texts import KEYS, all_parts, batches, clip_filters, texts_of
 
 DEPTH = 10
 BATCH = 32
@@ -54,35 +54,35 @@ class Comparison:
     overlap: float
 
 
-def choose_texts(clips: Iterable[tuple[str, str]], count: int) -> dict[str, list[str]]:
-    """Some distinct texts, each with the clips that say it: always the same ones of the same clips.
+def choose_texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[str]]:
+    """Choose some texts of a collection, each with the clips that say it: always the same of the same texts.
 
-    Parameters
-    ----------
-    clips
-        Pairs of `video_id` and text.
-
-    Examples
-    --------
-    >>> choose_texts([("a", "hello"), ("b", "hello"), ("c", "?")], 5)
-    {'hello': ['a', 'b']}
+    They are those of the first parts of its texts, ordered by their keys, which are hashes. No more texts
+    are read than a few times as many as are chosen. None are chosen of a collection without texts.
     """
-    most = min(count, MOST)
-    texts: dict[str, list[str]] = {}
-    order: list[tuple[bytes, str]] = []  # of these texts: a collection has too many to keep all
-    for video_id, text in clips:
-        said = clean_text(text)
-        if said in texts:
-            texts[said].append(video_id)
-        elif most and has_word(said):
-            place = (hashlib.sha256(said.encode()).digest(), said)
-            if len(order) == most and place > order[-1]:
-                continue
-            insort(order, place)
-            texts[said] = [video_id]
-            if len(order) > most:
-                del texts[order.pop()[1]]
-    return {text: sorted(texts[text]) for _, text in order}
+    wanted = min(count, MOST)
+    found: list[Hit] = []
+    with suppress(InputError):
+        for parts in _groups(index.count(texts_of(collection)), wanted):
+            only = ClipFilters(text_part=parts)
+            hits = index.fetch(texts_of(collection), filters=only, fields=("text", TEXT_PART))
+            found += sorted(hits, key=lambda hit: (str(hit.payload[TEXT_PART]), hit.video_id))
+            if len(found) >= wanted:
+                break
+    text_of = {hit.video_id: str(hit.payload["text"]) for hit in found[:wanted]}
+    said: dict[str, list[str]] = {text: [] for text in text_of.values()}
+    for keys in batches(list(text_of)):
+        for hit in index.fetch(collection, filters=clip_filters(None, keys), fields=(TEXT_KEY,)):
+            said[text_of[str(hit.payload[TEXT_KEY])]].append(hit.video_id)
+    return {text: sorted(clips) for text, clips in said.items() if clips}
+
+
+def _groups(texts: int, wanted: int) -> Iterator[list[str]]:
+    """Parts of a collection of so many texts, in order; each list has some of the texts wanted."""
+    parts = all_parts()
+    step = min(KEYS, max(1, wanted * len(parts) // max(1, texts)))
+    for first in range(0, len(parts) if wanted and texts else 0, step):
+        yield parts[first : first + step]
 
 
 def ask(

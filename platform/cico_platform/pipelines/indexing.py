@@ -251,15 +251,15 @@ def _answers(index: VectorIndex, info: ServingInfo, count: int) -> list[Probe]:
     if info.probes:
         return from_records(info.probes)[:count]
     model = load_retrieval_model(on_this_machine(info.model))
-    return ask(index, info.collection, model, _texts(index, info.collection, count))
+    return ask(index, info.collection, model, choose_texts(index, info.collection, count))
 
 
 def _described(index: VectorIndex, source: Source, count: int) -> ServingInfo:
     """What the filled collection was built with, what it finds for some texts, and what its scores mean."""
     info = source.info
     model = load_retrieval_model(on_this_machine(info.model))
-    answers = ask(index, info.collection, model, _texts(index, info.collection, count))
     texts = write_texts(index, info, model).texts
+    answers = ask(index, info.collection, model, choose_texts(index, info.collection, count))
     calibrations = calibrate_collection(index, info.collection, model.config)
     probes = tuple(asdict(probe) for probe in answers)
     return replace(info, probes=probes, calibrations=calibrations, texts=texts)
@@ -267,11 +267,6 @@ def _described(index: VectorIndex, source: Source, count: int) -> ServingInfo:
 
 def _calibrations(index: VectorIndex, collection: str) -> dict[str, dict[str, object]]:
     return {way: asdict(one) for way, one in read_serving(index, collection).calibrations.items()}
-
-
-def _texts(index: VectorIndex, collection: str, count: int) -> dict[str, list[str]]:
-    held = index.fetch(collection, fields=("text",))
-    return choose_texts(((hit.video_id, str(hit.payload.get("text") or "")) for hit in held), count)
 
 
 def _without_forgotten(index: VectorIndex, source: Source) -> tuple[Source, int]:

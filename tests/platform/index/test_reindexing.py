@@ -15,6 +15,7 @@ from cico_platform.index.live import LiveSearcher, Swappable
 from cico_platform.index.probes import Probe, ask, choose_texts, compare
 from cico_platform.index.serving_info import ServingInfo, known_collections, live_serving
 from cico_platform.index.writer import IndexWriter, roll_back
+from cico_platform.pipelines.index_texts import write_texts
 
 KILLS = 10
 
@@ -58,7 +59,7 @@ def test_a_cut_build_is_tidied_up_and_another_alias_left_alone(index: VectorInde
 def test_probes_tell_a_collection_that_finds_less(index: VectorIndex, tmp_path: Path) -> None:
     good, other = make_model(tmp_path / "model", 16), make_model(tmp_path / "other", 16, seed=1)
     write_collection(index, "clips-1", tmp_path / "model", good)
-    chosen = choose_texts(((name, text) for name, text in texts().items()), 12)
+    chosen = choose_texts(index, "clips-1", 12)
     assert len(chosen) == 12
     before = ask(index, "clips-1", good, chosen)
     assert all(probe.hit() for probe in before)
@@ -71,15 +72,31 @@ def test_probes_tell_a_collection_that_finds_less(index: VectorIndex, tmp_path: 
     assert (gone.probes, gone.kept) == (0, None)
 
 
-def test_the_texts_that_are_chosen_do_not_depend_on_the_order_of_the_clips() -> None:
-    said = [(f"clip-{number}", f"text {number % 97}") for number in range(300)]
-    chosen = choose_texts(said, 20)
+def test_the_texts_that_are_chosen_do_not_depend_on_how_many_or_on_the_order_of_the_clips(
+    index: VectorIndex, tmp_path: Path
+) -> None:
+    model, folder = make_model(tmp_path / "model", 16), str(tmp_path / "model")
+    said = {f"clip-{number}": f"boy {number % 97}" for number in range(300)}
+    for name, clips in (("clips-1", said), ("clips-2", dict(reversed(said.items())))):
+        info = ServingInfo(name, 16, folder, (), 1.0, "x")
+        with IndexWriter(index, info) as writer:
+            writer.add(points(model, clips))
+        write_texts(index, info, model)
+    chosen = choose_texts(index, "clips-1", 20)
     assert len(chosen) == 20
-    assert choose_texts(reversed(said), 20) == chosen
-    assert list(choose_texts(said, 97))[:20] == list(chosen)
+    assert choose_texts(index, "clips-2", 20) == chosen
+    assert list(choose_texts(index, "clips-1", 97))[:20] == list(chosen)
+    assert choose_texts(index, "clips-1", 200).keys() == set(said.values())
     for text, clips in chosen.items():
-        assert clips == sorted(name for name, other in said if other == text)
-    assert choose_texts(said, 0) == {}
+        assert clips == sorted(name for name, other in said.items() if other == text)
+    assert choose_texts(index, "clips-1", 0) == {}
+
+
+def test_a_collection_without_texts_has_no_probes(index: VectorIndex, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "model", 16)
+    with IndexWriter(index, ServingInfo("clips-1", 16, str(tmp_path / "model"), (), 1.0, "x")) as writer:
+        writer.add(points(model, texts(4)))
+    assert choose_texts(index, "clips-1", 5) == {}
 
 
 def test_searches_go_on_while_the_alias_moves_and_never_mix_models(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from cico_platform.index.token_store.changes import add_segments, create_store, 
 from cico_platform.index.token_store.codecs import SAMPLE
 from cico_platform.index.token_store.compaction import SMALL_BYTES, TARGET_BYTES, compact, sweep
 from cico_platform.index.token_store.errors import ConflictError, DeadRowsError
-from cico_platform.index.token_store.files import listed, put, read_bytes
+from cico_platform.index.token_store.files import listed, put, read_bytes, said_plainly
 from cico_platform.index.token_store.gathering import TokenRows
 from cico_platform.index.token_store.records import SEGMENTS, SegmentInfo, Storage
 from cico_platform.index.token_store.row_numbers import Rows, as_rows, segment_number, split
@@ -69,7 +68,7 @@ class CollectionTokens:
             If the folder cannot be written to.
         """
         if self.storage == "product":
-            with _told(self.folder):
+            with said_plainly(self.folder, "tokens cannot be written to"):
                 put(self.folder / CREATED_FILE, b"")
         else:
             self._create(None)
@@ -242,13 +241,12 @@ class CollectionTokens:
             raise CicoError("a clip was deleted while it was being searched for") from error
 
     def _create(self, sample: Tokens | None) -> None:
-        with _told(self.folder):
-            try:
-                create_store(self.folder, self.dim, self.storage, sample)
-            except InputError:
-                # Another process has learned other centroids: its store is used.
-                if sample is None or self._newest() is None:
-                    raise
+        try:
+            create_store(self.folder, self.dim, self.storage, sample)
+        except InputError:
+            # Another process has learned other centroids: its store is used.
+            if sample is None or self._newest() is None:
+                raise
 
     def _compact(
         self, *, dead_share: float, small_bytes: int = SMALL_BYTES, target_bytes: int = TARGET_BYTES
@@ -288,18 +286,6 @@ class CollectionTokens:
         if store is None:
             raise InputError(f"'{self.folder}' holds no token store")
         return store
-
-
-@contextmanager
-def _told(folder: Place) -> Iterator[None]:
-    """Say where tokens cannot be written to, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise CicoError(
-            f"tokens cannot be written to '{folder}': {error.strerror or error}; name a folder that every "
-            "process that searches sees"
-        ) from error
 
 
 def _sample(clips: Sequence[IndexedClip]) -> Tokens:
